@@ -1,0 +1,302 @@
+"""One TOML holds everything a person may choose for a dive; it is stored whole in the dive log.
+
+Unknown keys and values out of range are refused with the key's name: a unit stands in every name, so a
+wrong unit is an unknown key. Optics may also come from a recording; those in the configuration win.
+"""
+
+from __future__ import annotations
+
+import difflib
+import enum
+import itertools
+import re
+import tomllib
+from os import PathLike
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+
+import msgspec
+
+from edge.errors import ConfigError, InputError
+from edge.optics import Optics
+
+T = TypeVar("T")
+Fraction = Annotated[float, msgspec.Meta(ge=0, le=1)]
+Count = Annotated[int, msgspec.Meta(ge=1)]
+Length = Annotated[float, msgspec.Meta(gt=0)]
+
+
+class Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Base of all sections: no key passes unread."""
+
+
+class Background(enum.StrEnum):
+    """What is taken away from a frame before segmentation."""
+
+    NONE = "none"
+    FLAT_FIELD = "flat-field"
+    RUNNING_MEDIAN = "running-median"
+
+
+class VisionConfig(Section, frozen=True):
+    """How frames are judged and segmented.
+
+    Attributes
+    ----------
+    background, flat_field, median_frames
+        Background; the image file of a flat field; frames in the running median.
+    over_exposed_fraction
+        A lit frame is over-exposed when more than this share of its pixels is foreground.
+    dark_mean_grey
+        A lit frame is dark (the light failed) when it holds nothing above threshold and its mean grey is
+        at most this. 0 turns the check off: a clean dark-field frame may be black.
+    blur_sharpness
+        A frame is blurred when the sharpness of its larger particles is below this (see
+        `edge.vision.quality`). 0 turns the check off.
+    vignette_margin_px
+        Margin around a particle's box in its vignette.
+    blank_others
+        Blank the pixels of other particles in a vignette.
+    """
+
+    background: Background = Background.NONE
+    flat_field: str | None = None
+    median_frames: Annotated[int, msgspec.Meta(ge=3, le=31)] = 9
+    over_exposed_fraction: Fraction = 0.1
+    dark_mean_grey: Annotated[float, msgspec.Meta(ge=0, le=255)] = 0.0
+    blur_sharpness: Fraction = 0.0
+    vignette_margin_px: Annotated[int, msgspec.Meta(ge=0, le=64)] = 4
+    blank_others: bool = True
+
+
+class ClassifyConfig(Section, frozen=True):
+    """Which particles are classified.
+
+    Attributes
+    ----------
+    min_esd_um
+        Particles of at least this ESD are measured in full, cut out and classified.
+    threads
+        Threads of the interpreter.
+    """
+
+    min_esd_um: Length = 620.0
+    threads: Annotated[int, msgspec.Meta(ge=1, le=8)] = 1
+
+
+class ProfileConfig(Section, frozen=True):
+    """Depth bins of the profile.
+
+    Attributes
+    ----------
+    bins_dbar
+        Pairs (from this pressure, bin of this height), rising, both in whole dbar.
+    max_dbar
+        Depth of the last bin's lower edge; deeper frames fall into the last bin.
+    park_bin_s
+        Length of a bin of the park phase, s.
+    """
+
+    bins_dbar: tuple[tuple[int, Annotated[int, msgspec.Meta(ge=1)]], ...] = (
+        (0, 5), (100, 10), (500, 20), (1000, 40),
+    )  # fmt: skip
+    max_dbar: Annotated[int, msgspec.Meta(ge=1, le=6000)] = 2000
+    park_bin_s: Annotated[int, msgspec.Meta(ge=1)] = 3600
+
+    def __post_init__(self) -> None:
+        starts = [start for start, _ in self.bins_dbar]
+        if not starts or starts[0] != 0 or any(b <= a for a, b in itertools.pairwise(starts)):
+            raise ValueError("bins_dbar must begin at 0 dbar and rise")
+        if self.max_dbar <= starts[-1]:
+            raise ValueError("max_dbar must lie below the last entry of bins_dbar")
+
+    def edges_dbar(self) -> list[int]:
+        """Edges of the bins, whole dbar, from the surface to `max_dbar`."""
+        edges = [0]
+        stops = [start for start, _ in self.bins_dbar[1:]] + [self.max_dbar]
+        for (_, height), stop in zip(self.bins_dbar, stops, strict=True):
+            while edges[-1] < stop:
+                edges.append(min(edges[-1] + height, stop))
+        return edges
+
+
+class MissionConfig(Section, frozen=True):
+    """How phases are told from pressure when nobody says them.
+
+    Attributes
+    ----------
+    start_dbar
+        The descent begins when pressure passes this (a recording replayed by `simulate` begins at once).
+    turn_dbar
+        A change of pressure by this much against the running extreme is a change of direction.
+    park_after_s
+        Pressure within `turn_dbar` for this long is the park phase.
+    stop_dbar
+        The dive ends when an ascent passes this.
+    """
+
+    start_dbar: float = 2.0
+    turn_dbar: Length = 10.0
+    park_after_s: Length = 1800.0
+    stop_dbar: float = 1.0
+
+
+class TelemetryConfig(Section, frozen=True):
+    """What may be sent.
+
+    Attributes
+    ----------
+    message_bytes
+        Largest message the link takes (340 for Iridium SBD).
+    budget_bytes
+        Largest sum of all messages of a dive.
+    """
+
+    message_bytes: Annotated[int, msgspec.Meta(ge=48, le=100_000)] = 340
+    budget_bytes: Annotated[int, msgspec.Meta(ge=48, le=10_000_000)] = 2000
+
+
+class LogConfig(Section, frozen=True):
+    """What is kept on board.
+
+    Attributes
+    ----------
+    frames_per_bloc
+        Frames between two commits: what a power cut may cost.
+    vignette_quota_mb
+        Room for vignettes of one dive; when it is used up, no more are kept, and the log says so.
+    """
+
+    frames_per_bloc: Annotated[int, msgspec.Meta(ge=1, le=255)] = 10
+    vignette_quota_mb: Annotated[float, msgspec.Meta(ge=0)] = 500.0
+
+
+class CameraKind(enum.StrEnum):
+    """Cameras that `seston run` can drive."""
+
+    REPLAY = "replay"
+    V4L2 = "v4l2"
+
+
+class CameraConfig(Section, frozen=True):
+    """Where `seston run` takes frames from.
+
+    Attributes
+    ----------
+    kind, source
+        `replay` with the folder of a recording, or `v4l2` with a device such as /dev/video0.
+    frame_rate_hz
+        Frames a second asked of the camera.
+    """
+
+    kind: CameraKind = CameraKind.V4L2
+    source: str = "/dev/video0"
+    frame_rate_hz: Length = 1.0
+
+
+class PressureConfig(Section, frozen=True):
+    """Where `seston run` takes pressure from.
+
+    Attributes
+    ----------
+    port, baud
+        Serial device or pty of the sensor or the host, and its speed.
+    stale_s
+        A reading older than this is not used: frames then have no pressure.
+    """
+
+    port: str = "/dev/ttyAMA0"
+    baud: Annotated[int, msgspec.Meta(ge=300)] = 9600
+    stale_s: Length = 10.0
+
+
+class RunConfig(Section, frozen=True):
+    """What `seston run` needs beyond a dive: camera, pressure, folders."""
+
+    camera: CameraConfig = CameraConfig()
+    pressure: PressureConfig = PressureConfig()
+    messages_dir: str = "messages"
+    dives_dir: str = "dives"
+
+
+class Config(Section, frozen=True):
+    """The whole configuration. Every section has defaults; optics may come from the recording.
+
+    Attributes
+    ----------
+    bundle
+        Name of a shipped bundle (`demo`, `darkfield`) or the path of a bundle file.
+    """
+
+    bundle: str = "darkfield"
+    optics: Optics | None = None
+    vision: VisionConfig = VisionConfig()
+    classify: ClassifyConfig = ClassifyConfig()
+    profile: ProfileConfig = ProfileConfig()
+    mission: MissionConfig = MissionConfig()
+    telemetry: TelemetryConfig = TelemetryConfig()
+    log: LogConfig = LogConfig()
+    run: RunConfig = RunConfig()
+
+
+def load_config(path: str | PathLike[str]) -> Config:
+    """Read a configuration file; raises `ConfigError` with file, key and remedy."""
+    return read_toml(path, Config, error=ConfigError)
+
+
+def read_toml(path: str | PathLike[str], kind: type[T], *, error: type[InputError]) -> T:
+    """Read a TOML file into a struct; every fault is one sentence naming the file and the key."""
+    try:
+        data = tomllib.loads(Path(path).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise error("is not there", file=path, remedy="check the path") from None
+    except (OSError, UnicodeDecodeError) as cause:
+        raise error(f"cannot be read ({cause})", file=path, remedy="check the file") from cause
+    except tomllib.TOMLDecodeError as cause:
+        raise error(f"is not TOML ({cause})", file=path, remedy="correct the line named") from cause
+    return to_struct(data, kind, file=path, error=error)
+
+
+def to_struct(
+    data: dict[str, Any], kind: type[T], *, file: str | PathLike[str] | None, error: type[InputError]
+) -> T:
+    """Convert plain data to a struct; an unknown key is named with the nearest known one."""
+    try:
+        return msgspec.convert(data, kind)
+    except msgspec.ValidationError as cause:
+        text = str(cause)
+        path = _field(text)
+        problem = text.split(" - at ", maxsplit=1)[0]
+        unknown = re.search(r"unknown field `(.+?)`", text)
+        if unknown:
+            name = unknown.group(1)
+            near = difflib.get_close_matches(name, _all_keys(kind), n=1, cutoff=0.5)
+            remedy = f"did you mean `{near[0]}`?" if near else "remove it"
+            raise error(
+                "is not a key known here",
+                file=file,
+                field=".".join(filter(None, (path, name))),
+                remedy=remedy,
+            ) from None
+        raise error(
+            problem[0].lower() + problem[1:], file=file, field=path or None, remedy="correct the value"
+        ) from None
+
+
+def _field(text: str) -> str:
+    match = re.search(r" - at `\$\.?(.*?)`", text)
+    return match.group(1) if match else ""
+
+
+def _all_keys(kind: Any) -> list[str]:
+    """Every key that the struct and the structs in it know, for suggestions."""
+    keys: list[str] = []
+    todo = [msgspec.inspect.type_info(kind)]
+    while todo:
+        info: Any = todo.pop()
+        if isinstance(info, msgspec.inspect.StructType):
+            keys += [field.encode_name for field in info.fields]
+            todo += [field.type for field in info.fields]
+        elif isinstance(info, msgspec.inspect.UnionType):
+            todo += list(info.types)
+    return keys

@@ -1,0 +1,1 @@
+"""The model bundle and the classifier that runs it."""

@@ -1,0 +1,1 @@
+"""Where pressure, temperature and the rest come from."""

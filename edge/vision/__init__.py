@@ -1,0 +1,1 @@
+"""From pixels to regions and their measures. Pure: arrays in, arrays out."""

@@ -1,0 +1,1 @@
+"""Benchmarks: `seston bench NAME`, side by side in one run, never a test."""

@@ -1,0 +1,65 @@
+"""The `seston` command. Subcommands are imported only when they are called.
+
+Each subcommand is a module that has a click command of the name given here; `seston --help` imports none.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from importlib.metadata import version
+from typing import Any
+
+import click
+
+from edge.errors import SestonError
+
+COMMANDS: dict[str, tuple[str, str]] = {
+    "compose": ("tools.compose:compose", "Make a recording with its truth."),
+    "simulate": ("tools.simulate:simulate", "Replay a recording as a dive: frames in, messages out."),
+    "run": ("tools.run:run", "Run the instrument: camera, pressure, messages."),
+    "replay": ("tools.replay:replay", "Rebuild profile and messages from a dive log."),
+    "decode": ("tools.shore.decode:decode", "Turn messages into CSV and netCDF."),
+    "report": ("tools.shore.report:report", "Make one self-contained HTML page of a dive."),
+    "segment": ("tools.segment:segment_image", "Segment one image into a CSV of particles."),
+    "classify": ("tools.classify:classify", "Classify vignettes of a folder or zip into a CSV."),
+    "bundle": ("tools.bundle:bundle", "Show or verify a model bundle."),
+    "train": ("tools.train:train", "Train a model and write its bundle."),
+    "bench": ("tools.bench.command:bench", "Measure speed and memory, side by side."),
+}
+
+
+class LazyGroup(click.Group):
+    """A group that knows its subcommands' names and one-line helps without importing them."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Names in the order of `COMMANDS`."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import the subcommand that was called."""
+        if cmd_name not in COMMANDS:
+            return None
+        module, _, attribute = COMMANDS[cmd_name][0].partition(":")
+        command: click.Command = getattr(importlib.import_module(module), attribute)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the list of subcommands from the table."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(version("seston"), prog_name="seston")
+def cli() -> None:
+    """The eye and the mind of an autonomous ocean float."""
+
+
+def main(args: list[str] | None = None) -> Any:
+    """Entry point: our own errors become one sentence on stderr and exit code 2."""
+    try:
+        return cli.main(args=args, prog_name="seston")
+    except SestonError as error:
+        click.echo(f"seston: {error}", err=True)
+        sys.exit(2)

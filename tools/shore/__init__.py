@@ -1,0 +1,1 @@
+"""Commands that read messages and dives on shore."""

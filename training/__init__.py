@@ -1,0 +1,1 @@
+"""From sorted images to a model bundle. May import `edge`; never runs on the board."""
