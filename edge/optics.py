@@ -78,7 +78,7 @@ class Optics(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     @property
     def image_volume_ul(self) -> int:
         """Volume of one frame in whole microlitres: volumes add up as integers."""
-        return int(round(self.image_volume_l * 1e6))
+        return round(self.image_volume_l * 1e6)
 
     def esd_um(self, area_px: NDArray[np.int64] | float) -> NDArray[np.float64]:
         """Equivalent spherical diameter of an area in pixels, um, float64, any shape."""
