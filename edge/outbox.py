@@ -1,0 +1,98 @@
+"""Messages waiting for a link, across dives: one small SQLite file, durable before it says so.
+
+A message is there until a link says that it is delivered; it may be sent more than once and carries the same
+bytes each time, so that the shore counts it once.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+from dataclasses import dataclass
+from os import PathLike
+from types import TracebackType
+
+from edge.errors import DiveLogError
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS outbox (
+    id INTEGER PRIMARY KEY,
+    dive INTEGER NOT NULL,
+    part INTEGER NOT NULL,
+    data BLOB NOT NULL,
+    queued_ms INTEGER NOT NULL,
+    attempts INTEGER NOT NULL DEFAULT 0,
+    delivered_ms INTEGER,
+    UNIQUE (dive, part)
+);
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Queued:
+    """One message waiting: dive and part are its id."""
+
+    dive: int
+    part: int
+    data: bytes
+    attempts: int
+
+
+class Outbox:
+    """A durable queue. Safe for one process; a power cut costs nothing that `put` returned from."""
+
+    def __init__(self, path: str | PathLike[str]) -> None:
+        try:
+            self._db = sqlite3.connect(path, isolation_level=None)
+            self._db.execute("PRAGMA journal_mode=WAL")
+            self._db.execute("PRAGMA synchronous=FULL")
+            self._db.executescript(_SCHEMA)
+        except sqlite3.Error as cause:
+            raise DiveLogError(
+                f"cannot be used as an outbox ({cause})", file=path, remedy="check the disk or move the file"
+            ) from cause
+
+    def __enter__(self) -> Outbox:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the file."""
+        self._db.close()
+
+    def put(self, dive: int, messages: Sequence[bytes], now_ms: int) -> None:
+        """Queue all parts of a dive, or none; parts already queued keep their state."""
+        with self._transaction():
+            self._db.executemany(
+                "INSERT OR IGNORE INTO outbox (dive, part, data, queued_ms) VALUES (?, ?, ?, ?)",
+                [(dive, part, data, now_ms) for part, data in enumerate(messages)],
+            )
+
+    def waiting(self) -> list[Queued]:
+        """Messages not yet delivered, oldest dive first."""
+        rows = self._db.execute(
+            "SELECT dive, part, data, attempts FROM outbox WHERE delivered_ms IS NULL ORDER BY dive, part"
+        )
+        return [Queued(*row) for row in rows]
+
+    def attempted(self, dive: int, part: int) -> None:
+        """Note an attempt, before it is made."""
+        with self._transaction():
+            self._db.execute(
+                "UPDATE outbox SET attempts = attempts + 1 WHERE dive = ? AND part = ?", (dive, part)
+            )
+
+    def delivered(self, dive: int, part: int, now_ms: int) -> None:
+        """Note that the link has it; it is not sent again."""
+        with self._transaction():
+            self._db.execute(
+                "UPDATE outbox SET delivered_ms = ? WHERE dive = ? AND part = ?", (now_ms, dive, part)
+            )
+
+    def _transaction(self) -> sqlite3.Connection:
+        self._db.execute("BEGIN IMMEDIATE")
+        return self._db
