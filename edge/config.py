@@ -270,8 +270,8 @@ def to_struct(
         unknown = re.search(r"unknown field `(.+?)`", text)
         if unknown:
             name = unknown.group(1)
-            near = difflib.get_close_matches(name, _all_keys(kind), n=1, cutoff=0.5)
-            remedy = f"did you mean `{near[0]}`?" if near else "remove it"
+            near = difflib.get_close_matches(name, _all_keys(kind), n=1, cutoff=0.6)
+            remedy = f"perhaps `{near[0]}` is meant" if near else "remove it"
             raise error(
                 "is not a key known here",
                 file=file,

@@ -1,0 +1,44 @@
+# The newcomer's commands. `make dive` needs Python 3.11+ with venv, git and make, and nothing else.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+
+.PHONY: dive test lint format clean help
+
+help:
+	@echo "make dive   install, compose the demonstration recording, replay it as a dive, report"
+	@echo "make test   install what tests need and run them all"
+	@echo "make lint   ruff and mypy --strict"
+	@echo "make clean  remove .venv and out"
+
+$(VENV)/.dive: pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "Python 3.11 or newer is needed; this is $$($(PYTHON) --version). Say which with make PYTHON=..."; exit 2; }
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[shore]'
+	@touch $@
+
+$(VENV)/.test: $(VENV)/.dive pyproject.toml
+	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[dev]'
+	@touch $@
+
+dive: $(VENV)/.dive
+	@rm -rf out/dive out/recording
+	$(BIN)/seston compose out/recording
+	$(BIN)/seston simulate out/recording --bundle demo --out out/dive
+
+test: $(VENV)/.test
+	$(BIN)/python -m pytest -n 2
+
+lint: $(VENV)/.test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(VENV)/.test
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+clean:
+	rm -rf $(VENV) out build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -1,0 +1,102 @@
+"""An arrow may only point down, and pure rooms open nothing."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+FLOORS = ("firmware_bridge", "edge", "training", "tools")
+MAY_IMPORT = {
+    "firmware_bridge": {"firmware_bridge"},
+    "edge": {"firmware_bridge", "edge"},
+    "training": {"edge", "training"},
+    "tools": {"firmware_bridge", "edge", "training", "tools"},
+}
+BOARD_PACKAGES = {
+    "ai_edge_litert", "click", "cv2", "msgspec", "numpy", "rich", "serial", "tensorflow", "tflite_runtime",
+}  # fmt: skip
+PURE = (
+    "edge/frame.py", "edge/optics.py", "edge/taxonomy.py", "edge/profile.py", "edge/mission.py",
+    "edge/vision", "edge/telemetry", "firmware_bridge/ctd.py",
+)  # fmt: skip
+OPENS_SOMETHING = {
+    "os", "io", "socket", "sqlite3", "subprocess", "threading", "time", "datetime", "serial", "pathlib",
+    "shutil", "tempfile", "random", "multiprocessing", "asyncio", "select", "signal",
+}  # fmt: skip
+CALLS = {"open", "print", "input", "exec", "eval"}
+
+
+def modules(folder: str) -> list[Path]:
+    place = ROOT / folder
+    return [place] if place.suffix == ".py" else sorted(place.rglob("*.py"))
+
+
+def imports(file: Path) -> set[str]:
+    """Every module named in an import statement anywhere in the file."""
+    found = set()
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
+            found.add(node.module)
+    return found
+
+
+@pytest.mark.parametrize("floor", FLOORS)
+def test_arrows_point_down(floor):
+    for file in modules(floor):
+        rooms = {name.split(".")[0] for name in imports(file)} & set(FLOORS)
+        assert rooms <= MAY_IMPORT[floor], f"{file.relative_to(ROOT)} imports {rooms - MAY_IMPORT[floor]}"
+
+
+@pytest.mark.parametrize("floor", ["edge", "firmware_bridge"])
+def test_the_board_imports_only_what_the_board_has(floor):
+    for file in modules(floor):
+        foreign = {
+            top
+            for top in (name.split(".")[0] for name in imports(file))
+            if top not in BOARD_PACKAGES | set(FLOORS) | set(sys.stdlib_module_names)
+        }
+        assert not foreign, f"{file.relative_to(ROOT)} imports {foreign}"
+
+
+@pytest.mark.parametrize("room", PURE)
+def test_pure_rooms_open_nothing(room):
+    if room.endswith(".py") and not (ROOT / room).exists():
+        pytest.fail(f"{room} is gone: move its line in this test along")
+    for file in modules(room):
+        tops = {name.split(".")[0] for name in imports(file)}
+        assert not tops & OPENS_SOMETHING, f"{file.relative_to(ROOT)} imports {tops & OPENS_SOMETHING}"
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+                assert node.func.id not in CALLS, f"{file.relative_to(ROOT)} calls {node.func.id}()"
+
+
+def test_tensorflow_is_named_only_behind_the_adapter_on_the_board():
+    named = [f for f in modules("edge") if any(name.startswith("tensorflow") for name in imports(f))]
+    assert [f.name for f in named] in ([], ["litert.py"])
+
+
+@pytest.mark.board
+@pytest.mark.parametrize("module", ["tools.run", "tools.simulate", "edge.instrument"])
+def test_running_never_imports_what_the_board_lacks(module):
+    heavy = "tensorflow keras matplotlib pandas xarray plotly scipy skimage sklearn"
+    code = f"import sys, {module}; sys.exit(' '.join(m for m in '{heavy}'.split() if m in sys.modules) or 0)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.board
+def test_help_imports_no_opencv():
+    code = (
+        "import sys; from click.testing import CliRunner; from tools.cli import cli;"
+        "assert CliRunner().invoke(cli, ['--help']).exit_code == 0;"
+        "sys.exit(' '.join(m for m in ('cv2', 'numpy', 'rich', 'msgspec') if m in sys.modules) or 0)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
