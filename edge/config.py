@@ -47,9 +47,13 @@ class VisionConfig(Section, frozen=True):
         Background; the image file of a flat field; frames in the running median.
     over_exposed_fraction
         A lit frame is over-exposed when more than this share of its pixels is foreground.
+    saturated_fraction
+        A lit frame from which a background was taken, and any of bright field, is over-exposed too when more
+        than this share of its pixels is 255 as the camera gave it. 1 turns the check off (a scanner's white).
     dark_mean_grey
-        A lit frame is dark (the light failed) when it holds nothing above threshold and its mean grey is
-        at most this. 0 turns the check off: a clean dark-field frame may be black.
+        A lit frame is dark (the light failed) when its mean grey, as the camera gave it, is at most this, and
+        in dark field also nothing is above threshold. 0 turns the check off: a clean dark-field frame may be
+        black. Mean grey and saturation are taken from every eighth row.
     blur_sharpness
         A frame is blurred when the sharpness of its larger particles is below this (see
         `edge.vision.quality`). 0 turns the check off.
@@ -63,6 +67,7 @@ class VisionConfig(Section, frozen=True):
     flat_field: str | None = None
     median_frames: Annotated[int, msgspec.Meta(ge=3, le=31)] = 9
     over_exposed_fraction: Fraction = 0.1
+    saturated_fraction: Fraction = 0.5
     dark_mean_grey: Annotated[float, msgspec.Meta(ge=0, le=255)] = 0.0
     blur_sharpness: Fraction = 0.0
     vignette_margin_px: Annotated[int, msgspec.Meta(ge=0, le=64)] = 4

@@ -1,0 +1,63 @@
+"""One particle cut out of its frame: the box, a margin, and nothing of its neighbours. Pure.
+
+What the classifier sees and what is stored; not scaled and not normalised (the bundle's preprocessing does).
+Training cuts its images with the same function.
+"""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from edge.vision.segmentation import Regions
+
+
+def cut_vignette(
+    pixels: NDArray[np.uint8], regions: Regions, i: int, margin_px: int, blank_others: bool
+) -> NDArray[np.uint8]:
+    """Vignette of particle `i`: its box with a margin, clipped at the border of the frame.
+
+    Parameters
+    ----------
+    pixels
+        The frame that was segmented, uint8 (height, width), white on black.
+    regions, i
+        Its particles, and which of them.
+    margin_px
+        Pixels added on every side.
+    blank_others
+        Set the pixels of other particles to 0. Faint light around them, below the threshold, stays.
+
+    Returns
+    -------
+    uint8 (h, w)
+        A copy.
+    """
+    left, top, width, height = window(pixels.shape, regions, i, margin_px)
+    vignette = pixels[top : top + height, left : left + width].copy()
+    if blank_others:
+        vignette[regions.mask_of_others(i, left, top, width, height)] = 0
+    return vignette
+
+
+def window(shape: tuple[int, ...], regions: Regions, i: int, margin_px: int) -> tuple[int, int, int, int]:
+    """Part of a frame that a vignette shows: left, top, width and height, px."""
+    left = max(0, int(regions.x_px[i]) - margin_px)
+    top = max(0, int(regions.y_px[i]) - margin_px)
+    right = min(shape[1], int(regions.x_px[i] + regions.width_px[i]) + margin_px)
+    bottom = min(shape[0], int(regions.y_px[i] + regions.height_px[i]) + margin_px)
+    return left, top, right - left, bottom - top
+
+
+def encode_vignette(vignette: NDArray[np.uint8]) -> bytes:
+    """A vignette as PNG bytes for storage: lossless, packed lightly since many come in a second."""
+    return cv2.imencode(".png", vignette, [cv2.IMWRITE_PNG_COMPRESSION, 1])[1].tobytes()
+
+
+def decode_vignette(data: bytes) -> NDArray[np.uint8]:
+    """The vignette that `encode_vignette` stored; raises ValueError when the bytes are not a grey PNG."""
+    vignette = cv2.imdecode(np.frombuffer(data, dtype=np.uint8), cv2.IMREAD_UNCHANGED) if data else None
+    if vignette is None or vignette.ndim != 2 or vignette.dtype != np.uint8:
+        raise ValueError("not an 8-bit grey PNG")
+    return np.asarray(vignette, dtype=np.uint8)
