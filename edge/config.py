@@ -229,10 +229,13 @@ class Config(Section, frozen=True):
 
     Attributes
     ----------
+    platform
+        Name or serial number of the instrument; it travels in the codebook.
     bundle
         Name of a shipped bundle (`demo`, `darkfield`) or the path of a bundle file.
     """
 
+    platform: str = ""
     bundle: str = "darkfield"
     optics: Optics | None = None
     vision: VisionConfig = VisionConfig()

@@ -6,11 +6,19 @@ in which the instrument classified, so that water it never looked at is nobody's
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
+
+from edge.config import Config
+from edge.frame import CLASSIFIED_OUTCOMES, Frame, FrameOutcome
+from edge.inference.bundle import Bundle
+from edge.instrument import optics_of
+from edge.profile import EMPTY_HISTOGRAM, FrameRecord, build_profile
+from edge.recording import Truth
+from edge.vision.segmentation import Regions
 
 Boxes = NDArray[np.int64]
 MIN_IOU = 0.5
@@ -71,7 +79,7 @@ class DetectionScore:
     n_truth_large: int = 0
     n_found_large: int = 0
     n_matched_large: int = 0
-    frames: int = field(default=0)
+    frames: int = 0
 
     def add(
         self,
@@ -106,7 +114,7 @@ class DetectionScore:
         }
 
 
-def bray_curtis(a: Sequence[float], b: Sequence[float]) -> float:
+def bray_curtis(a: ArrayLike, b: ArrayLike) -> float:
     """Bray-Curtis distance of two sets of counts, 0 (equal) to 1; 0 when both are empty."""
     x, y = np.asarray(a, dtype=float), np.asarray(b, dtype=float)
     total = float((x + y).sum())
@@ -115,3 +123,98 @@ def bray_curtis(a: Sequence[float], b: Sequence[float]) -> float:
 
 def _share(part: int, whole: int) -> float:
     return part / whole if whole else float("nan")
+
+
+class TruthScorer:
+    """Compares a dive, frame by frame, with the truth of its recording.
+
+    Parameters
+    ----------
+    truth
+        From the recording.
+    config
+        Complete configuration of the dive.
+    bundle
+        Whose counted taxa the dive counts.
+    """
+
+    def __init__(self, truth: Truth, config: Config, bundle: Bundle) -> None:
+        self._truth = truth
+        self._config = config
+        self._optics = optics_of(config)
+        self._cut_px = self._optics.min_area_px(config.classify.min_esd_um)
+        counted = [taxon.label for taxon in bundle.counted_taxa]
+        self.labels = counted + [label for label in truth.taxa if label not in counted]
+        self._label_of = np.array([self.labels.index(label) for label in truth.taxa], dtype=np.int64)
+        self._boxes = np.stack([truth.x_px, truth.y_px, truth.width_px, truth.height_px], axis=1)
+        self._first = np.searchsorted(truth.frame, np.arange(len(truth.frame_outcome) + 1))
+        self._detection = DetectionScore()
+        self._records: list[FrameRecord] = []
+        self._wrong_outcomes: dict[str, int] = {}
+        self._too_small = self._unnamed = 0
+
+    def observe(self, frame: Frame, record: FrameRecord, regions: Regions) -> None:
+        """Compare what was segmented in one frame; called by the instrument."""
+        del record
+        rows = self._rows(frame.index)
+        found = np.stack([regions.x_px, regions.y_px, regions.width_px, regions.height_px], axis=1)
+        self._detection.add(
+            self._boxes[rows], self._truth.area_px[rows], found, regions.area_px, self._cut_px
+        )
+
+    def outcome(self, record: FrameRecord) -> None:
+        """Take one frame's outcome, and the true counts of a frame that was classified."""
+        expected = int(self._truth.frame_outcome[record.index])
+        if expected >= 0 and expected != record.outcome:
+            key = f"{FrameOutcome(expected).label} taken for {record.outcome.label}"
+            self._wrong_outcomes[key] = self._wrong_outcomes.get(key, 0) + 1
+        taxa = np.zeros(0, dtype=np.int64)
+        if record.outcome in CLASSIFIED_OUTCOMES:
+            rows = self._rows(record.index)
+            taxon, large = self._truth.taxon[rows], self._truth.area_px[rows] >= self._cut_px
+            taxa = self._label_of[taxon[large & (taxon >= 0)]]
+            self._too_small += int((~large & (taxon >= 0)).sum())
+            self._unnamed += int((large & (taxon < 0)).sum())
+        self._records.append(
+            replace(record, histogram=EMPTY_HISTOGRAM, taxa=taxa, esd_um=np.zeros(len(taxa), dtype=np.int64))
+        )
+
+    def result(self, board: NDArray[np.int64], shore: NDArray[np.int64]) -> dict[str, Any]:
+        """All scores as plain data; `board` and `shore` are counts by counted taxon."""
+        profile = build_profile(self._records, self._optics, self._config.profile, len(self.labels))
+        water = profile.taxa()
+        padded = np.zeros((2, len(self.labels)), dtype=np.int64)
+        padded[:, : len(board)] = board, shore
+        notes = []
+        if self._too_small:
+            notes.append(f"{self._too_small} named particles were below the size cut and count nowhere.")
+        if self._unnamed:
+            notes.append(f"{self._unnamed} particles above the size cut have no name in the truth.")
+        return {
+            "detection": self._detection.as_dict(),
+            "taxa": {
+                label: {"water": int(water[i]), "board": int(padded[0, i]), "shore": int(padded[1, i])}
+                for i, label in enumerate(self.labels)
+                if water[i] or padded[:, i].any()
+            },
+            "bray_curtis_board": bray_curtis(water, padded[0]),
+            "bray_curtis_shore": bray_curtis(water, padded[1]),
+            "wrong_outcomes": self._wrong_outcomes,
+            "phases": [
+                {
+                    "phase": part.phase.name.lower(),
+                    "edges": part.edges.tolist(),
+                    "taxa": {
+                        label: part.taxa[:, i].tolist()
+                        for i, label in enumerate(self.labels)
+                        if part.taxa[:, i].any()
+                    },
+                    "volume_classified_l": (part.volume_classified_ul / 1e6).tolist(),
+                }
+                for part in profile.phases
+            ],
+            "note": " ".join(notes),
+        }
+
+    def _rows(self, frame: int) -> slice:
+        return slice(int(self._first[frame]), int(self._first[frame + 1]))

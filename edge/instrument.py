@@ -1,0 +1,305 @@
+"""The loop: a frame comes in, its outcome goes to the log; at the end of a dive the log becomes messages.
+
+`run` and `simulate` are this loop with other ends. It opens no camera and no link, and asks no clock: time
+comes with the frames.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from os import PathLike
+from typing import Any
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from edge.config import Config, to_struct
+from edge.divelog import DiveLog, LoggedFrame, Particle
+from edge.errors import ConfigError, DiveLogError, ImageError
+from edge.frame import Frame, FrameOutcome, Phase
+from edge.inference.bundle import Bundle
+from edge.inference.classifier import Classifier
+from edge.mission import Mission, PhaseGiven, PressureRead, step
+from edge.optics import Optics
+from edge.profile import EMPTY_HISTOGRAM, AreaHistogram, FrameRecord, Ints, build_profile
+from edge.telemetry.codebook import Codebook
+from edge.telemetry.planner import Plan, plan
+from edge.telemetry.summary import DiveSummary
+from edge.vision.background import BackgroundRemover
+from edge.vision.morphology import MEASURES, measure
+from edge.vision.quality import judge_exposure, judge_focus
+from edge.vision.segmentation import Regions, find_foreground, join
+from edge.vision.vignette import cut_vignette, encode_vignette
+
+Pixels = NDArray[np.uint8]
+Observer = Callable[[Frame, FrameRecord, Regions], None]
+NO_INTS: Ints = np.zeros(0, dtype=np.int64)
+
+
+def begin_dive(
+    path: str | PathLike[str],
+    config: Config,
+    bundle: Bundle,
+    *,
+    dive_number: int,
+    time_ms: int,
+    recording: Mapping[str, Any] | None = None,
+) -> DiveLog:
+    """Create the log of a dive with all that a replay needs: configuration, codebook, budget.
+
+    `config` must hold optics. Raises `ConfigError` or `DiveLogError`.
+    """
+    log = DiveLog.create(
+        path,
+        {
+            "dive_number": dive_number,
+            "started_ms": time_ms,
+            "config": msgspec.to_builtins(config),
+            "codebook": msgspec.to_builtins(codebook_of(config, bundle)),
+            "bundle": {"name": bundle.name, "sha256": bundle.sha256},
+            "measures": [one.name for one in MEASURES],
+            "recording": dict(recording or {}),
+        },
+        vignette_quota_mb=config.log.vignette_quota_mb,
+    )
+    log.add_input(time_ms, "budget", msgspec.to_builtins(config.telemetry))
+    return log
+
+
+def optics_of(config: Config) -> Optics:
+    """Optics of a complete configuration; raises `ConfigError` when there are none."""
+    if config.optics is None:
+        raise ConfigError("is missing", field="optics", remedy="add an [optics] section")
+    return config.optics
+
+
+def codebook_of(config: Config, bundle: Bundle) -> Codebook:
+    """What the shore must know to read the messages of this configuration and bundle."""
+    return Codebook(
+        taxa=bundle.counted_taxa,
+        optics=optics_of(config),
+        profile=config.profile,
+        bundle_sha256=bundle.sha256,
+        platform=config.platform,
+    )
+
+
+def config_of(log: DiveLog) -> Config:
+    """Configuration a dive ran with."""
+    return to_struct(log.meta("config"), Config, file=log.path, error=DiveLogError)
+
+
+def summarise(log: DiveLog) -> DiveSummary:
+    """Profile and all that a message may hold: a pure replay of the log."""
+    config = config_of(log)
+    codebook = to_struct(log.meta("codebook"), Codebook, file=log.path, error=DiveLogError)
+    records = list(log.records())
+    times_ms = [log.meta("started_ms"), *(record.time_ms for record in records)]
+    return DiveSummary(
+        dive_number=log.meta("dive_number"),
+        codebook=codebook,
+        profile=build_profile(records, optics_of(config), config.profile, len(codebook.taxa)),
+        start_ms=min(times_ms),
+        end_ms=max(times_ms),
+    )
+
+
+def plan_messages(log: DiveLog) -> Plan:
+    """Messages of a dive within the budget last received: a pure replay of the log."""
+    budget = log.inputs("budget")[-1][1]
+    return plan(summarise(log), budget["budget_bytes"], budget["message_bytes"])
+
+
+@dataclass(slots=True)
+class _Look:
+    """What one frame turned out to be."""
+
+    outcome: FrameOutcome
+    note: str = ""
+    histogram: AreaHistogram = EMPTY_HISTOGRAM
+    taxa: Ints = NO_INTS
+    esd_um: Ints = NO_INTS
+    particles: tuple[Particle, ...] = ()
+    regions: Regions | None = None
+
+
+class Instrument:
+    """One dive of one instrument. Not for several threads.
+
+    Parameters
+    ----------
+    config, bundle
+        Complete configuration (with optics), and the model.
+    log
+        From `begin_dive`, or an unfinished log to go on with.
+    mission
+        Where the dive stands: a recording begins in descent; `run` hands over what it knows.
+    flat_field
+        uint8 (height, width) when the configuration asks for one.
+    observe
+        Called with each segmented frame, its record and all its regions.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        bundle: Bundle,
+        log: DiveLog,
+        *,
+        mission: Mission,
+        flat_field: Pixels | None = None,
+        observe: Observer | None = None,
+    ) -> None:
+        self.config = config
+        self.log = log
+        self.mission = mission
+        self._optics = optics_of(config)
+        self._bundle = bundle
+        self._classifier = Classifier(bundle, threads=config.classify.threads)
+        self._remover = BackgroundRemover(config.vision, self._optics, flat_field)
+        self._min_area_px = self._optics.min_area_px(config.classify.min_esd_um)
+        self._observe = observe
+        self._phase = mission.phase or Phase.DESCENT
+        self._in_bloc = 0
+        self._bloc_closed_ms = -math.inf
+        self._newest_ms = -math.inf
+        self._previous: Frame | None = None
+
+    def take(self, frame: Frame) -> FrameRecord:
+        """Give one frame its outcome and log it; a bloc is committed when it is full."""
+        event = (
+            PressureRead(frame.time_ms, frame.pressure_dbar)
+            if frame.phase is None
+            else PhaseGiven(frame.time_ms, frame.phase)
+        )
+        self.mission, _ = step(self.mission, event, self.config.mission)
+        self._phase = self.mission.phase or self._phase
+        look = self._look_at(frame)
+        record = FrameRecord(
+            frame.index,
+            frame.time_ms,
+            frame.pressure_dbar,
+            self._phase,
+            look.outcome,
+            frame.environment.get("temperature_c", math.nan),
+            look.histogram,
+            look.taxa,
+            look.esd_um,
+        )
+        self.log.add_frame(
+            LoggedFrame(record, frame.lit, frame.source, look.note, frame.environment, look.particles)
+        )
+        if self._observe is not None and look.regions is not None:
+            self._observe(frame, record, look.regions)
+        self._newest_ms = max(self._newest_ms, frame.time_ms)
+        self._in_bloc += 1
+        if self._in_bloc >= self.config.log.frames_per_bloc:
+            self.close_bloc()
+        return record
+
+    def close_bloc(self) -> None:
+        """Commit what was taken since the last commit."""
+        self.log.commit()
+        self._in_bloc = 0
+        self._bloc_closed_ms = self._newest_ms
+
+    def finish(self) -> Plan:
+        """End the dive: commit, plan the messages from the log, and log them."""
+        self.close_bloc()
+        if self.log.vignettes_left_out:
+            self.log.set_meta("vignettes_left_out", self.log.vignettes_left_out)
+        planned = plan_messages(self.log)
+        self.log.set_messages(planned.messages)
+        return planned
+
+    def _look_at(self, frame: Frame) -> _Look:
+        if frame.fault is not None or frame.pixels is None:
+            return _Look(frame.fault or FrameOutcome.CORRUPT, frame.note)
+        previous, self._previous = self._previous, frame
+        if previous is not None and _same_frame(previous, frame):
+            return _Look(FrameOutcome.DUPLICATE, f"the same as frame {previous.index}")
+        if frame.time_ms < self._bloc_closed_ms:
+            return _Look(FrameOutcome.LATE, "taken before the last bloc was closed")
+        return self._see(frame, frame.pixels)
+
+    def _see(self, frame: Frame, pixels: Pixels) -> _Look:
+        """Judge, segment, measure and classify one frame that is there."""
+        optics, vision = self._optics, self.config.vision
+        try:
+            white = self._remover.remove(pixels, learn=False)
+        except ImageError as error:
+            return _Look(FrameOutcome.CORRUPT, str(error))
+        foreground = find_foreground(white, optics.threshold)
+        if not frame.lit:
+            return _Look(FrameOutcome.UNLIT, histogram=_histogram(join(foreground)))
+        outcome = judge_exposure(pixels, foreground, vision, optics.polarity)
+        if outcome is None or not self._remover.ready:
+            self._remover.learn(pixels)
+        if outcome is not None:
+            return _Look(outcome, f"{100 * foreground.fraction:.1f} % of the pixels are above threshold")
+        regions = join(foreground)
+        outcome = judge_focus(white, regions, vision)
+        if outcome is not None:
+            return _Look(outcome)
+        histogram = _histogram(regions)
+        if not len(regions):
+            return _Look(FrameOutcome.EMPTY, regions=regions)
+        large = np.flatnonzero(regions.area_px >= self._min_area_px)
+        vignettes = [
+            cut_vignette(white, regions, int(i), vision.vignette_margin_px, vision.blank_others)
+            for i in large
+        ]
+        try:
+            scores = self._classifier.scores(vignettes)
+        except (RuntimeError, ValueError) as error:
+            note = f"the classifier failed on {len(large)} particles ({error})"
+            return _Look(FrameOutcome.INFERENCE_FAILED, note, histogram, regions=regions)
+        taxa = self._bundle.decide(scores)
+        esd_um = np.rint(optics.esd_um(regions.area_px[large])).astype(np.int64)
+        particles = tuple(
+            self._particle(
+                frame.index, white, regions, int(i), int(esd_um[k]), int(taxa[k]), scores[k], vignettes[k]
+            )
+            for k, i in enumerate(large)
+        )
+        return _Look(FrameOutcome.ANALYSED, "", histogram, taxa, esd_um, particles, regions)
+
+    def _particle(
+        self,
+        frame: int,
+        white: Pixels,
+        regions: Regions,
+        i: int,
+        esd_um: int,
+        taxon: int,
+        scores: NDArray[np.float32],
+        vignette: Pixels,
+    ) -> Particle:
+        x, y = int(regions.x_px[i]), int(regions.y_px[i])
+        width, height = int(regions.width_px[i]), int(regions.height_px[i])
+        grey = white[y : y + height, x : x + width]
+        return Particle(
+            frame, x, y, width, height, int(regions.area_px[i]), bool(regions.on_border[i]), esd_um, taxon,
+            scores, measure(regions.mask(i), grey, x, y, self._optics), encode_vignette(vignette),
+        )  # fmt: skip
+
+
+def _histogram(regions: Regions) -> AreaHistogram:
+    return AreaHistogram.of(regions.area_px, regions.integrated_grey)
+
+
+def _same_frame(a: Frame, b: Frame) -> bool:
+    """Whether a camera gave one frame twice: the same time, or the same pixels and not all black.
+
+    A few rows are compared first; noise makes them differ at once in frames that are really two.
+    """
+    if a.time_ms == b.time_ms:
+        return True
+    if a.pixels is None or b.pixels is None or a.pixels.shape != b.pixels.shape:
+        return False
+    if not np.array_equal(a.pixels[::128], b.pixels[::128]):
+        return False
+    return bool(a.pixels.any()) and np.array_equal(a.pixels, b.pixels)

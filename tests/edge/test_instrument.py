@@ -1,0 +1,147 @@
+"""The loop: every frame has one outcome, the log replays to the same bytes."""
+
+from __future__ import annotations
+
+import math
+
+import cv2
+import msgspec
+import numpy as np
+import pytest
+
+from edge.config import Config, LogConfig, VisionConfig
+from edge.divelog import DiveLog
+from edge.frame import Frame, FrameOutcome, Phase
+from edge.inference.bundle import load_bundle
+from edge.instrument import Instrument, begin_dive, plan_messages, summarise
+from edge.mission import Mission, State
+from edge.optics import Optics, Polarity
+from training.drawn import draw_particle
+
+pytestmark = pytest.mark.board
+OPTICS = Optics(pixel_um=73, image_volume_l=0.6, threshold=21, aa_um2=2300, exp=1.136)
+CONFIG = Config(
+    optics=OPTICS,
+    vision=VisionConfig(dark_mean_grey=0.5, blur_sharpness=0.05),
+    log=LogConfig(frames_per_bloc=4),
+)
+
+
+@pytest.fixture(scope="module")
+def bundle():
+    return load_bundle("demo")
+
+
+def scene(seed, *, n_large=2, haze=8):
+    """A small dark-field frame with some drawn particles and many of one pixel."""
+    rng = np.random.default_rng(seed)
+    pixels = rng.integers(0, haze, (300, 400), dtype=np.uint8)
+    pixels[rng.integers(0, 300, 60), rng.integers(0, 400, 60)] = 90
+    for k in range(n_large):
+        drawn = draw_particle("copepod", rng, 24.0)
+        height, width = drawn.shape
+        y, x = 20 + 130 * (k // 2), 30 + 180 * (k % 2)
+        window = pixels[y : y + height, x : x + width]
+        np.maximum(window, drawn[: window.shape[0], : window.shape[1]], out=window)
+    return pixels
+
+
+def take(instrument, *frames):
+    return [instrument.take(frame) for frame in frames]
+
+
+def frame(index, pixels, **changes):
+    values = {"time_ms": 1000 * index, "pressure_dbar": 3.0 * index, "lit": True, "source": f"{index}.png"}
+    return Frame(index=index, pixels=pixels, **(values | changes))
+
+
+@pytest.fixture
+def dive(tmp_path, bundle):
+    with begin_dive(tmp_path / "dive.sqlite", CONFIG, bundle, dive_number=5, time_ms=0) as log:
+        yield Instrument(CONFIG, bundle, log, mission=Mission(State.DESCENT))
+
+
+def test_every_kind_of_frame_has_its_outcome(dive):
+    blurred = cv2.GaussianBlur(scene(7, haze=1), (0, 0), 9)
+    cases = [
+        (frame(0, scene(0)), FrameOutcome.ANALYSED),
+        (frame(1, np.full((300, 400), 9, np.uint8)), FrameOutcome.EMPTY),
+        (frame(2, scene(1, n_large=0), lit=False), FrameOutcome.UNLIT),
+        (frame(3, np.zeros((300, 400), np.uint8)), FrameOutcome.DARK),
+        (frame(4, np.full((300, 400), 200, np.uint8)), FrameOutcome.OVER_EXPOSED),
+        (frame(5, np.clip(blurred * 3.0, 0, 255).astype(np.uint8)), FrameOutcome.BLURRED),
+        (frame(6, None, fault=FrameOutcome.CORRUPT, note="truncated"), FrameOutcome.CORRUPT),
+        (frame(7, scene(2)), FrameOutcome.ANALYSED),
+        (frame(8, scene(2)), FrameOutcome.DUPLICATE),
+        (frame(9, scene(3), time_ms=2500), FrameOutcome.LATE),
+        (frame(10, None, fault=FrameOutcome.DROPPED), FrameOutcome.DROPPED),
+        (frame(11, scene(4), pressure_dbar=math.nan), FrameOutcome.ANALYSED),
+    ]
+    records = take(dive, *(case for case, _ in cases))
+    assert [r.outcome for r in records] == [expected for _, expected in cases]
+    dive.finish()
+    profile = summarise(dive.log).profile
+    assert profile.outcomes().tolist() == np.bincount([e for _, e in cases], minlength=11).tolist()
+    notes = {row["frame"]: row["note"] for row in dive.log.frames()}
+    assert notes[6] == "truncated"
+    assert notes[8] == "the same as frame 7"
+    assert "100.0 %" in notes[4]
+
+
+def test_a_classifier_that_fails_leaves_the_size_spectrum(dive, monkeypatch):
+    def fail(_vignettes):
+        raise RuntimeError("delegate lost")
+
+    monkeypatch.setattr(dive._classifier, "scores", fail)
+    (record,) = take(dive, frame(0, scene(0)))
+    assert record.outcome is FrameOutcome.INFERENCE_FAILED
+    dive.finish()
+    (part,) = summarise(dive.log).profile.phases
+    assert part.volume_sized_ul.sum() == 600_000
+    assert part.volume_classified_ul.sum() == 0
+    assert part.lpm.sum() == record.histogram.n_particles > 50
+
+
+def test_only_particles_above_the_cut_are_classified_and_kept(dive):
+    (record,) = take(dive, frame(0, scene(0, n_large=3)))
+    dive.close_bloc()
+    particles = list(dive.log.particles(with_vignettes=True))
+    assert len(record.taxa) == len(particles) >= 3
+    assert all(p.esd_um >= CONFIG.classify.min_esd_um for p in particles)
+    for p in particles:
+        vignette = cv2.imdecode(np.frombuffer(p.vignette_png, np.uint8), cv2.IMREAD_UNCHANGED)
+        margin = CONFIG.vision.vignette_margin_px
+        assert vignette.shape == (p.height_px + 2 * margin, p.width_px + 2 * margin)
+        assert p.scores.sum() == pytest.approx(1, abs=1e-5)
+        names = dive.log.meta("measures")
+        assert len(p.measures) == len(names)
+        assert np.isfinite(p.measures).all()
+
+
+def test_the_log_replays_to_the_same_bytes(dive, tmp_path):
+    phases = [Phase.DESCENT] * 6 + [Phase.PARK] * 3 + [Phase.ASCENT] * 6
+    for i, phase in enumerate(phases):
+        dive.take(
+            frame(i, scene(i % 4, n_large=i % 3), phase=phase, environment={"temperature_c": 10 + 0.1 * i})
+        )
+    plan = dive.finish()
+    dive.log.close()
+    with DiveLog.open(tmp_path) as again:
+        assert again.messages() == list(plan.messages)
+        assert plan_messages(again).messages == plan.messages
+        assert [p.phase for p in summarise(again).profile.phases] == list(Phase)
+    assert all(len(m) <= CONFIG.telemetry.message_bytes for m in plan.messages)
+    dive.log = DiveLog.open(tmp_path)
+
+
+def test_bright_field_sees_the_same_particles_inverted(tmp_path, bundle, dive):
+    bright = msgspec.structs.replace(
+        CONFIG, optics=msgspec.structs.replace(OPTICS, polarity=Polarity.BRIGHT_FIELD), vision=VisionConfig()
+    )
+    (tmp_path / "bright").mkdir()
+    with begin_dive(tmp_path / "bright/dive.sqlite", bright, bundle, dive_number=5, time_ms=0) as log:
+        other = Instrument(bright, bundle, log, mission=Mission(State.DESCENT))
+        (inverted,) = take(other, frame(0, 255 - scene(0)))
+    (plain,) = take(dive, frame(0, scene(0)))
+    assert inverted.histogram.count.tolist() == plain.histogram.count.tolist()
+    assert inverted.taxa.tolist() == plain.taxa.tolist()

@@ -1,0 +1,119 @@
+"""`seston run` as it runs aboard: a real process, a real pty, a stop in the middle, messages that decode."""
+
+from __future__ import annotations
+
+import os
+import pty
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+import tty
+
+import cv2
+import pytest
+
+from edge.telemetry.codebook import load_codebook
+from edge.telemetry.message import decode_messages
+from tests.edge.test_instrument import scene
+
+pytestmark = pytest.mark.board
+
+CONFIG = """
+bundle = "demo"
+platform = "test float"
+[optics]
+pixel_um = 73
+image_volume_l = 0.6
+threshold = 21
+aa_um2 = 2300
+exp = 1.136
+[log]
+frames_per_bloc = 2
+[run.camera]
+kind = "replay"
+source = "{frames}"
+frame_rate_hz = 20
+[run.pressure]
+port = "{port}"
+"""
+
+
+@pytest.fixture
+def float_side(tmp_path):
+    host, instrument = pty.openpty()
+    tty.setraw(instrument)
+    frames = tmp_path / "frames"
+    frames.mkdir()
+    for i in range(60):
+        cv2.imwrite(str(frames / f"{i:03d}.png"), scene(i % 5))
+    (frames / "sensors.csv").write_text("time_s,pressure_dbar\n0,0\n100,0\n")
+    config = tmp_path / "seston.toml"
+    config.write_text(CONFIG.format(frames=frames, port=os.ttyname(instrument)))
+    yield host, config, tmp_path
+    os.close(host)
+    os.close(instrument)
+
+
+def start(config, folder):
+    command = [sys.executable, "-u", "-c", "from tools.cli import main; main()", "run"]
+    command += ["--config", str(config), "--folder", str(folder)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+
+def talk(process, host, pressures, until):
+    """Send pressures one by one, the last for ever, until the process says a line that holds `until`."""
+    os.set_blocking(process.stdout.fileno(), False)
+    said, sent, deadline = "", iter(pressures), time.monotonic() + 60
+    last = 0.0
+    while until not in said:
+        assert time.monotonic() < deadline, said
+        last = next(sent, last)
+        os.write(host, b"%.2f, 12.5\r\n" % last)
+        said += process.stdout.read() or ""
+        time.sleep(0.02)
+    return said
+
+
+def wait_for_frames(log, host, n):
+    """Keep the pressure coming until so many frames are committed."""
+    deadline = time.monotonic() + 60
+    with sqlite3.connect(log) as db:
+        while db.execute("SELECT COUNT(*) FROM frames").fetchone()[0] < n:
+            assert time.monotonic() < deadline
+            os.write(host, b"60.0, 12.5\r\n")
+            time.sleep(0.02)
+    db.close()
+
+
+def test_a_dive_stopped_in_the_middle_goes_on_and_is_delivered(float_side):
+    host, config, folder = float_side
+    process = start(config, folder)
+    talk(process, host, [0.0, 0.5, 3.0, *range(6, 60, 3)], "begins at")
+    wait_for_frames(folder / "dives/00000/dive.sqlite", host, 6)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(timeout=30) == 0
+    assert "the next start goes on with it" in process.stdout.read()
+    assert not list((folder / "messages").glob("*.msg"))
+
+    process = start(config, folder)
+    said = talk(process, host, [60.0, 60.0, *range(60, 0, -2), 0.5], "ended:")
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(timeout=30) == 0
+    assert "dive 00000 goes on after" in said
+
+    codebook = load_codebook((folder / "messages/codebook.json").read_bytes())
+    messages = [file.read_bytes() for file in sorted((folder / "messages").glob("*.msg"))]
+    (dive,) = decode_messages(messages, [codebook]).dives
+    assert dive.outcomes().sum() > 20
+    assert (folder / "dives/00000/dive.sqlite").is_file()
+
+
+def test_a_configuration_without_optics_is_refused_with_a_sentence(tmp_path):
+    config = tmp_path / "seston.toml"
+    config.write_text("bundle = 'demo'\n")
+    process = start(config, tmp_path)
+    said, _ = process.communicate(timeout=60)
+    assert process.returncode == 2
+    assert said.strip() == "seston: optics: is missing; add an [optics] section."

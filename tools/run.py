@@ -1,0 +1,35 @@
+"""`seston run`: the instrument as it runs aboard. A thin end of `edge.service`."""
+
+from __future__ import annotations
+
+import signal
+from pathlib import Path
+
+import click
+
+from edge.config import load_config
+from edge.inference.bundle import load_bundle
+from edge.instrument import optics_of
+from edge.service import Service
+
+
+@click.command()
+@click.option(
+    "--config", "config_file", required=True, type=click.Path(path_type=Path), help="Configuration (TOML)."
+)
+@click.option(
+    "--folder", type=click.Path(file_okay=False, path_type=Path), default=Path(),
+    help="Where dives and messages go; the configuration's folders begin here.",
+)  # fmt: skip
+def run(config_file: Path, folder: Path) -> None:
+    """Run the instrument: wait for a dive, take frames, and leave its messages in a folder.
+
+    SIGTERM or Ctrl-C stops it; what was committed is kept, and the next start goes on with the same dive.
+    """
+    config = load_config(config_file)
+    optics_of(config)
+    stopped: list[int] = []
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda received, _: stopped.append(received))
+    service = Service(config, load_bundle(config.bundle), folder, say=click.echo)
+    service.run(stop=lambda: bool(stopped))

@@ -1,0 +1,281 @@
+"""`seston simulate`: a recording replayed as a dive, to the very bytes a float would send, and back on shore.
+
+The loop is the instrument's own (`edge.instrument`), on the recording's clock. Where the recording has a
+truth, the dive is scored against it.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import click
+import msgspec
+import numpy as np
+
+from edge.config import Config, load_config
+from edge.divelog import DiveLog
+from edge.errors import ConfigError, RecordingError
+from edge.frame import FrameOutcome
+from edge.inference.bundle import Bundle, load_bundle
+from edge.instrument import Instrument, begin_dive, codebook_of, summarise
+from edge.mission import Mission, State
+from edge.optics import Optics
+from edge.profile import Profile
+from edge.recording import Recording, RecordingInfo, open_recording, read_image
+from edge.telemetry.message import DecodedDive, decode_messages
+from edge.telemetry.planner import Plan
+from tools.scoring import TruthScorer
+
+NOMINAL_OPTICS = Optics(pixel_um=73, image_volume_l=0.6, threshold=21, aa_um2=2300, exp=1.136)
+"""A typical UVP6, for recordings that do not say their optics: sizes and volumes are then only nominal."""
+
+
+@dataclass(frozen=True, slots=True)
+class Simulated:
+    """What a replayed dive gave: the board's profile, the messages, and what the shore made of them."""
+
+    out: Path
+    bundle: Bundle
+    profile: Profile
+    plan: Plan
+    shore: DecodedDive
+    truth: dict[str, Any] | None
+
+
+def simulate_dive(
+    recording: Recording,
+    config: Config,
+    bundle: Bundle,
+    out: Path,
+    *,
+    dive_number: int = 0,
+    progress: Any = None,
+) -> Simulated:
+    """Replay a recording as a dive into the folder `out` (dive.sqlite, messages/, truth.json).
+
+    `config` must hold optics. `progress` is called with each frame's record.
+    """
+    truth = recording.truth()
+    scorer = None if truth is None else TruthScorer(truth, config, bundle)
+    flat = config.vision.flat_field
+    start_ms = int(recording.time_ms[0])
+    rising = recording.pressure_dbar[-1] < recording.pressure_dbar[0] == np.nanmax(recording.pressure_dbar)
+    with begin_dive(
+        out / "dive.sqlite", config, bundle, dive_number=dive_number, time_ms=start_ms,
+        recording={"path": recording.path.name, **msgspec.to_builtins(recording.info)},
+    ) as log:  # fmt: skip
+        instrument = Instrument(
+            config, bundle, log,
+            mission=Mission(State.ASCENT if rising else State.DESCENT),
+            flat_field=None if flat is None else read_image(flat),
+            observe=None if scorer is None else scorer.observe,
+        )  # fmt: skip
+        for frame in recording.frames(prefetch=True):
+            record = instrument.take(frame)
+            if scorer is not None:
+                scorer.outcome(record)
+            if progress is not None:
+                progress(record)
+        plan = instrument.finish()
+        profile = summarise(log).profile
+        write_messages(log, out / "messages")
+    codebook = codebook_of(config, bundle)
+    (shore,) = decode_messages(plan.messages, [codebook]).dives
+    scores = None
+    if scorer is not None:
+        scores = scorer.result(profile.taxa(), shore.taxa())
+        (out / "truth.json").write_text(json.dumps(scores, indent=1) + "\n", encoding="utf-8")
+    return Simulated(out, bundle, profile, plan, shore, scores)
+
+
+def write_messages(log: DiveLog, folder: Path) -> None:
+    """Write the messages of a dive as files, with the codebook that reads them."""
+    folder.mkdir(exist_ok=True)
+    number = log.meta("dive_number")
+    for part, message in enumerate(log.messages()):
+        (folder / f"{number:05d}-{part:03d}.msg").write_bytes(message)
+    text = json.dumps(log.meta("codebook"), sort_keys=True, indent=1)
+    (folder / "codebook.json").write_text(text + "\n", encoding="utf-8")
+
+
+def complete_config(
+    config_file: Path | None,
+    info: RecordingInfo,
+    *,
+    bundle: str | None = None,
+    threshold: int | None = None,
+    message_bytes: int | None = None,
+    budget_bytes: int | None = None,
+) -> tuple[Config, bool]:
+    """Configuration with optics, and whether they are only nominal.
+
+    Optics come from the configuration, else from the recording, else from a nominal UVP6; options win.
+    """
+    config = Config() if config_file is None else load_config(config_file)
+    optics = config.optics or info.optics
+    nominal = optics is None
+    optics = optics or NOMINAL_OPTICS
+    telemetry = {"message_bytes": message_bytes, "budget_bytes": budget_bytes}
+    try:
+        if threshold is not None:
+            optics = msgspec.convert({**msgspec.to_builtins(optics), "threshold": threshold}, Optics)
+        chosen = {name: value for name, value in telemetry.items() if value is not None}
+        sent = msgspec.convert({**msgspec.to_builtins(config.telemetry), **chosen}, type(config.telemetry))
+    except msgspec.ValidationError as cause:
+        raise ConfigError(str(cause), field="option", remedy="see seston simulate --help") from None
+    config = msgspec.structs.replace(config, optics=optics, telemetry=sent, bundle=bundle or config.bundle)
+    return config, nominal
+
+
+def prepare_folder(out: Path, *, force: bool) -> None:
+    """Make the output folder; a dive that is already there is only replaced when told so."""
+    if (out / "dive.sqlite").exists():
+        if not force:
+            raise RecordingError(
+                "holds a dive already",
+                file=out,
+                field="--out",
+                remedy="choose another folder, or add --force",
+            )
+        for name in ("messages", "shore"):
+            shutil.rmtree(out / name, ignore_errors=True)
+        for file in (*out.glob("dive.sqlite*"), out / "truth.json", out / "report.html"):
+            file.unlink(missing_ok=True)
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as cause:
+        raise RecordingError(f"cannot be made ({cause})", file=out, remedy="choose another folder") from cause
+
+
+def parse_pressure(text: str | None) -> tuple[float, float] | None:
+    """`START:END` in dbar."""
+    if text is None:
+        return None
+    try:
+        start, end = (float(part) for part in text.split(":"))
+    except ValueError:
+        raise RecordingError(
+            f"{text!r} is not START:END", field="--pressure", remedy="give two numbers in dbar, such as 0:500"
+        ) from None
+    return start, end
+
+
+@click.command()
+@click.argument("recording_path", metavar="RECORDING", type=click.Path(path_type=Path))
+@click.option("--config", "config_file", type=click.Path(path_type=Path), help="Configuration (TOML).")
+@click.option("--bundle", help="Name or path of a bundle; wins over the configuration.")
+@click.option("--out", type=click.Path(path_type=Path), default=Path("out/dive"), show_default=True)
+@click.option("--fps", type=float, help="Frames a second of a bare folder or video.")
+@click.option("--pressure", metavar="START:END", help="Pressure of a bare folder or video, dbar.")
+@click.option("--threshold", type=int, help="Grey threshold; wins over the configuration.")
+@click.option("--message-bytes", type=int, help="Largest message; wins over the configuration.")
+@click.option("--budget-bytes", type=int, help="Sum of all messages; wins over the configuration.")
+@click.option("--dive-number", type=click.IntRange(0, 65535), default=0, show_default=True)
+@click.option("--force", is_flag=True, help="Replace a dive that is already in the output folder.")
+@click.option("--no-report", is_flag=True, help="Leave out netCDF and the HTML report.")
+def simulate(
+    recording_path: Path,
+    config_file: Path | None,
+    bundle: str | None,
+    out: Path,
+    fps: float | None,
+    pressure: str | None,
+    threshold: int | None,
+    message_bytes: int | None,
+    budget_bytes: int | None,
+    dive_number: int,
+    force: bool,
+    no_report: bool,
+) -> None:
+    """Replay RECORDING (a folder or a video) as a dive.
+
+    Segments, measures and classifies every frame, codes the profile into messages within the budget, decodes
+    them again as the shore would, and shows what became of the counts.
+    """
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    console = Console()
+    recording = open_recording(recording_path, fps=fps, pressure=parse_pressure(pressure))
+    config, nominal = complete_config(
+        config_file, recording.info, bundle=bundle, threshold=threshold,
+        message_bytes=message_bytes, budget_bytes=budget_bytes,
+    )  # fmt: skip
+    model = load_bundle(config.bundle)
+    prepare_folder(out, force=force)
+    if nominal:
+        console.print(
+            "[yellow]The recording does not say its optics: sizes and volumes are those of a nominal UVP6 "
+            "(73 um, 0.6 L). Give [bold]\\[optics][/bold] in a configuration.[/yellow]"
+        )
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True) as bar:
+        task = bar.add_task("frames", total=recording.n_frames)
+        done = simulate_dive(
+            recording, config, model, out, dive_number=dive_number,
+            progress=lambda _record: bar.advance(task),
+        )  # fmt: skip
+    show(done, console)
+    if not no_report:
+        write_shore_products(out, console)
+
+
+def show(done: Simulated, console: Any) -> None:
+    """Print the dive as tables: frames by outcome, counts by taxon, messages."""
+    from rich.table import Table
+
+    outcomes = done.profile.outcomes()
+    shore_outcomes = done.shore.outcomes()
+    table = Table("frames", "on board", "on shore", title="Frames by outcome")
+    for outcome in FrameOutcome:
+        if outcomes[outcome] or shore_outcomes[outcome]:
+            table.add_row(outcome.label, str(outcomes[outcome]), str(shore_outcomes[outcome]))
+    table.add_section()
+    table.add_row("captured", str(outcomes.sum()), str(shore_outcomes.sum()))
+    console.print(table)
+    console.print(f"Particles of all sizes on board: {done.profile.lpm().sum()}")
+
+    truth = done.truth
+    board, shore = done.profile.taxa(), done.shore.taxa()
+    names = [taxon.label for taxon in done.bundle.counted_taxa]
+    rows = {name: ("", str(board[i]), str(shore[i])) for i, name in enumerate(names)}
+    if truth is not None:
+        for name, counts in truth["taxa"].items():
+            rows[name] = (str(counts["water"]), str(counts["board"]), str(counts["shore"]))
+    table = Table("taxon", "in the water", "on board", "on shore", title="Counts by taxon")
+    for name, cells in sorted(rows.items(), key=lambda row: -max(int(c or 0) for c in row[1])):
+        if any(cell not in ("", "0") for cell in cells):
+            table.add_row(name, *cells)
+    console.print(table)
+    if truth is not None:
+        found = truth["detection"]
+        console.print(
+            f"Detection: recall {found['recall']:.3f}, precision {found['precision']:.3f} over "
+            f"{found['n_truth']} particles; above the size cut recall {found['recall_large']:.3f}. "
+            f"Bray-Curtis of the counts against the water: board {truth['bray_curtis_board']:.3f}, "
+            f"shore {truth['bray_curtis_shore']:.3f}."
+        )
+        if truth["note"]:
+            console.print(truth["note"])
+    sizes = [len(message) for message in done.plan.messages]
+    console.print(
+        f"Sent: {sum(sizes)} bytes in {len(sizes)} messages, the largest {max(sizes, default=0)} bytes."
+    )
+
+
+def write_shore_products(out: Path, console: Any) -> None:
+    """Write CSV, netCDF and the report, or say what is needed for them."""
+    from tools.shore.decode import decode_files
+    from tools.shore.report import write_report
+
+    try:
+        decode_files([out / "messages"], out / "shore")
+        page = write_report(out)
+    except ImportError as missing:
+        console.print(f"No report: {missing.name} is not installed; pip install 'seston[shore]'.")
+        return
+    console.print(f"Report: {page}", highlight=False, soft_wrap=True)
