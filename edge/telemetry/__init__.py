@@ -1,1 +1,20 @@
 """From a dive's profile to messages of a few hundred bytes, and back. Pure, in integers."""
+
+from edge.telemetry.codebook import Codebook, load_codebook
+from edge.telemetry.decoder import DecodedDive, Decoding, Provenance, decode_messages
+from edge.telemetry.planner import Plan, plan
+from edge.telemetry.summary import WHOLE_DIVE, DiveSummary, Quantity
+
+__all__ = [
+    "WHOLE_DIVE",
+    "Codebook",
+    "DecodedDive",
+    "Decoding",
+    "DiveSummary",
+    "Plan",
+    "Provenance",
+    "Quantity",
+    "decode_messages",
+    "load_codebook",
+    "plan",
+]

@@ -1,0 +1,360 @@
+"""From any heap of messages back to dives, each cell with its provenance. Pure.
+
+Messages may come in any order, twice, from several dives, damaged or foreign; what cannot be used is listed
+with the reason and never used. An aggregated cell stays one cell: no finer numbers are made up.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge.errors import MessageError
+from edge.frame import CLASSIFIED_OUTCOMES, SIZED_OUTCOMES, FrameOutcome, Phase
+from edge.telemetry.codebook import Codebook
+from edge.telemetry.means import from_step
+from edge.telemetry.message import Header, Segment, Values, read_body, unpack
+from edge.telemetry.summary import WHOLE_DIVE, DiveFact, Quantity, column_names, n_columns
+
+Ints = NDArray[np.int64]
+Floats = NDArray[np.float64]
+
+ABSENT = int(np.iinfo(np.int64).min)
+"""Value of a cell of means in which nothing was read."""
+
+
+class Provenance(enum.IntEnum):
+    """Where the number in a bin comes from."""
+
+    MISSING = 0
+    """No message at hand says it."""
+    LOSSLESS = 1
+    """Exactly as counted on board."""
+    AGGREGATED = 2
+    """Known only together with the other bins of its cell."""
+    ROUNDED = 3
+    """A mean of this bin alone, to the nearest step."""
+
+
+@dataclass(frozen=True, slots=True)
+class DecodedTable:
+    """What is known of one quantity in one phase, as cells: int64 (n,) each, by column, then by bin.
+
+    Attributes
+    ----------
+    quantity, names, n_bins
+        The quantity, its columns' names, the bins of the phase.
+    column, first, last
+        A cell is bins [first, last) of a column.
+    value
+        Count of the cell; of a mean its step, or `ABSENT`.
+    """
+
+    quantity: Quantity
+    names: tuple[str, ...]
+    n_bins: int
+    column: Ints
+    first: Ints
+    last: Ints
+    value: Ints
+
+    @property
+    def provenance(self) -> NDArray[np.uint8]:
+        """Of each cell, uint8 (n,)."""
+        fine = Provenance.ROUNDED if self.quantity.is_mean else Provenance.LOSSLESS
+        return np.where(self.last - self.first == 1, fine, Provenance.AGGREGATED).astype(np.uint8)
+
+    def values(self) -> Floats:
+        """Cells in their unit, float64 (n,): counts, degrees Celsius, grey, um; NaN if nothing was read."""
+        if not self.quantity.is_mean:
+            return self.value.astype(np.float64)
+        return np.array(
+            [np.nan if v == ABSENT else from_step(self.quantity, v)[0] for v in self.value.tolist()],
+            np.float64,
+        )
+
+    def dense(self) -> tuple[Floats, NDArray[np.uint8], Ints]:
+        """The table by bins, each (n_bins, n_columns): values, provenance, index of the cell (-1 if missing).
+
+        The count of an aggregated cell is shared evenly over its bins, so that sums stay exact; bins with the
+        same cell index in a column are known only together. Missing is NaN.
+        """
+        shape = self.n_bins, len(self.names)
+        values = np.full(shape, np.nan)
+        cell = np.full(shape, -1, dtype=np.int64)
+        provenance = np.zeros(shape, dtype=np.uint8)
+        share = self.values() if self.quantity.is_mean else self.values() / (self.last - self.first)
+        sources = self.provenance
+        for i, (column, first, last) in enumerate(zip(self.column, self.first, self.last, strict=True)):
+            values[first:last, column] = share[i]
+            cell[first:last, column] = i
+            provenance[first:last, column] = sources[i]
+        return values, provenance, cell
+
+    def totals(self) -> tuple[Ints, NDArray[np.bool_]]:
+        """Sum of what is known of each count column, int64 (n_columns,), and whether that is every bin."""
+        sums = np.zeros(len(self.names), dtype=np.int64)
+        covered = np.zeros(len(self.names), dtype=np.int64)
+        np.add.at(sums, self.column, self.value)
+        np.add.at(covered, self.column, self.last - self.first)
+        return sums, covered == self.n_bins
+
+
+@dataclass(frozen=True, slots=True)
+class DecodedPhase:
+    """One phase of a decoded dive: its bin edges, int64 (n_bins + 1,), dbar or s, and its tables."""
+
+    phase: Phase
+    edges: Ints
+    tables: dict[Quantity, DecodedTable]
+
+    @property
+    def n_bins(self) -> int:
+        """Number of bins."""
+        return len(self.edges) - 1
+
+
+@dataclass(frozen=True, slots=True)
+class DecodedDive:
+    """A dive as far as the messages at hand tell it.
+
+    Attributes
+    ----------
+    codebook, dive_number
+        The schema it was sent with, and its number.
+    received
+        Parts at hand by number of parts: the same dive may have been sent twice, cut differently.
+    facts
+        Facts of the dive, or empty when their message is missing.
+    phases
+        Phases of which anything is known.
+    whole
+        Totals sent for all phases together, one bin each.
+    """
+
+    codebook: Codebook
+    dive_number: int
+    received: dict[int, tuple[int, ...]]
+    facts: dict[DiveFact, int]
+    phases: dict[Phase, DecodedPhase]
+    whole: dict[Quantity, DecodedTable]
+
+    @property
+    def is_complete(self) -> bool:
+        """True when no part is missing."""
+        return any(len(parts) == n_parts for n_parts, parts in self.received.items())
+
+    def missing(self) -> tuple[int, ...]:
+        """Missing parts, counted from 0, of the transmission of which the most is at hand."""
+        n_parts, parts = max(self.received.items(), key=lambda item: (len(item[1]) / item[0], item[0]))
+        return tuple(sorted(set(range(n_parts)) - set(parts)))
+
+    def missing_sentence(self) -> str:
+        """One sentence for people, "" when nothing is missing."""
+        missing = self.missing()
+        if not missing:
+            return ""
+        n_parts = next(n for n, parts in self.received.items() if len(parts) + len(missing) == n)
+        names = ", ".join(str(part + 1) for part in missing)
+        noun, verb = ("part", "is") if len(missing) == 1 else ("parts", "are")
+        return f"dive {self.dive_number}: {noun} {names} of {n_parts} {verb} missing"
+
+    def totals(self, quantity: Quantity) -> tuple[Ints, bool]:
+        """Counts of the dive by column as far as known, int64 (n_columns,), and whether they are all of it.
+
+        For `FRAMES`, frames without pressure are included.
+        """
+        if quantity in self.whole:
+            sums, known = self.whole[quantity].totals()
+            if known.all():
+                return sums, True
+        sums = np.zeros(n_columns(self.codebook, quantity), dtype=np.int64)
+        complete = self.is_complete or self._phases_known(quantity)
+        wanted = [quantity, Quantity.UNPLACED] if quantity is Quantity.FRAMES else [quantity]
+        for phase in self.phases.values():
+            for name in wanted:
+                if name in phase.tables:
+                    found, known = phase.tables[name].totals()
+                    sums += found
+                    complete &= bool(known.all())
+                else:
+                    complete &= name is Quantity.UNPLACED and self.facts.get(DiveFact.UNPLACED_FRAMES) == 0
+        return sums, complete
+
+    def _phases_known(self, quantity: Quantity) -> bool:
+        """Whether every phase that the dive has is at hand with this quantity."""
+        mask = self.facts.get(DiveFact.PHASES)
+        if mask is None:
+            return False
+        return all(p in self.phases and quantity in self.phases[p].tables for p in Phase if mask >> p & 1)
+
+
+@dataclass(frozen=True, slots=True)
+class Decoding:
+    """What a heap of messages gave.
+
+    Attributes
+    ----------
+    dives
+        By codebook and dive number.
+    refused
+        Position in the heap and the reason, of each message that was not used.
+    duplicates
+        Messages that came again.
+    """
+
+    dives: tuple[DecodedDive, ...]
+    refused: tuple[tuple[int, str], ...]
+    duplicates: int
+
+    def __iter__(self) -> Iterator[DecodedDive]:
+        return iter(self.dives)
+
+
+@dataclass(slots=True)
+class _Heap:
+    """Messages of one dive that passed."""
+
+    codebook: Codebook
+    dive_number: int
+    parts: dict[tuple[int, int], bytes] = field(default_factory=dict)
+    pieces: dict[tuple[int, int], Sequence[tuple[Segment, Values]]] = field(default_factory=dict)
+
+
+def decode_messages(messages: Iterable[bytes], codebooks: Iterable[Codebook]) -> Decoding:
+    """Dives from messages in any order, of any dives, with anything else among them. Never raises.
+
+    Memory and time are bounded by the number of messages: each is decoded by itself, within bounds.
+    """
+    books = {book.id: book for book in codebooks}
+    heaps: dict[tuple[bytes, int], _Heap] = {}
+    refused: list[tuple[int, str]] = []
+    duplicates = 0
+    for position, data in enumerate(messages):
+        try:
+            header, body = unpack(data)
+            book = _book(header, books)
+            heap = heaps.get((header.codebook_id, header.dive_number)) or _Heap(book, header.dive_number)
+            key = header.n_parts, header.part
+            if key in heap.parts:
+                if heap.parts[key] != body:
+                    raise MessageError(
+                        "is another message for a part at hand", remedy="check the dive numbers"
+                    )
+                duplicates += 1
+                continue
+            heap.pieces[key] = read_body(body, book)
+            heap.parts[key] = body
+            heaps[header.codebook_id, header.dive_number] = heap
+        except MessageError as error:
+            refused.append((position, str(error)))
+    dives = tuple(_assemble(heaps[key]) for key in sorted(heaps))
+    return Decoding(dives, tuple(refused), duplicates)
+
+
+def _book(header: Header, books: dict[bytes, Codebook]) -> Codebook:
+    book = books.get(header.codebook_id)
+    if book is None:
+        raise MessageError(
+            f"is of dive {header.dive_number} and needs the codebook whose hash begins "
+            f"{header.codebook_id.hex()}, which is not at hand",
+            remedy="add it with --codebook",
+        )
+    return book
+
+
+def _assemble(heap: _Heap) -> DecodedDive:
+    """Merge the pieces of a dive; in the order of parts, so that the order of arrival does not matter."""
+    pieces: dict[tuple[int, Quantity], list[tuple[Segment, Values]]] = {}
+    bins: dict[int, int] = {}
+    for key in sorted(heap.pieces):
+        for segment, values in heap.pieces[key]:
+            pieces.setdefault((segment.scope, segment.quantity), []).append((segment, values))
+            if segment.scope != WHOLE_DIVE and segment.quantity.has_bins:
+                bins.setdefault(segment.scope, segment.n_bins)
+    tables: dict[int, dict[Quantity, DecodedTable]] = {}
+    for (scope, quantity), found in pieces.items():
+        n_bins = bins.get(scope, 1) if quantity.has_bins else 1
+        names = column_names(heap.codebook, quantity)
+        tables.setdefault(scope, {})[quantity] = _merge(
+            quantity, names, n_bins, [item for item in found if item[0].n_bins == n_bins]
+        )
+    phases = {
+        Phase(scope): DecodedPhase(
+            Phase(scope),
+            np.array(heap.codebook.edges(Phase(scope), bins[scope]), dtype=np.int64),
+            {quantity: tables[scope][quantity] for quantity in sorted(tables[scope])},
+        )
+        for scope in sorted(tables)
+        if scope in bins
+    }
+    whole = tables.get(WHOLE_DIVE, {})
+    facts = whole.pop(Quantity.DIVE, None)
+    received: dict[int, tuple[int, ...]] = {}
+    for n_parts, part in sorted(heap.parts):
+        received[n_parts] = (*received.get(n_parts, ()), part)
+    known = {} if facts is None else dict(zip(facts.column.tolist(), facts.value.tolist(), strict=True))
+    return DecodedDive(
+        heap.codebook,
+        heap.dive_number,
+        received,
+        {DiveFact(column): value for column, value in known.items()},
+        phases,
+        whole,
+    )
+
+
+def _merge(
+    quantity: Quantity, names: tuple[str, ...], n_bins: int, pieces: Sequence[tuple[Segment, Values]]
+) -> DecodedTable:
+    """Cells of a table; where pieces overlap, as after a dive was sent twice, the finest cells win."""
+    cells: list[tuple[int, int, int, int]] = []
+    for segment, values in pieces:
+        edges = segment.cells
+        for first, last, value in zip(edges, edges[1:], values, strict=False):
+            if value == 0 and not quantity.is_mean:
+                # Nothing in a cell is nothing in each of its bins.
+                cells += [(segment.column, i, i + 1, 0) for i in range(first, last)]
+            else:
+                cells.append((segment.column, first, last, ABSENT if value is None else value))
+    cells.sort(key=lambda cell: cell[2] - cell[1])
+    taken = np.zeros((len(names), n_bins), dtype=np.bool_)
+    kept = []
+    for cell in cells:
+        column, first, last, _ = cell
+        if not taken[column, first:last].any():
+            taken[column, first:last] = True
+            kept.append(cell)
+    table = np.array(sorted(kept), dtype=np.int64).reshape(-1, 4)
+    return DecodedTable(quantity, names, n_bins, *table.T)
+
+
+def volume_l(dive: DecodedDive, phase: DecodedPhase, first: int, last: int, quantity: Quantity) -> float:
+    """Water behind the cell of bins [first, last), litres; NaN when the frames there are not known.
+
+    Sizes were counted in the frames in which every particle was counted, taxa in those in which the larger
+    ones were named. Other quantities have no volume.
+    """
+    outcomes = _VOLUME_OUTCOMES.get(quantity)
+    frames = phase.tables.get(Quantity.FRAMES)
+    if outcomes is None or frames is None:
+        return float("nan")
+    n = 0
+    for outcome in outcomes:
+        inside = (frames.column == outcome) & (frames.first >= first) & (frames.last <= last)
+        if int((frames.last - frames.first)[inside].sum()) != last - first:
+            return float("nan")
+        n += int(frames.value[inside].sum())
+    return n * dive.codebook.optics.image_volume_ul / 1e6
+
+
+_VOLUME_OUTCOMES: dict[Quantity, tuple[FrameOutcome, ...]] = {
+    Quantity.SIZES: SIZED_OUTCOMES,
+    Quantity.GREY: SIZED_OUTCOMES,
+    Quantity.TAXA: CLASSIFIED_OUTCOMES,
+    Quantity.ESD: CLASSIFIED_OUTCOMES,
+}

@@ -1,0 +1,216 @@
+"""What a dive has to say: its summary, and each quantity of it as columns along bins. Pure.
+
+A quantity is a table of whole numbers: bins of one phase by named columns. Counts are exact; means travel as
+whole steps of a stated size.
+"""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge.errors import InputError
+from edge.frame import N_OUTCOMES, FrameOutcome, Phase
+from edge.profile import PhaseProfile, Profile
+from edge.telemetry.codebook import Codebook
+from edge.telemetry.count_tree import MAX_COUNT
+
+Ints = NDArray[np.int64]
+
+WHOLE_DIVE = 3
+"""Scope beside the phases 0..2: totals of all phases, in one bin."""
+
+
+class Quantity(enum.IntEnum):
+    """A table of the summary. The numbers travel in messages: never renumber, only append."""
+
+    DIVE = 0
+    """Facts of the whole dive: see `DIVE_FACTS`."""
+    FRAMES = 1
+    """Frames by outcome."""
+    UNPLACED = 2
+    """Frames by outcome that had no pressure."""
+    TAXA = 3
+    """Classified particles by taxon."""
+    SIZES = 4
+    """Particles by size class."""
+    NOISE = 5
+    """Particles by size class in unlit frames."""
+    TEMPERATURE = 6
+    """Mean temperature."""
+    GREY = 7
+    """Mean grey of the particles of a size class."""
+    ESD = 8
+    """Mean ESD of the classified particles of a taxon."""
+
+    @property
+    def is_mean(self) -> bool:
+        """True for means, which have steps and may be absent; False for counts."""
+        return self >= Quantity.TEMPERATURE
+
+    @property
+    def has_bins(self) -> bool:
+        """False for the quantities that are one row."""
+        return self not in (Quantity.DIVE, Quantity.UNPLACED)
+
+
+class DiveFact(enum.IntEnum):
+    """Columns of `Quantity.DIVE`."""
+
+    START_S = 0
+    """UTC, seconds since 1970-01-01."""
+    DURATION_S = 1
+    PHASES = 2
+    """Bit mask of the phases that the dive has."""
+    UNPLACED_FRAMES = 3
+    """Frames without pressure; when 0, `UNPLACED` is not sent."""
+
+
+@dataclass(frozen=True, slots=True)
+class DiveSummary:
+    """Everything that messages are made from.
+
+    Attributes
+    ----------
+    dive_number
+        0..65535: tells dives apart on shore.
+    codebook, profile
+        The schema, and the counts that it describes.
+    start_ms, end_ms
+        UTC, milliseconds since 1970-01-01.
+    """
+
+    dive_number: int
+    codebook: Codebook
+    profile: Profile
+    start_ms: int = 0
+    end_ms: int = 0
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.dive_number <= 0xFFFF:
+            raise _refuse("dive_number", f"is {self.dive_number}", "use 0 to 65535")
+        if not 0 <= self.start_ms <= self.end_ms:
+            raise _refuse("start_ms", "is negative or after end_ms", "correct the clock")
+        for part in self.profile.phases:
+            _check(part, self.codebook)
+
+    def scope(self, phase: int) -> PhaseProfile:
+        """The profile of a phase."""
+        return next(part for part in self.profile.phases if part.phase == phase)
+
+    def counts(self, quantity: Quantity, scope: int) -> Ints:
+        """A count quantity as int64 (n_bins, n_columns)."""
+        if scope == WHOLE_DIVE:
+            if quantity is Quantity.DIVE:
+                return self._facts()
+            total = np.zeros((1, n_columns(self.codebook, quantity)), dtype=np.int64)
+            for part in self.profile.phases:
+                total += self.counts(quantity, part.phase).sum(axis=0)
+                if quantity is Quantity.FRAMES:
+                    total += part.unplaced_frames
+            return total
+        part = self.scope(scope)
+        match quantity:
+            case Quantity.FRAMES:
+                return part.frames
+            case Quantity.UNPLACED:
+                return part.unplaced_frames[None]
+            case Quantity.TAXA:
+                return part.taxa
+            case Quantity.SIZES:
+                return part.lpm
+            case Quantity.NOISE:
+                return part.noise
+            case _:
+                raise ValueError(f"{quantity.name} is not a count")
+
+    def means(self, quantity: Quantity, scope: int) -> tuple[Ints, Ints]:
+        """A mean quantity as sums and numbers of readings, each int64 (n_bins, n_columns)."""
+        part = self.scope(scope)
+        match quantity:
+            case Quantity.TEMPERATURE:
+                return part.temperature_mc_sum[:, None], part.n_temperature[:, None]
+            case Quantity.GREY:
+                return part.lpm_grey_centi_sum, part.lpm
+            case Quantity.ESD:
+                return part.taxa_esd_um_sum, part.taxa
+            case _:
+                raise ValueError(f"{quantity.name} is not a mean")
+
+    def _facts(self) -> Ints:
+        phases = sum(1 << part.phase for part in self.profile.phases)
+        unplaced = sum(int(part.unplaced_frames.sum()) for part in self.profile.phases)
+        start_s = self.start_ms // 1000
+        return np.array([[start_s, -(-self.end_ms // 1000) - start_s, phases, unplaced]], dtype=np.int64)
+
+
+def n_columns(codebook: Codebook, quantity: Quantity) -> int:
+    """Number of columns of a quantity."""
+    return len(column_names(codebook, quantity))
+
+
+def column_names(codebook: Codebook, quantity: Quantity) -> tuple[str, ...]:
+    """Names of the columns: outcomes, taxa, lower limits of size classes in um."""
+    match quantity:
+        case Quantity.DIVE:
+            return tuple(fact.name.lower() for fact in DiveFact)
+        case Quantity.FRAMES | Quantity.UNPLACED:
+            return tuple(outcome.label for outcome in FrameOutcome)
+        case Quantity.TAXA | Quantity.ESD:
+            return tuple(taxon.label for taxon in codebook.taxa)
+        case Quantity.TEMPERATURE:
+            return ("water",)
+        case _:
+            return tuple(f"{limit:g}" for limit in codebook.optics.size_class_limits_um)
+
+
+def tree_edges(codebook: Codebook, scope: int, n_bins: int) -> tuple[int, ...]:
+    """Bin edges as the count tree measures them: dbar, or 10 a bin where patches have no known length."""
+    if scope in (Phase.DESCENT, Phase.ASCENT):
+        return codebook.edges(Phase(scope), n_bins)
+    return tuple(range(0, 10 * n_bins + 1, 10))
+
+
+def _check(part: PhaseProfile, codebook: Codebook) -> None:
+    """Refuse a profile that the codebook does not describe, and counts that no message can carry."""
+    name, n = part.phase.name.lower(), part.n_bins
+    if not 1 <= n <= codebook.max_bins(part.phase):
+        raise _refuse(
+            f"{name}.edges",
+            f"has {n} bins, 1 to {codebook.max_bins(part.phase)} can be sent",
+            "choose longer bins in [profile]",
+        )
+    if tuple(part.edges.tolist()) != codebook.edges(part.phase, n):
+        raise _refuse(f"{name}.edges", "are not the codebook's", "use one configuration for both")
+    taxa, classes = len(codebook.taxa), codebook.optics.n_size_classes
+    shapes = {
+        "frames": (n, N_OUTCOMES), "unplaced_frames": (N_OUTCOMES,), "taxa": (n, taxa), "lpm": (n, classes),
+        "noise": (n, classes), "n_temperature": (n,), "lpm_grey_centi_sum": (n, classes),
+        "taxa_esd_um_sum": (n, taxa), "temperature_mc_sum": (n,),
+    }  # fmt: skip
+    for field, shape in shapes.items():
+        array = getattr(part, field)
+        if array.shape != shape or array.dtype != np.int64:
+            raise _refuse(
+                f"{name}.{field}",
+                f"is {array.dtype} {array.shape}, int64 {shape} was expected",
+                "use one configuration for codebook and profile",
+            )
+        signed = field == "temperature_mc_sum"
+        # Column sums of counts below 2**40 cannot wrap around: there are at most 2**14 bins.
+        low, high = (int(array.min()), int(array.max())) if array.size else (0, 0)
+        if (
+            low < (-MAX_COUNT if signed else 0)
+            or high > MAX_COUNT
+            or int(array.sum(axis=0).max(initial=0)) > MAX_COUNT
+        ):
+            raise _refuse(
+                f"{name}.{field}", f"holds values outside 0..{MAX_COUNT}", "check how it was counted"
+            )
+
+
+def _refuse(field: str, problem: str, remedy: str) -> InputError:
+    return InputError(problem, field=field, remedy=remedy)
