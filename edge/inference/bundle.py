@@ -1,0 +1,332 @@
+"""The model bundle: weights, labels, preprocessing, calibration, goldens, provenance; one file, one SHA-256.
+
+A plain zip (any tool opens it) with fixed times and no compression, so that the same contents are the same
+bytes; its comment is a seal over every byte before it, so no damage passes. Not in here: running the model.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import zipfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from os import PathLike
+from pathlib import Path
+from typing import Annotated, Literal
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from edge.errors import BundleError
+from edge.inference.preprocessing import Preprocessing
+from edge.taxonomy import Taxon, TaxonTree, build_tree
+
+FORMAT = 1
+SUFFIX = ".seston"
+SHIPPED = Path(__file__).parent / "bundles"
+MAX_BYTES = 64 << 20
+HASH_BYTES = 8
+MANIFEST, MODEL, CARD = "bundle.json", "model.tflite", "card.md"
+GOLDEN_INPUTS, GOLDEN_OUTPUTS, HASHES = "golden_inputs.bin", "golden_outputs.bin", "training_hashes.bin"
+_MARK = b"sha256:"
+_SEAL_BYTES = len(_MARK) + 64
+_REMEDY = "copy or export the bundle again"
+
+Unit = Annotated[float, msgspec.Meta(ge=0, le=1)]
+Whole = Annotated[int, msgspec.Meta(ge=0)]
+Side = Annotated[int, msgspec.Meta(ge=1, le=1 << 14)]
+
+
+class Source(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A data set or a set of weights the model learnt from: its name, licence, number of images, and use."""
+
+    name: str
+    licence: str
+    use: str
+    images: Whole = 0
+
+
+class Provenance(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Where the model comes from.
+
+    Attributes
+    ----------
+    sources
+        What it learnt from, in order.
+    split
+        Which images were held back, in words.
+    seed, command
+        Of the last training.
+    packages
+        Versions of what trained and converted it.
+    """
+
+    sources: tuple[Source, ...]
+    split: str
+    seed: int
+    command: str
+    packages: dict[str, str]
+
+
+class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """`bundle.json`: everything about a model but its arrays.
+
+    Attributes
+    ----------
+    format
+        Version of the bundle's format.
+    name
+        Short name.
+    taxa
+        The k labels, in the order of the model's outputs.
+    parents
+        Taxa that labels roll up to and that are no labels themselves.
+    preprocessing
+        For `edge.inference.preprocessing.prepare`.
+    temperature
+        The logits are divided by it before the softmax, so that scores are probabilities.
+    thresholds
+        Lowest probability of every counted taxon but `unclassified` (see `TaxonTree.decide`).
+    confusion
+        (k, k) held-back images by true label and by the label with the highest score.
+    decisions
+        (k, m) held-back images by true label and by counted taxon, after thresholds and roll-up.
+    scores
+        Held-back scores: ``{"int8": {"accuracy": ...}, "float": ...}``.
+    golden_sizes
+        (height, width) of the golden inputs, px.
+    provenance
+        Where it comes from.
+    """
+
+    name: str
+    taxa: tuple[Taxon, ...]
+    parents: tuple[Taxon, ...] = ()
+    preprocessing: Preprocessing
+    temperature: Annotated[float, msgspec.Meta(gt=0, le=1000)]
+    thresholds: tuple[Unit, ...]
+    confusion: tuple[tuple[Whole, ...], ...]
+    decisions: tuple[tuple[Whole, ...], ...]
+    scores: dict[str, dict[str, float]]
+    golden_sizes: tuple[tuple[Side, Side], ...]
+    provenance: Provenance
+    format: Literal[1] = 1
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Bundle:
+    """A bundle in memory, checked for damage and for its parts to fit together.
+
+    Attributes
+    ----------
+    path
+        The file it was read from.
+    sha256
+        Of the whole file, hexadecimal.
+    manifest
+        Labels, preprocessing, calibration, scores, provenance.
+    model
+        The TFLite flatbuffer.
+    golden_inputs
+        Drawn vignettes, uint8 (height, width) each: they go through `prepare`.
+    golden_outputs
+        int8 (n_goldens, k): the model's raw outputs for them under reference kernels.
+    training_hashes
+        `image_hash` of every image the model was trained on.
+    card
+        Model card, Markdown.
+    tree
+        Labels, parents, `unclassified`.
+    """
+
+    path: Path
+    sha256: str
+    manifest: Manifest
+    model: bytes
+    golden_inputs: tuple[NDArray[np.uint8], ...]
+    golden_outputs: NDArray[np.int8]
+    training_hashes: frozenset[bytes]
+    card: str
+    tree: TaxonTree
+
+    @property
+    def name(self) -> str:
+        """Short name."""
+        return self.manifest.name
+
+    @property
+    def taxa(self) -> tuple[Taxon, ...]:
+        """The model's labels, in the order of its outputs."""
+        return self.manifest.taxa
+
+    @property
+    def counted_taxa(self) -> tuple[Taxon, ...]:
+        """Labels in order, parents used for roll-up, and `unclassified` last."""
+        return self.tree.counted
+
+    @property
+    def preprocessing(self) -> Preprocessing:
+        """For `prepare`."""
+        return self.manifest.preprocessing
+
+    @property
+    def temperature(self) -> float:
+        """The logits are divided by it before the softmax."""
+        return self.manifest.temperature
+
+    def decide(self, scores: NDArray[np.floating]) -> NDArray[np.int64]:
+        """Decisions of (n, k) probabilities, int64 (n,), index into `counted_taxa`."""
+        return self.tree.decide(scores, self.manifest.thresholds)
+
+
+def image_hash(pixels: NDArray[np.uint8]) -> bytes:
+    """Eight bytes that stand for an image: of the SHA-256 of its shape and grey pixels.
+
+    Parameters
+    ----------
+    pixels
+        uint8 (height, width), as decoded from the file, before inversion or preprocessing.
+    """
+    digest = hashlib.sha256(f"{pixels.shape[0]}x{pixels.shape[1]}:".encode())
+    digest.update(pixels.tobytes())
+    return digest.digest()[:HASH_BYTES]
+
+
+def shipped_bundles() -> list[str]:
+    """Names of the bundles that come with the package, sorted."""
+    return sorted(file.stem for file in SHIPPED.glob(f"*{SUFFIX}"))
+
+
+def pack_bundle(
+    manifest: Manifest,
+    model: bytes,
+    golden_inputs: Sequence[NDArray[np.uint8]],
+    golden_outputs: NDArray[np.int8],
+    training_hashes: Sequence[bytes],
+    card: str,
+) -> bytes:
+    """Bytes of a bundle file; the same parts give the same bytes."""
+    return seal(
+        {
+            MANIFEST: msgspec.json.format(msgspec.json.encode(manifest, order="deterministic"), indent=1),
+            MODEL: model,
+            CARD: card.encode(),
+            GOLDEN_INPUTS: b"".join(image.tobytes() for image in golden_inputs),
+            GOLDEN_OUTPUTS: golden_outputs.astype(np.int8).tobytes(),
+            HASHES: b"".join(sorted(set(training_hashes))),
+        }
+    )
+
+
+def seal(members: Mapping[str, bytes]) -> bytes:
+    """Zip the members, uncompressed, with fixed times; the SHA-256 of all that stands before ends it."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
+        for name, data in members.items():
+            entry = zipfile.ZipInfo(name)  # 1980-01-01
+            entry.create_system = 3
+            entry.external_attr = 0o644 << 16
+            archive.writestr(entry, data)
+        archive.comment = _MARK + bytes(64)
+    body = buffer.getvalue()[:-64]
+    return body + hashlib.sha256(body).hexdigest().encode()
+
+
+def load_bundle(path_or_name: str | PathLike[str]) -> Bundle:
+    """Read a bundle: a file, or the name of one that comes with the package.
+
+    Raises
+    ------
+    BundleError
+        When it is not there, is damaged, of another format, or its parts do not fit together. That the model
+        gives the golden outputs is checked by `edge.inference.classifier.Classifier`.
+    """
+    path = Path(path_or_name)
+    if str(path_or_name) in shipped_bundles():
+        path = SHIPPED / f"{path_or_name}{SUFFIX}"
+    try:
+        if path.stat().st_size > MAX_BYTES:
+            raise BundleError(f"is larger than {MAX_BYTES >> 20} MiB", file=path, remedy="give a bundle")
+        data = path.read_bytes()
+    except FileNotFoundError:
+        shipped = ", ".join(shipped_bundles()) or "none"
+        raise BundleError(
+            "is not there", file=path, remedy=f"give a file, or the name of a shipped bundle ({shipped})"
+        ) from None
+    except OSError as cause:
+        raise BundleError(f"cannot be read ({cause})", file=path, remedy="check the file") from cause
+    return parse_bundle(data, path)
+
+
+def parse_bundle(data: bytes, path: Path) -> Bundle:
+    """Bundle from the bytes of its file; `path` stands in errors. Raises `BundleError`."""
+    members = _open(data, path)
+    try:
+        manifest = msgspec.json.decode(members[MANIFEST], type=Manifest)
+        card = members[CARD].decode()
+    except (msgspec.MsgspecError, UnicodeDecodeError) as cause:
+        raise BundleError(str(cause), file=path, field=MANIFEST, remedy=_REMEDY) from cause
+    try:
+        tree = build_tree(manifest.taxa, manifest.parents)
+    except ValueError as cause:
+        raise BundleError(str(cause), file=path, field=MANIFEST, remedy=_REMEDY) from cause
+    k, m = len(manifest.taxa), len(tree.counted)
+    n_goldens = len(manifest.golden_sizes)
+    pixels = [height * width for height, width in manifest.golden_sizes]
+    _expect(k >= 2, "fewer than two labels", MANIFEST, path)
+    _expect(n_goldens > 0, "no golden inputs", MANIFEST, path)
+    _expect(len(manifest.thresholds) == m - 1, f"{m - 1} thresholds were expected", "thresholds", path)
+    for field, table, columns in (("confusion", manifest.confusion, k), ("decisions", manifest.decisions, m)):
+        fits = len(table) == k and all(len(row) == columns for row in table)
+        _expect(fits, f"{k} rows of {columns} counts were expected", field, path)
+    _expect(
+        len(members[GOLDEN_INPUTS]) == sum(pixels), "its size does not fit the manifest", GOLDEN_INPUTS, path
+    )
+    _expect(
+        len(members[GOLDEN_OUTPUTS]) == n_goldens * k,
+        f"{n_goldens} rows of {k} labels were expected",
+        GOLDEN_OUTPUTS,
+        path,
+    )
+    _expect(len(members[HASHES]) % HASH_BYTES == 0, "its size is no multiple of 8", HASHES, path)
+    _expect(members[MODEL][4:8] == b"TFL3", "is not a TFLite model", MODEL, path)
+    flat = np.frombuffer(members[GOLDEN_INPUTS], dtype=np.uint8)
+    parts = np.split(flat, np.cumsum(pixels)[:-1])
+    hashes = members[HASHES]
+    return Bundle(
+        path=path,
+        sha256=hashlib.sha256(data).hexdigest(),
+        manifest=manifest,
+        model=members[MODEL],
+        golden_inputs=tuple(
+            part.reshape(size) for part, size in zip(parts, manifest.golden_sizes, strict=True)
+        ),
+        golden_outputs=np.frombuffer(members[GOLDEN_OUTPUTS], dtype=np.int8).reshape(n_goldens, k),
+        training_hashes=frozenset(hashes[i : i + HASH_BYTES] for i in range(0, len(hashes), HASH_BYTES)),
+        card=card,
+        tree=tree,
+    )
+
+
+def _open(data: bytes, path: Path) -> dict[str, bytes]:
+    """Members of a sealed zip."""
+    body, digest = data[:-64], data[-64:]
+    if data[:4] != b"PK\x03\x04":
+        raise BundleError("is not a bundle", file=path, remedy=f"give a {SUFFIX} file or a bundle's name")
+    if body[-len(_MARK) :] != _MARK or hashlib.sha256(body).hexdigest().encode() != digest:
+        raise BundleError("is truncated or damaged: its seal does not fit", file=path, remedy=_REMEDY)
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            members = {info.filename: archive.read(info) for info in archive.infolist()}
+    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError, ValueError) as cause:
+        raise BundleError(f"cannot be unpacked ({cause})", file=path, remedy=_REMEDY) from cause
+    for name in (MANIFEST, MODEL, CARD, GOLDEN_INPUTS, GOLDEN_OUTPUTS, HASHES):
+        _expect(name in members, "is missing", name, path)
+    return members
+
+
+def _expect(holds: bool, problem: str, field: str, path: Path) -> None:
+    if not holds:
+        raise BundleError(problem, file=path, field=field, remedy=_REMEDY)

@@ -1,0 +1,115 @@
+"""One int8 TFLite model on the CPU, behind whichever runtime is installed.
+
+In order of preference: ai_edge_litert, tflite_runtime, tensorflow.lite. Quantized integers in and out; what
+they mean is the classifier's business.
+"""
+
+from __future__ import annotations
+
+import importlib
+from types import ModuleType
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge.errors import BundleError
+
+Kernels = Literal["xnnpack", "reference"]
+"""`xnnpack` is fast and within one unit of `reference`, which is the same on every processor and slow."""
+
+RUNTIMES = ("ai_edge_litert.interpreter", "tflite_runtime.interpreter", "tensorflow.lite.python.interpreter")
+
+
+def runtime() -> ModuleType:
+    """The first runtime that can be imported.
+
+    Raises
+    ------
+    BundleError
+        When there is none.
+    """
+    for name in RUNTIMES:
+        try:
+            return importlib.import_module(name)
+        except ImportError:
+            continue
+    raise BundleError("no TFLite runtime is installed", remedy="install ai-edge-litert")
+
+
+class Int8Model:
+    """A loaded model with one int8 input (1, side, side, 1) and one int8 output (1, k).
+
+    Parameters
+    ----------
+    model
+        The TFLite flatbuffer.
+    threads
+        Threads of the runtime.
+    kernels
+        Which kernels compute.
+
+    Attributes
+    ----------
+    side_px, n_outputs
+        Side of the input and number of outputs.
+    input_scale, input_zero_point, output_scale, output_zero_point
+        Quantization: value = scale * (integer - zero point).
+
+    Raises
+    ------
+    BundleError
+        When the runtime refuses the model or its input or output is of another kind.
+    """
+
+    def __init__(self, model: bytes, threads: int = 1, kernels: Kernels = "xnnpack") -> None:
+        module: Any = runtime()
+        resolver = getattr(module, "OpResolverType")  # noqa: B009
+        try:
+            self._interpreter = module.Interpreter(
+                model_content=model,
+                num_threads=threads,
+                experimental_op_resolver_type=(
+                    resolver.BUILTIN_REF if kernels == "reference" else resolver.AUTO
+                ),
+            )
+            self._interpreter.allocate_tensors()
+            inputs, outputs = self._interpreter.get_input_details(), self._interpreter.get_output_details()
+        except (ValueError, RuntimeError) as cause:
+            raise BundleError(
+                f"the runtime refuses it ({str(cause).strip()})",
+                field="model.tflite",
+                remedy="export it again",
+            ) from cause
+        if len(inputs) != 1 or len(outputs) != 1:
+            raise _foreign(f"has {len(inputs)} inputs and {len(outputs)} outputs, one each was expected")
+        source, sink = inputs[0], outputs[0]
+        shape, out_shape = tuple(source["shape"]), tuple(sink["shape"])
+        if source["dtype"] != np.int8 or sink["dtype"] != np.int8:
+            raise _foreign("is not int8 in and out")
+        if len(shape) != 4 or shape[0] != 1 or shape[1] != shape[2] or shape[3] != 1:
+            raise _foreign(f"has an input of shape {shape}, (1, side, side, 1) was expected")
+        if len(out_shape) != 2 or out_shape[0] != 1:
+            raise _foreign(f"has an output of shape {out_shape}, (1, labels) was expected")
+        self.side_px, self.n_outputs = int(shape[1]), int(out_shape[1])
+        self.input_scale, self.input_zero_point = _quantization(source)
+        self.output_scale, self.output_zero_point = _quantization(sink)
+        self._input, self._output = int(source["index"]), int(sink["index"])
+
+    def run(self, values: NDArray[np.int8]) -> NDArray[np.int8]:
+        """Outputs, int8 (k,), for one input, int8 (1, side, side, 1)."""
+        self._interpreter.set_tensor(self._input, values)
+        self._interpreter.invoke()
+        out: NDArray[np.int8] = self._interpreter.get_tensor(self._output)[0]
+        return out
+
+
+def _quantization(detail: dict[str, Any]) -> tuple[float, int]:
+    scale, zero_point = detail["quantization"]
+    if not scale > 0:
+        raise _foreign("has an input or output without a scale")
+    return float(scale), int(zero_point)
+
+
+def _foreign(problem: str) -> BundleError:
+    return BundleError(problem, field="model.tflite", remedy="export it again with `seston train`")

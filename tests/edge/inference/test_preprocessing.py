@@ -1,0 +1,115 @@
+"""The preprocessing gives the same bytes everywhere, for any vignette."""
+
+from __future__ import annotations
+
+import hashlib
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from edge.errors import ImageError
+from edge.inference.preprocessing import Preprocessing, prepare
+
+pytestmark = pytest.mark.board
+
+SPEC = Preprocessing()
+PLAIN = Preprocessing(stretch=False)
+
+
+def vignette(height: int, width: int) -> np.ndarray:
+    """A picture made of whole numbers alone."""
+    y, x = np.mgrid[:height, :width]
+    return ((x * x + 3 * y * x + 7 * y) % 241 * ((x + y) % 3 > 0)).astype(np.uint8)
+
+
+@pytest.mark.parametrize(
+    ("height", "width", "digest"),
+    [
+        (1, 1, "2d07a41ae9927700"),
+        (5, 9, "f117a4220f22dd00"),
+        (40, 23, "3bd3e8ed7e63f41d"),
+        (96, 96, "31b4208b9a0b61ef"),
+        (80, 80, "bcf49b67857f8eff"),
+        (131, 97, "733de4080b96315e"),
+        (192, 70, "df35c8f7a670d7ea"),
+        (300, 411, "89ce9c48ab2c9349"),
+        (7, 600, "0d89e5ae1fd391cf"),
+    ],
+)
+def test_golden_pixels(height, width, digest):
+    assert hashlib.sha256(prepare(vignette(height, width), SPEC).tobytes()).hexdigest()[:16] == digest
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.integers(1, 400), st.integers(1, 400), st.integers(0, 255), st.integers(8, 128), st.booleans())
+def test_any_size_becomes_the_square_with_the_vignette_in_its_middle(height, width, grey, side, stretch):
+    spec = Preprocessing(size_px=side, stretch=stretch)
+    out = prepare(np.full((height, width), grey, dtype=np.uint8), spec)
+    assert out.shape == (side, side, 1)
+    assert out.dtype == np.uint8
+    expected = min(255, (grey * 255 + max(grey, 16) // 2) // max(grey, 16)) if stretch else grey
+    long_side, short_side = max(height, width), min(height, width)
+    short = max(1, (short_side * side + long_side // 2) // long_side)
+    inner = out[:, :, 0] if height >= width else out[:, :, 0].T
+    first = (side - short) // 2
+    assert (inner[:, first : first + short] == expected).all()
+    assert not inner[:, :first].any()
+    assert not inner[:, first + short :].any()
+
+
+def test_a_vignette_of_the_right_size_is_not_touched():
+    pixels = vignette(96, 96)
+    np.testing.assert_array_equal(prepare(pixels, PLAIN)[:, :, 0], pixels)
+
+
+def test_the_stretch_makes_a_dim_vignette_bright_and_leaves_noise_dark():
+    pixels = np.zeros((96, 96), dtype=np.uint8)
+    pixels[20:60, 20:60] = 51
+    assert prepare(pixels, SPEC).max() == 255
+    assert prepare(pixels // 51 * 2, SPEC).max() == (2 * 255 + 8) // 16
+    hot = np.zeros((96, 96), dtype=np.uint8)
+    hot[20:60, 20:60], hot[0, :9] = 51, 255  # nine of 9216 are less than a thousandth
+    np.testing.assert_array_equal(prepare(hot, SPEC)[20:60, 20:60], 255)
+
+
+def test_large_vignettes_are_averaged_by_whole_blocks():
+    pixels = vignette(16 * 5 + 3, 16 * 5 + 3)
+    out = prepare(pixels, Preprocessing(size_px=16, stretch=False))
+    blocks = np.array(
+        [
+            [
+                (block.sum(dtype=np.int64) + block.size // 2) // block.size
+                for block in (pixels[y : y + 5, x : x + 5] for x in range(0, 83, 5))
+            ]
+            for y in range(0, 83, 5)
+        ]
+    )
+    assert abs(int(out.mean()) - int(blocks.mean())) <= 2
+    exact = pixels[:80, :80].reshape(16, 5, 16, 5).sum(axis=(1, 3), dtype=np.int64)
+    np.testing.assert_array_equal(
+        prepare(pixels[:80, :80], Preprocessing(size_px=16, stretch=False))[:, :, 0], (exact + 12) // 25
+    )
+
+
+def test_a_vignette_that_is_a_view_gives_the_same():
+    pixels = vignette(120, 200)
+    np.testing.assert_array_equal(
+        prepare(pixels[10:90, 30:130], SPEC), prepare(pixels[10:90, 30:130].copy(), SPEC)
+    )
+    np.testing.assert_array_equal(prepare(pixels[::-1], SPEC), prepare(pixels[::-1].copy(), SPEC))
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        np.zeros((0, 5), np.uint8),
+        np.zeros((5, 5, 1), np.uint8),
+        np.zeros((5, 5), np.uint16),
+        np.zeros(5, np.uint8),
+    ],
+)
+def test_what_is_no_vignette_is_refused_with_a_sentence(bad):
+    with pytest.raises(ImageError, match="cannot be classified"):
+        prepare(bad, SPEC)
