@@ -26,7 +26,7 @@ from edge.mission import Mission, State
 from edge.optics import Optics
 from edge.profile import Profile
 from edge.recording import Recording, RecordingInfo, open_recording, read_image
-from edge.telemetry.message import DecodedDive, decode_messages
+from edge.telemetry.decoder import DecodedDive, decode_messages
 from edge.telemetry.planner import Plan
 from tools.scoring import TruthScorer
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import functools
 import hashlib
-from os import PathLike
 
 import msgspec
 
@@ -87,7 +86,7 @@ class Codebook(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
         return MAX_BINS if phase is Phase.PARK else len(_edges_dbar(self.profile)) - 1
 
 
-def load_codebook(data: bytes, *, file: str | PathLike[str] | None = None) -> Codebook:
+def load_codebook(data: bytes, *, file: str | None = None) -> Codebook:
     """Codebook from its JSON; `MessageError` names what is wrong with it."""
     try:
         return msgspec.json.decode(data, type=Codebook)

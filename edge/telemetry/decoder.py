@@ -185,6 +185,18 @@ class DecodedDive:
                     complete &= name is Quantity.UNPLACED and self.facts.get(DiveFact.UNPLACED_FRAMES) == 0
         return sums, complete
 
+    def outcomes(self) -> Ints:
+        """Frames of the dive by outcome as far as known, int64 (11,), as `Profile.outcomes`."""
+        return self.totals(Quantity.FRAMES)[0]
+
+    def taxa(self) -> Ints:
+        """Classified particles by counted taxon as far as known, int64 (n_taxa,), as `Profile.taxa`."""
+        return self.totals(Quantity.TAXA)[0]
+
+    def lpm(self) -> Ints:
+        """Particles by size class as far as known, int64 (n_classes,), as `Profile.lpm`."""
+        return self.totals(Quantity.SIZES)[0]
+
     def _phases_known(self, quantity: Quantity) -> bool:
         """Whether every phase that the dive has is at hand with this quantity."""
         mask = self.facts.get(DiveFact.PHASES)

@@ -15,7 +15,7 @@ import cv2
 import pytest
 
 from edge.telemetry.codebook import load_codebook
-from edge.telemetry.message import decode_messages
+from edge.telemetry.decoder import decode_messages
 from tests.edge.test_instrument import scene
 
 pytestmark = pytest.mark.board
