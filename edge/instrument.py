@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from os import PathLike
 from typing import Any
 
@@ -120,8 +120,8 @@ class _Look:
     outcome: FrameOutcome
     note: str = ""
     histogram: AreaHistogram = EMPTY_HISTOGRAM
-    taxa: Ints = NO_INTS
-    esd_um: Ints = NO_INTS
+    taxa: Ints = field(default_factory=lambda: NO_INTS)
+    esd_um: Ints = field(default_factory=lambda: NO_INTS)
     particles: tuple[Particle, ...] = ()
     regions: Regions | None = None
 

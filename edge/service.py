@@ -193,16 +193,20 @@ class Service:
         self._mission = Mission()
         if dive is None:
             return
-        plan = dive.instrument.finish()
         number = int(dive.folder.name)
-        self._outbox.put(number, plan.messages, self._clock.utc_ms())
+        messages: tuple[bytes, ...] = ()
+        try:
+            messages = dive.instrument.finish().messages
+        except SestonError as error:
+            self._say(f"dive {dive.folder.name} sends nothing: {error}")
+        self._outbox.put(number, messages, self._clock.utc_ms())
         codebook = json.dumps(dive.log.meta("codebook"), sort_keys=True, indent=1).encode()
         _write_durably(dive.folder / "codebook.json", codebook)
         _write_durably(self._messages / "codebook.json", codebook)
         dive.log.set_meta("ended_ms", self._clock.utc_ms())
         dive.log.close()
         self.deliver()
-        total = sum(len(message) for message in plan.messages)
+        total = sum(map(len, messages))
         self._say(f"dive {dive.folder.name} ended: {dive.next_frame} frames, {total} bytes in messages")
 
     def _resume(self) -> _Dive | None:
