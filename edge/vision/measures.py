@@ -1,9 +1,9 @@
 """What is measured of a particle: every measure's name, EcoTaxa's name, unit, definition and source. Pure.
 
 A table, not the arithmetic (that is `morphology`). The first 55 are those of the UVP6's embedded classifier,
-in its order. Grey is white on black. EcoTaxa's names are the columns of UVP and ZooScan exports where there is
-such a column, and `object_` with the UVP6's name where there is none. Where a real export measures the same
-thing in another way, the definition says so.
+in its order. Grey is white on black. EcoTaxa's names are the columns of UVP and ZooScan exports where there
+is such a column, and `object_` with the UVP6's name where there is none. Where a real export measures the
+same thing in another way, the definition says so.
 """
 
 from __future__ import annotations
