@@ -177,12 +177,13 @@ class DecodedDive:
         wanted = [quantity, Quantity.UNPLACED] if quantity is Quantity.FRAMES else [quantity]
         for phase in self.phases.values():
             for name in wanted:
-                if name in phase.tables:
-                    found, known = phase.tables[name].totals()
-                    sums += found
-                    complete &= bool(known.all())
-                else:
-                    complete &= name is Quantity.UNPLACED and self.facts.get(DiveFact.UNPLACED_FRAMES) == 0
+                table = phase.tables.get(name)
+                if table is None:
+                    complete = False
+                    continue
+                found, known = table.totals()
+                sums += found
+                complete &= bool(known.all())
         return sums, complete
 
     def outcomes(self) -> Ints:
@@ -305,19 +306,41 @@ def _assemble(heap: _Heap) -> DecodedDive:
         if scope in bins
     }
     whole = tables.get(WHOLE_DIVE, {})
-    facts = whole.pop(Quantity.DIVE, None)
+    facts = _facts(whole.pop(Quantity.DIVE, None))
+    _add_empty_unplaced(facts, phases, heap.codebook)
     received: dict[int, tuple[int, ...]] = {}
     for n_parts, part in sorted(heap.parts):
         received[n_parts] = (*received.get(n_parts, ()), part)
-    known = {} if facts is None else dict(zip(facts.column.tolist(), facts.value.tolist(), strict=True))
     return DecodedDive(
         heap.codebook,
         heap.dive_number,
         received,
-        {DiveFact(column): value for column, value in known.items()},
+        facts,
         phases,
         whole,
     )
+
+
+def _facts(table: DecodedTable | None) -> dict[DiveFact, int]:
+    if table is None:
+        return {}
+    return {DiveFact(c): v for c, v in zip(table.column.tolist(), table.value.tolist(), strict=True)}
+
+
+def _add_empty_unplaced(
+    facts: dict[DiveFact, int], phases: dict[Phase, DecodedPhase], codebook: Codebook
+) -> None:
+    """Phases without unplaced frames send no table of them: when the others make up the sum, it is zeros."""
+    found = [phase.tables.get(Quantity.UNPLACED) for phase in phases.values()]
+    if facts.get(DiveFact.UNPLACED_FRAMES) != sum(int(table.value.sum()) for table in found if table):
+        return
+    names = column_names(codebook, Quantity.UNPLACED)
+    columns, zeros = np.arange(len(names)), np.zeros(len(names), dtype=np.int64)
+    for phase in phases.values():
+        if Quantity.UNPLACED not in phase.tables:
+            phase.tables[Quantity.UNPLACED] = DecodedTable(
+                Quantity.UNPLACED, names, 1, columns, zeros, zeros + 1, zeros
+            )
 
 
 def _merge(

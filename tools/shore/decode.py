@@ -1,0 +1,227 @@
+"""`seston decode`: messages back to profiles, as CSV and netCDF, with what is missing said.
+
+Messages may be any subset, in any order, of any dives; files that are no message are named and left out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import click
+
+from edge.errors import MessageError
+from edge.telemetry.codebook import Codebook, load_codebook
+from edge.telemetry.decoder import DecodedDive, Decoding, Provenance, decode_messages
+from edge.telemetry.summary import Quantity
+from tools.shore.exports.tidy_csv import NAMES, write_csv
+
+SUFFIXES = (".msg", ".sbd", ".bin")
+CODEBOOK = "codebook.json"
+MAX_FILE_BYTES = 1 << 20
+"""A larger file is no message."""
+
+
+@dataclass(frozen=True, slots=True)
+class Decoded:
+    """What `decode_files` made.
+
+    Attributes
+    ----------
+    dives
+        By codebook and number.
+    refused
+        File and reason, of each file that was not used.
+    duplicates
+        Messages that were there twice.
+    written
+        Files written.
+    note
+        A sentence when netCDF could not be written, or "".
+    """
+
+    dives: tuple[DecodedDive, ...]
+    refused: tuple[tuple[Path, str], ...]
+    duplicates: int
+    written: tuple[Path, ...]
+    note: str
+
+
+def decode_files(paths: Iterable[Path], out: Path, codebooks: Iterable[Path] = ()) -> Decoded:
+    """Decode message files or folders of them into `out`: profile.csv and profile.nc of each dive.
+
+    Parameters
+    ----------
+    paths
+        Files, or folders with ``*.msg``, ``*.sbd``, ``*.bin``; a codebook.json beside them is used.
+    out
+        Folder to write to; made if missing.
+    codebooks
+        Further codebook files.
+
+    Raises
+    ------
+    MessageError
+        When no file can be used, with the reason.
+    """
+    files, beside = _find(paths)
+    books = _load_codebooks([*map(Path, codebooks), *beside])
+    result, refused = _decode(files, books)
+    if not result.dives:
+        file, reason = refused[0]
+        problem, _, remedy = reason.rstrip(".").partition("; ")
+        others = f", and {len(files) - 1} other files cannot be used either" if len(files) > 1 else ""
+        raise MessageError(problem + others, file=file, remedy=remedy or "give the messages of a dive")
+    written: list[Path] = []
+    note = ""
+    for dive, folder in zip(result.dives, _folders(result.dives, out), strict=True):
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            write_csv(dive, folder / "profile.csv")
+            written.append(folder / "profile.csv")
+            note = _write_netcdf(dive, folder / "profile.nc")
+        except OSError as cause:
+            raise MessageError(
+                f"cannot be written ({cause})", file=folder, remedy="free some room, or choose another --out"
+            ) from cause
+        if not note:
+            written.append(folder / "profile.nc")
+    return Decoded(result.dives, tuple(refused), result.duplicates, tuple(written), note)
+
+
+def _write_netcdf(dive: DecodedDive, path: Path) -> str:
+    from tools.shore.exports.netcdf import write_netcdf
+
+    try:
+        write_netcdf(dive, path)
+    except ImportError as missing:
+        return f"No netCDF: {missing.name} is not installed; pip install 'seston[shore]'."
+    return ""
+
+
+def _folders(dives: Sequence[DecodedDive], out: Path) -> list[Path]:
+    """One dive goes into `out` itself; several into a folder each."""
+    if len(dives) == 1:
+        return [out]
+    numbers = [dive.dive_number for dive in dives]
+    names = [
+        f"dive-{n:05d}" + (f"-{dive.codebook.sha256[:6]}" if numbers.count(n) > 1 else "")
+        for n, dive in zip(numbers, dives, strict=True)
+    ]
+    return [out / name for name in names]
+
+
+def _find(paths: Iterable[Path]) -> tuple[list[Path], list[Path]]:
+    """Message files, and codebook files beside them."""
+    files: dict[Path, None] = {}
+    books: dict[Path, None] = {}
+    for path in map(Path, paths):
+        if path.is_dir():
+            found = sorted(
+                file for file in path.iterdir() if file.suffix.lower() in SUFFIXES and file.is_file()
+            )
+            if not found:
+                raise MessageError(
+                    f"holds no {', '.join('*' + suffix for suffix in SUFFIXES)}",
+                    file=path,
+                    remedy="give the folder of the messages",
+                )
+            files |= dict.fromkeys(found)
+            beside = path / CODEBOOK
+        elif path.is_file():
+            files[path] = None
+            beside = path.parent / CODEBOOK
+        else:
+            raise MessageError("does not exist", file=path, remedy="check the path")
+        if beside.is_file():
+            books[beside] = None
+    if not files:
+        raise MessageError("no file was given", field="MESSAGES", remedy="give message files or folders")
+    return list(files), list(books)
+
+
+def _load_codebooks(paths: Iterable[Path]) -> list[Codebook]:
+    books = []
+    for path in paths:
+        try:
+            data = path.read_bytes()
+        except OSError as cause:
+            raise MessageError(f"cannot be read ({cause})", file=path, remedy="check the path") from cause
+        books.append(load_codebook(data, file=str(path)))
+    return books
+
+
+def _decode(files: Sequence[Path], books: Sequence[Codebook]) -> tuple[Decoding, list[tuple[Path, str]]]:
+    read: list[Path] = []
+    messages: list[bytes] = []
+    refused: list[tuple[Path, str]] = []
+    for file in files:
+        try:
+            if file.stat().st_size > MAX_FILE_BYTES:
+                refused.append((file, f"is larger than {MAX_FILE_BYTES} bytes and no message"))
+                continue
+            messages.append(file.read_bytes())
+            read.append(file)
+        except OSError as cause:
+            refused.append((file, f"cannot be read ({cause})"))
+    result = decode_messages(messages, books)
+    refused += [(read[position], reason) for position, reason in result.refused]
+    return result, refused
+
+
+@click.command()
+@click.argument("messages", metavar="MESSAGES...", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option(
+    "--codebook", "codebooks", multiple=True, type=click.Path(path_type=Path),
+    help="Codebook file; codebook.json beside the messages is found without it. May be repeated.",
+)  # fmt: skip
+@click.option(
+    "--out", type=click.Path(path_type=Path), default=Path("out/shore"), show_default=True,
+    help="Folder for profile.csv and profile.nc; several dives get a folder each.",
+)  # fmt: skip
+def decode(messages: tuple[Path, ...], codebooks: tuple[Path, ...], out: Path) -> None:
+    """Decode MESSAGES (files, or folders with *.msg, *.sbd, *.bin) into CSV and netCDF."""
+    from rich.console import Console
+
+    console = Console()
+    done = decode_files(messages, out, codebooks)
+    for dive in done.dives:
+        console.print(dive_table(dive))
+        if sentence := dive.missing_sentence():
+            console.print(f"[yellow]{sentence[0].upper() + sentence[1:]}.[/yellow]")
+    for file, reason in done.refused:
+        console.print(f"Not used: {file} {reason}", highlight=False, soft_wrap=True, markup=False)
+    if done.duplicates:
+        console.print(f"{done.duplicates} messages were there twice; each was counted once.")
+    if done.note:
+        console.print(done.note, markup=False)
+    for file in done.written:
+        console.print(f"Written: {file}", highlight=False, soft_wrap=True, markup=False)
+
+
+def dive_table(dive: DecodedDive) -> Any:
+    """What is known of a dive, for people: a row a table, with its total and how finely it is known."""
+    from rich.table import Table
+
+    table = Table(
+        "phase", "quantity", "total", "lossless", "aggregated", "missing", title=f"Dive {dive.dive_number}"
+    )
+    scopes: list[tuple[str, dict[Quantity, Any]]] = [("dive", dive.whole)] if dive.whole else []
+    scopes += [(phase.phase.name.lower(), phase.tables) for phase in dive.phases.values()]
+    for name, tables in scopes:
+        for quantity, known in tables.items():
+            sources = known.dense()[1]
+            shares = [
+                f"{100 * float((sources == kind).mean()):.0f} %"
+                for kind in (
+                    Provenance.ROUNDED if quantity.is_mean else Provenance.LOSSLESS,
+                    Provenance.AGGREGATED,
+                    Provenance.MISSING,
+                )
+            ]
+            total = "" if quantity.is_mean else str(int(known.value.sum()))
+            table.add_row(name, NAMES[quantity].replace("_", " "), total, *shares)
+        table.add_section()
+    return table

@@ -1,0 +1,120 @@
+"""A decoded dive as one tidy CSV: a row a cell, with its water and where the number comes from.
+
+An aggregated cell is one row over its bins, never spread over finer ones. Standard library only: it works on
+the instrument's board too.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from edge.frame import Phase
+from edge.telemetry.decoder import ABSENT, DecodedDive, DecodedPhase, DecodedTable, Provenance, volume_l
+from edge.telemetry.means import from_step
+from edge.telemetry.summary import Quantity, column_names
+
+COLUMNS = (
+    "dive", "phase", "bin_from", "bin_to", "bin_unit", "quantity", "name", "value", "unit", "volume_l",
+    "provenance",
+)  # fmt: skip
+NAMES = {
+    Quantity.DIVE: "dive", Quantity.FRAMES: "frames", Quantity.UNPLACED: "frames_without_pressure",
+    Quantity.TAXA: "taxon_count", Quantity.SIZES: "size_class_count", Quantity.NOISE: "noise_count",
+    Quantity.TEMPERATURE: "temperature", Quantity.GREY: "size_class_mean_grey", Quantity.ESD: "taxon_mean_esd",
+}  # fmt: skip
+UNITS = {Quantity.TEMPERATURE: "degree_Celsius", Quantity.ESD: "um"}
+Row = tuple[str | int | float, ...]
+
+
+def write_csv(dive: DecodedDive, path: Path) -> None:
+    """Write one dive.
+
+    Columns: dive, phase (`dive` for totals of all phases), bin_from, bin_to, bin_unit (dbar, or s since the
+    park began), quantity, name (outcome, taxon, or lower ESD limit of a size class in um), value, unit, volume_l
+    (litres behind a count; empty where the frames are not known as finely), provenance (lossless, aggregated,
+    rounded, missing, not-sent). A mean of nothing has no row.
+    """
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(COLUMNS)
+        writer.writerows(rows(dive))
+
+
+def rows(dive: DecodedDive) -> Iterator[Row]:
+    """Rows of one dive, as `COLUMNS`."""
+    for fact, value in dive.facts.items():
+        yield (
+            dive.dive_number, "dive", "", "", "", NAMES[Quantity.DIVE], fact.name.lower(), value,
+            "s" if fact.name.endswith("_S") else "1", "", "lossless",
+        )  # fmt: skip
+    for quantity, table in dive.whole.items():
+        yield from _table_rows(dive, None, quantity, table)
+    for phase in dive.phases.values():
+        for quantity in Quantity:
+            if quantity is not Quantity.DIVE and column_names(dive.codebook, quantity):
+                table = phase.tables.get(quantity) or _nothing(dive, phase, quantity)
+                yield from _table_rows(dive, phase, quantity, table)
+
+
+def _table_rows(
+    dive: DecodedDive, phase: DecodedPhase | None, quantity: Quantity, table: DecodedTable
+) -> Iterator[Row]:
+    name = "dive" if phase is None else phase.phase.name.lower()
+    placed = phase is not None and quantity.has_bins
+    unit = ("s" if phase is not None and phase.phase is Phase.PARK else "dbar") if placed else ""
+    volumes: dict[tuple[int, int], float] = {}
+    sources = table.provenance
+
+    def row(first: int, last: int, column: int, value: str | int | float, source: str) -> Row:
+        volume: str | float = ""
+        if phase is not None and placed and value != "":
+            if (first, last) not in volumes:
+                volumes[first, last] = volume_l(dive, phase, first, last, quantity)
+            volume = volumes[first, last] if np.isfinite(volumes[first, last]) else ""
+        edges = (
+            (int(phase.edges[first]), int(phase.edges[last])) if phase is not None and placed else ("", "")
+        )
+        return (
+            dive.dive_number, name, *edges, unit, NAMES[quantity], table.names[column], value,
+            UNITS.get(quantity, "1"), volume, source,
+        )  # fmt: skip
+
+    known = zip(
+        table.column.tolist(), table.first.tolist(), table.last.tolist(), table.value.tolist(), strict=True
+    )
+    cells = [
+        (*cell, Provenance(int(source)).name.lower()) for cell, source in zip(known, sources, strict=True)
+    ]
+    absent = "not-sent" if dive.is_complete else "missing"
+    cells += [(*gap, ABSENT, absent) for gap in _gaps(table)]
+    for column, first, last, value, source in sorted(cells):
+        if value == ABSENT and source != absent:
+            continue
+        shown: str | int | float = value
+        if value == ABSENT:
+            shown = ""
+        elif quantity.is_mean:
+            shown = from_step(quantity, value)[0]
+        yield row(first, last, column, shown, source)
+
+
+def _gaps(table: DecodedTable) -> Iterator[tuple[int, int, int]]:
+    """Column, first bin, bin after the last of each run of bins of which nothing is known."""
+    known = np.zeros((len(table.names), table.n_bins + 2), dtype=np.int8)
+    known[:, [0, -1]] = 1
+    for column, first, last in zip(table.column, table.first, table.last, strict=True):
+        known[column, first + 1 : last + 1] = 1
+    for column, line in enumerate(np.diff(known, axis=1)):
+        starts, stops = np.flatnonzero(line == -1), np.flatnonzero(line == 1)
+        for first, last in zip(starts.tolist(), stops.tolist(), strict=True):
+            yield column, first, last
+
+
+def _nothing(dive: DecodedDive, phase: DecodedPhase, quantity: Quantity) -> DecodedTable:
+    none = np.zeros(0, dtype=np.int64)
+    n_bins = phase.n_bins if quantity.has_bins else 1
+    return DecodedTable(quantity, column_names(dive.codebook, quantity), n_bins, none, none, none, none)
