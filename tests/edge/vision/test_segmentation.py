@@ -196,16 +196,14 @@ def test_foreground_is_known_before_segmentation(pixels: Pixels, threshold: int)
     assert foreground.fraction == foreground.area_px / pixels.size
 
 
-@settings(deadline=None, max_examples=100)
-@given(
-    pixels=hnp.arrays(np.uint8, sizes, elements=st.sampled_from([0, 50])),
-    data=st.data(),
-)
-def test_mask_of_others(pixels: Pixels, data: st.DataObject) -> None:
+@settings(deadline=None, max_examples=200)
+@given(size=sizes, seed=st.integers(0, 2**32 - 1), density=st.sampled_from([0.1, 0.3, 0.5]), data=st.data())
+def test_mask_of_others(size: tuple[int, int], seed: int, density: float, data: st.DataObject) -> None:
+    pixels = np.where(np.random.default_rng(seed).random(size) < density, 50, 0).astype(np.uint8)
     regions = segment(pixels, 21)
     if not len(regions):
         return
-    height, width = pixels.shape
+    height, width = size
     i = data.draw(st.integers(0, len(regions) - 1))
     left, top = data.draw(st.integers(0, width - 1)), data.draw(st.integers(0, height - 1))
     w, h = data.draw(st.integers(1, width - left)), data.draw(st.integers(1, height - top))
@@ -213,3 +211,25 @@ def test_mask_of_others(pixels: Pixels, data: st.DataObject) -> None:
     np.testing.assert_array_equal(
         regions.mask_of_others(i, left, top, w, h), (labels > 0) & (labels != i + 1)
     )
+
+
+def test_mask_of_others_cuts_what_reaches_out_of_the_window() -> None:
+    pixels = np.zeros((7, 9), dtype=np.uint8)
+    pixels[1:6, 1:8] = 50  # its runs begin left of the window and end right of it
+    pixels[2:5, 3:6] = 0
+    pixels[3, 4] = 90  # and this lies in a hole of it
+    regions = segment(pixels, 21)
+    others = regions.mask_of_others(1, 2, 2, 4, 4)
+    np.testing.assert_array_equal(others, [[1, 0, 0, 0], [1, 0, 0, 0], [1, 0, 0, 0], [1, 1, 1, 1]])
+
+
+def test_more_particles_than_sixteen_bits_count() -> None:
+    rng = np.random.default_rng(5)
+    pixels = np.zeros((640, 640), dtype=np.uint8)
+    pixels[::2, ::2] = rng.integers(1, 256, (320, 320))
+    y, x = np.nonzero(pixels)
+    regions = segment(pixels, 0)
+    assert len(regions) == 102_400
+    np.testing.assert_array_equal(regions.x_px, x)
+    np.testing.assert_array_equal(regions.y_px, y)
+    np.testing.assert_array_equal(regions.integrated_grey, pixels[y, x])
