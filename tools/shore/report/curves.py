@@ -1,0 +1,269 @@
+"""Counts of one phase along its bins, in one shape for water, board and shore. Pure; knows nothing of pages.
+
+A number may belong to a cell of several bins, as it does on shore when a table was sent coarsely: it is never
+made finer than it is. A cell without volume has no concentration: a gap, never empty water.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge.frame import CLASSIFIED_OUTCOMES, SIZED_OUTCOMES, FrameOutcome, Phase
+from edge.optics import Optics
+from edge.profile import Ints, PhaseProfile, Profile
+from edge.telemetry import DecodedDive, Quantity
+from edge.telemetry.decoder import DecodedPhase, DecodedTable
+
+Floats = NDArray[np.float64]
+
+
+class Source(enum.StrEnum):
+    """Who counted."""
+
+    WATER = "water"
+    BOARD = "board"
+    SHORE = "shore"
+
+
+@dataclass(frozen=True, slots=True)
+class Curves:
+    """Counts of m columns (taxa, or size classes) in the n bins of a phase, each bin by the cell it is in.
+
+    Attributes
+    ----------
+    phase
+        Part of the dive.
+    edges
+        (n + 1,) rising: dbar, or hours since the park began.
+    counts, volume_l
+        float64 (n, m): count of the bin's whole cell, and the water it was counted in; NaN where unknown.
+    first, last
+        int64 (n, m): the cell is bins [first, last).
+    """
+
+    phase: Phase
+    edges: Floats
+    counts: Floats
+    volume_l: Floats
+    first: Ints
+    last: Ints
+
+    @property
+    def n_bins(self) -> int:
+        """Number of bins."""
+        return len(self.edges) - 1
+
+    def concentration_per_l(self) -> Floats:
+        """Counts per litre of each bin's cell, (n, m), NaN where there is no volume."""
+        return np.asarray(self.counts / np.where(self.volume_l > 0, self.volume_l, np.nan), dtype=np.float64)
+
+    def column(self, i: int) -> Curves:
+        """One column alone."""
+        one = slice(i, i + 1)
+        return Curves(
+            self.phase,
+            self.edges,
+            self.counts[:, one],
+            self.volume_l[:, one],
+            self.first[:, one],
+            self.last[:, one],
+        )
+
+    def total(self) -> Curves:
+        """All columns added up, in the finest cells that none of them straddles."""
+        return _in_cells(self.phase, self.edges, _shared_starts([self.first]), self)
+
+    def sums(self) -> tuple[Floats, Floats]:
+        """Count and volume of all cells whose concentration is known, by column, each float64 (m,)."""
+        known = (self.first == np.arange(self.n_bins)[:, None]) & np.isfinite(self.concentration_per_l())
+        return np.where(known, self.counts, 0).sum(axis=0), np.where(known, self.volume_l, 0).sum(axis=0)
+
+
+@dataclass(frozen=True, slots=True)
+class CurveSet:
+    """What one source says of the dive: taxa in the classified volume, size classes in the sized one."""
+
+    taxa: Mapping[Phase, Curves] = field(default_factory=dict)
+    spectrum: Mapping[Phase, Curves] = field(default_factory=dict)
+
+
+def bin_by_bin(phase: Phase, edges: NDArray[Any], counts: NDArray[Any], volume_l: NDArray[Any]) -> Curves:
+    """Curves whose cells are the bins: edges (n + 1,) dbar or s, counts (n, m), volume (n,)."""
+    n, m = counts.shape
+    first = np.repeat(np.arange(n, dtype=np.int64)[:, None], m, axis=1)
+    volume = np.repeat(np.asarray(volume_l, dtype=np.float64)[:, None], m, axis=1)
+    return Curves(
+        phase, axis_edges(phase, edges), np.asarray(counts, dtype=np.float64), volume, first, first + 1
+    )
+
+
+def axis_edges(phase: Phase, edges: NDArray[Any]) -> Floats:
+    """Edges as people read them: dbar, or hours of the park (given in seconds)."""
+    values = np.asarray(edges, dtype=np.float64)
+    return values / 3600.0 if phase is Phase.PARK else values
+
+
+def board_curves(profile: Profile) -> CurveSet:
+    """Curves of the profile on board."""
+
+    def curves(part: PhaseProfile, counts: Ints, volume_ul: Ints) -> Curves:
+        return bin_by_bin(part.phase, part.edges, counts, volume_ul / 1e6)
+
+    return CurveSet(
+        {part.phase: curves(part, part.taxa, part.volume_classified_ul) for part in profile.phases},
+        {part.phase: curves(part, part.lpm, part.volume_sized_ul) for part in profile.phases},
+    )
+
+
+def noise_curves(profile: Profile, optics: Optics) -> dict[Phase, Curves]:
+    """What unlit frames seem to hold, by size class, in the volume that they would have shown if lit."""
+    return {
+        part.phase: bin_by_bin(
+            part.phase,
+            part.edges,
+            part.noise,
+            part.frames[:, FrameOutcome.UNLIT] * optics.image_volume_ul / 1e6,
+        )
+        for part in profile.phases
+    }
+
+
+def water_curves(truth: Mapping[str, Any] | None, labels: Sequence[str]) -> CurveSet:
+    """Curves of the true counts, as `truth.json` has them; empty without a truth."""
+    taxa: dict[Phase, Curves] = {}
+    for part in (truth or {}).get("phases", ()):
+        phase = Phase[str(part["phase"]).upper()]
+        volume = np.asarray(part["volume_classified_l"], dtype=np.float64)
+        counts = [
+            np.asarray(part["taxa"].get(name, np.zeros(len(volume))), dtype=np.float64) for name in labels
+        ]
+        taxa[phase] = bin_by_bin(phase, np.asarray(part["edges"]), np.stack(counts, axis=1), volume)
+    return CurveSet(taxa)
+
+
+def shore_curves(dive: DecodedDive) -> CurveSet:
+    """Curves of what the messages at hand tell."""
+    taxa: dict[Phase, Curves] = {}
+    spectrum: dict[Phase, Curves] = {}
+    for phase, part in dive.phases.items():
+        for quantity, outcomes, found in (
+            (Quantity.TAXA, CLASSIFIED_OUTCOMES, taxa),
+            (Quantity.SIZES, SIZED_OUTCOMES, spectrum),
+        ):
+            if quantity in part.tables and Quantity.FRAMES in part.tables:
+                found[phase] = _decoded(part, quantity, outcomes, dive.codebook.optics)
+    return CurveSet(taxa, spectrum)
+
+
+def step_line(
+    edges: Floats, values: Floats, first: Ints | None = None
+) -> tuple[list[float | None], list[float], list[int]]:
+    """Points of a step curve along the bins: one a cell at its first edge, one more where a run ends.
+
+    Parameters
+    ----------
+    edges, values
+        (n + 1,) and (n,); NaN is a gap.
+    first
+        (n,) first bin of each bin's cell; the bins are the cells when it is None.
+
+    Returns
+    -------
+    values (None in a gap), positions along the axis, and the bin that each point belongs to. The line through
+    them follows the axis first and then crosses over.
+    """
+    along: list[float | None] = []
+    across: list[float] = []
+    bins: list[int] = []
+    known = np.isfinite(values)
+    for i in np.flatnonzero(known).tolist():
+        if first is None or first[i] == i:
+            along.append(float(values[i]))
+            across.append(float(edges[i]))
+            bins.append(i)
+        if i + 1 == len(values) or not known[i + 1]:
+            along += [float(values[i]), None]
+            across += [float(edges[i + 1])] * 2
+            bins += [i, i]
+    return along[:-1], across[:-1], bins[:-1]
+
+
+def _decoded(
+    part: DecodedPhase, quantity: Quantity, outcomes: Sequence[FrameOutcome], optics: Optics
+) -> Curves:
+    """One table of a decoded phase, in cells that are cells of the frames too: only those have a volume."""
+    edges = axis_edges(part.phase, part.edges)
+    counts, starts = _cells(part.tables[quantity])
+    frames, frame_starts = _cells(part.tables[Quantity.FRAMES])
+    seen, seen_starts = frames[:, outcomes], frame_starts[:, outcomes]
+    n_frames = Curves(part.phase, edges, seen, seen, seen_starts, seen_starts)
+    columns = []
+    for i in range(counts.shape[1]):
+        mine = Curves(
+            part.phase, edges, counts[:, [i]], np.zeros((len(counts), 1)), starts[:, [i]], starts[:, [i]]
+        )
+        cells = _shared_starts([starts[:, [i]], seen_starts])
+        count, volume = (_in_cells(part.phase, edges, cells, found) for found in (mine, n_frames))
+        columns.append((count, volume.counts * (optics.image_volume_ul / 1e6)))
+
+    def side_by_side(arrays: list[NDArray[Any]]) -> NDArray[Any]:
+        return np.concatenate(arrays, axis=1) if arrays else np.zeros((part.n_bins, 0))
+
+    return Curves(
+        part.phase,
+        edges,
+        side_by_side([count.counts for count, _ in columns]),
+        side_by_side([volume for _, volume in columns]),
+        side_by_side([count.first for count, _ in columns]).astype(np.int64),
+        side_by_side([count.last for count, _ in columns]).astype(np.int64),
+    )
+
+
+def _cells(table: DecodedTable) -> tuple[Floats, Ints]:
+    """Count of each bin's whole cell (NaN if missing), and the cell's first bin, each (n_bins, n_columns).
+
+    A missing bin is a cell of its own.
+    """
+    shape = table.n_bins, len(table.names)
+    counts = np.full(shape, np.nan)
+    starts = np.repeat(np.arange(table.n_bins, dtype=np.int64)[:, None], shape[1], axis=1)
+    for column, first, last, value in zip(table.column, table.first, table.last, table.values(), strict=True):
+        counts[first:last, column] = value
+        starts[first:last, column] = first
+    return counts, starts
+
+
+def _shared_starts(tables: Sequence[Ints]) -> Ints:
+    """Bins at which a cell begins in every column of every table of first bins (n, m), rising, int64."""
+    bins = np.arange(len(tables[0]), dtype=np.int64)
+    return np.flatnonzero(np.all([(table == bins[:, None]).all(axis=1) for table in tables], axis=0))
+
+
+def _in_cells(phase: Phase, edges: Floats, starts: Ints, found: Curves) -> Curves:
+    """All columns of `found` added up within the cells that begin at `starts`; one column.
+
+    The volume is that of the first column: the columns of a table are counted in the same water.
+    """
+    n = len(edges) - 1
+    own = found.first == np.arange(n)[:, None]  # each cell once
+    cell = np.searchsorted(starts, np.arange(n), side="right") - 1
+
+    def summed(values: Floats, mask: NDArray[np.bool_]) -> Floats:
+        return np.asarray(np.add.reduceat(np.where(mask, values, 0).sum(axis=1), starts)[cell][:, None])
+
+    stops = np.append(starts[1:], n)
+    volume = found.volume_l[:, :1] if found.volume_l.shape[1] else np.full((n, 1), np.nan)
+    return Curves(
+        phase,
+        edges,
+        summed(found.counts, own),
+        summed(volume, own[:, :1]) if own.shape[1] else volume,
+        starts[cell][:, None],
+        stops[cell][:, None],
+    )

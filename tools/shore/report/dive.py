@@ -1,0 +1,143 @@
+"""Read one dive from its folder: the log, the messages beside it, the truth where there is one.
+
+What is known on board comes from the log; what is known on shore comes from decoding the messages, as if the
+log were still at sea.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+from edge.divelog import DiveLog
+from edge.errors import DiveLogError
+from edge.instrument import summarise
+from edge.telemetry.codebook import Codebook
+from edge.telemetry.summary import DiveSummary
+from tools.shore.report.gallery import TaxonGallery, choose_vignettes
+
+_META = ("dive_number", "started_ms", "config", "bundle", "recording", "vignettes_left_out")
+
+
+@dataclass(frozen=True, slots=True)
+class Dive:
+    """Everything a report is made of.
+
+    Attributes
+    ----------
+    path
+        The dive log.
+    meta
+        Facts from the log, those that it has.
+    summary
+        Profile and codebook, replayed from the log.
+    frames
+        Every frame's row, without its histogram.
+    galleries
+        Vignettes to show, by taxon.
+    on_border
+        Classified particles that touch the border of their frame.
+    logged_messages
+        Messages that were sent, by part.
+    messages
+        Those at hand on shore, by name of the file; the logged ones where there is no folder of messages.
+    truth
+        Content of truth.json, or None.
+    """
+
+    path: Path
+    meta: Mapping[str, Any]
+    summary: DiveSummary
+    frames: Sequence[Mapping[str, Any]]
+    galleries: Sequence[TaxonGallery]
+    on_border: int
+    logged_messages: Sequence[bytes]
+    messages: Mapping[str, bytes]
+    truth: Mapping[str, Any] | None
+
+    @property
+    def codebook(self) -> Codebook:
+        """What the counts are counts of."""
+        return self.summary.codebook
+
+    @property
+    def labels(self) -> list[str]:
+        """Counted taxa, in the order of the counts."""
+        return [taxon.label for taxon in self.codebook.taxa]
+
+
+def read_dive(path: str | PathLike[str], *, max_vignettes: int) -> Dive:
+    """Read a dive's folder, or its dive.sqlite alone; raises `DiveLogError` when it is none or damaged."""
+    with DiveLog.open(path) as log:
+        try:
+            return _read(log, max_vignettes)
+        except (sqlite3.Error, ValueError, IndexError) as cause:
+            raise DiveLogError(
+                f"is damaged ({cause})", file=log.path, remedy="copy the dive again, or replay its recording"
+            ) from cause
+
+
+def _read(log: DiveLog, max_vignettes: int) -> Dive:
+    summary = summarise(log)
+    frames = log.frames()
+    on_border = 0
+
+    def particles() -> Any:
+        nonlocal on_border
+        for particle in log.particles(with_vignettes=True):
+            on_border += particle.on_border
+            yield particle
+
+    galleries = choose_vignettes(
+        particles(),
+        [taxon.label for taxon in summary.codebook.taxa],
+        {frame["frame"]: frame["pressure_dbar"] for frame in frames},
+        max_vignettes=max_vignettes,
+        pixel_um=summary.codebook.optics.pixel_um,
+    )
+    logged = log.messages()
+    return Dive(
+        path=log.path,
+        meta={key: log.meta(key) for key in _META if log.has_meta(key)},
+        summary=summary,
+        frames=frames,
+        galleries=galleries,
+        on_border=on_border,
+        logged_messages=logged,
+        messages=_message_files(log.path.parent, logged),
+        truth=_truth(log.path.parent / "truth.json"),
+    )
+
+
+def _message_files(folder: Path, logged: Sequence[bytes]) -> dict[str, bytes]:
+    place = folder / "messages"
+    if not place.is_dir():
+        return {f"part {part}": data for part, data in enumerate(logged)}
+    try:
+        return {file.name: file.read_bytes() for file in sorted(place.glob("*.msg"))}
+    except OSError as cause:
+        raise DiveLogError(f"cannot be read ({cause})", file=place, remedy="check the folder") from cause
+
+
+def _truth(file: Path) -> dict[str, Any] | None:
+    if not file.is_file():
+        return None
+    try:
+        found = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as cause:
+        raise DiveLogError(
+            f"cannot be read ({cause})", file=file, remedy="simulate the dive again, or remove the file"
+        ) from cause
+    if not isinstance(found, dict) or not isinstance(found.get("taxa"), dict):
+        raise DiveLogError(
+            "is not the truth of a dive",
+            file=file,
+            field="taxa",
+            remedy="simulate the dive again, or remove the file",
+        )
+    return found

@@ -1,0 +1,314 @@
+"""The words and tables of a report: who, where, how many, and what to know before trusting it. Pure.
+
+Every number on the page that is not in a plot is made here.
+"""
+
+from __future__ import annotations
+
+import datetime
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from edge.frame import CLASSIFIED_OUTCOMES, SIZED_OUTCOMES, FrameOutcome
+from edge.optics import Optics
+from edge.profile import Profile
+from edge.taxonomy import UNCLASSIFIED
+from tools.shore.report.gallery import TaxonGallery
+
+NOT_COUNTED = tuple(
+    o
+    for o in FrameOutcome
+    if o not in SIZED_OUTCOMES and o not in (FrameOutcome.UNLIT, FrameOutcome.DUPLICATE)
+)
+"""Outcomes of frames that saw water which counts nowhere."""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A name and its value, with what more there is to say on hovering."""
+
+    name: str
+    value: str
+    more: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class OutcomeRow:
+    """Frames of one outcome, on board and as known on shore (None where no message told)."""
+
+    outcome: FrameOutcome
+    board: int
+    shore: int | None
+    share: float
+
+
+@dataclass(frozen=True, slots=True)
+class TaxonRow:
+    """Counts of one taxon; None where that source does not say."""
+
+    label: str
+    living: bool | None
+    water: int | None
+    board: int
+    shore: int | None
+
+    @property
+    def largest(self) -> int:
+        """The largest of the three: bars are drawn against it."""
+        return max(self.water or 0, self.board, self.shore or 0)
+
+
+def identity(meta: Mapping[str, Any], frames: Sequence[Mapping[str, Any]], optics: Optics) -> list[Row]:
+    """Who recorded, where, when, with what: rows that have a value."""
+    recording = meta.get("recording") or {}
+    position = recording.get("position") or {}
+    instrument = recording.get("instrument") or {}
+    bundle = meta.get("bundle") or {}
+    times = [frame["time_ms"] for frame in frames]
+    rows = [
+        Row("Dive", str(meta.get("dive_number", ""))),
+        Row("Instrument", " · ".join(filter(None, (instrument.get("unit"), instrument.get("camera"))))),
+        Row("Platform", str(recording.get("platform") or "")),
+        Row("Cruise", str(recording.get("cruise") or "")),
+        Row("Profile", str(recording.get("profile") or "")),
+        Row("Position", position_text(position)),
+        Row("First frame", utc_text(min(times)) if times else ""),
+        Row("Last frame", utc_text(max(times)) if times else ""),
+        Row("Bundle", str(bundle.get("name", "")), f"sha256 {bundle.get('sha256', '')}"),
+        Row("Bundle hash", str(bundle.get("sha256", ""))[:12], f"sha256 {bundle.get('sha256', '')}"),
+        Row(
+            "Optics",
+            f"{optics.pixel_um:g} µm a pixel, {optics.image_volume_l:g} L a frame, {optics.polarity}",
+        ),
+        Row("Recording", str(recording.get("path") or "")),
+    ]
+    return [row for row in rows if row.value]
+
+
+def position_text(position: Mapping[str, Any]) -> str:
+    """Position in degrees and minutes, empty when unknown."""
+    try:
+        latitude, longitude = float(position["latitude_deg"]), float(position["longitude_deg"])
+    except (KeyError, TypeError, ValueError):
+        return ""
+    longitude = (longitude + 180) % 360 - 180
+    return ", ".join(
+        f"{int(minutes // 60)}° {minutes % 60:06.3f}′ {letters[value < 0]}"
+        for value, letters in ((latitude, "NS"), (longitude, "EW"))
+        # Rounded before it is split, so that 59.9996 does not read as 60 minutes.
+        for minutes in (round(abs(value) * 60, 3),)
+    )
+
+
+def utc_text(time_ms: int) -> str:
+    """UTC as people read it, to the second."""
+    epoch = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
+    return f"{epoch + datetime.timedelta(milliseconds=time_ms):%Y-%m-%d %H:%M:%S} UTC"
+
+
+def flat_config(config: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
+    """Every key of a configuration with its dots, and its value."""
+    for key, value in config.items():
+        if isinstance(value, Mapping):
+            yield from flat_config(value, f"{prefix}{key}.")
+        else:
+            text = (
+                ", ".join(map(str, value))
+                if isinstance(value, Sequence) and not isinstance(value, str)
+                else value
+            )
+            yield f"{prefix}{key}", "not set" if text is None else str(text)
+
+
+def outcome_rows(profile: Profile, shore: Sequence[int] | None) -> list[OutcomeRow]:
+    """Frames by outcome, those that occur, on board and on shore."""
+    board = profile.outcomes()
+    total = max(1, int(board.sum()))
+    return [
+        OutcomeRow(o, int(board[o]), None if shore is None else int(shore[o]), float(board[o]) / total)
+        for o in FrameOutcome
+        if board[o] or (shore is not None and shore[o])
+    ]
+
+
+def adding_up(profile: Profile, n_frames: int, shore_total: int | None) -> tuple[bool, str]:
+    """Whether the outcomes add up to the frames logged, and the sentence that says so."""
+    total = int(profile.outcomes().sum())
+    fine = total == n_frames
+    text = (
+        f"The outcomes add up: {total} of {n_frames} frames have exactly one."
+        if fine
+        else f"The outcomes do not add up: {total} are counted, {n_frames} frames are in the log."
+    )
+    if shore_total is not None:
+        text += (
+            " On shore they add up to the same number."
+            if shore_total == total
+            else f" On shore {shore_total} are known: the rest was in messages that did not arrive."
+        )
+    return fine, text
+
+
+def taxon_rows(
+    labels: Sequence[str],
+    living: Mapping[str, bool | None],
+    water: Mapping[str, Mapping[str, int]] | None,
+    board: Sequence[int],
+    shore: Sequence[int] | None,
+) -> list[TaxonRow]:
+    """Counts of every taxon that anybody counted, the most frequent first; also those only the water has."""
+    rows = []
+    names = [*labels, *(name for name in water or {} if name not in labels)]
+    for i, name in enumerate(names):
+        known = i < len(labels)
+        rows.append(
+            TaxonRow(
+                name,
+                living.get(name),
+                None if water is None else int(water.get(name, {}).get("water", 0)),
+                int(board[i]) if known else 0,
+                None if shore is None else int(shore[i]) if known else 0,
+            )
+        )
+    return sorted((row for row in rows if row.largest), key=lambda row: (-row.board, -row.largest, row.label))
+
+
+def score_rows(truth: Mapping[str, Any] | None) -> list[Row]:
+    """Scores of a dive with a known truth."""
+    if truth is None:
+        return []
+    found = truth.get("detection") or {}
+    rows = [
+        Row(
+            "Particles found (recall)",
+            _percent(found.get("recall")),
+            f"of {found.get('n_truth')} in the water",
+        ),
+        Row(
+            "of them, above the size cut",
+            _percent(found.get("recall_large")),
+            "large enough to be classified",
+        ),
+        Row(
+            "Finds that are real (precision)",
+            _percent(found.get("precision")),
+            f"of {found.get('n_found')} found",
+        ),
+        Row(
+            "Bray-Curtis, board against water",
+            _number(truth.get("bray_curtis_board")),
+            "0 is equal, 1 is disjoint",
+        ),
+        Row(
+            "Bray-Curtis, shore against water",
+            _number(truth.get("bray_curtis_shore")),
+            "0 is equal, 1 is disjoint",
+        ),
+    ]
+    return [row for row in rows if row.value]
+
+
+def key_numbers(
+    profile: Profile,
+    frames: Sequence[Mapping[str, Any]],
+    optics: Optics,
+    sizes: Sequence[int],
+    galleries: Sequence[TaxonGallery],
+) -> list[Row]:
+    """The six numbers at the top."""
+    depths = [f["pressure_dbar"] for f in frames if f["pressure_dbar"] is not None]
+    sized = sum(int(p.volume_sized_ul.sum()) for p in profile.phases) / 1e6
+    named = sum(int(p.volume_classified_ul.sum()) for p in profile.phases) / 1e6
+    return [
+        Row("deepest", f"{max(depths):.0f} dbar" if depths else "unknown"),
+        Row("frames", f"{len(frames):,}"),
+        Row("water sized", f"{sized:,.1f} L", f"classified: {named:,.1f} L"),
+        Row(
+            "particles sized",
+            f"{int(profile.lpm().sum()):,}",
+            f"{optics.size_class_limits_um[0]:g} µm and larger",
+        ),
+        Row("particles classified", f"{sum(g.total for g in galleries):,}", "above the size cut"),
+        Row("sent", f"{sum(sizes):,} bytes", f"in {len(sizes)} messages"),
+    ]
+
+
+def notes(
+    profile: Profile,
+    frames: Sequence[Mapping[str, Any]],
+    optics: Optics,
+    galleries: Sequence[TaxonGallery],
+    meta: Mapping[str, Any],
+    *,
+    on_border: int,
+    missing: Sequence[str] = (),
+    truth_note: str = "",
+) -> list[str]:
+    """What to bear in mind, a sentence each; only what applies to this dive."""
+    outcomes = profile.outcomes()
+    said: list[str] = list(missing)
+    lost = {o: int(outcomes[o]) for o in NOT_COUNTED if outcomes[o]}
+    if lost:
+        n = sum(lost.values())
+        kinds = ", ".join(f"{count} {o.label}" for o, count in lost.items())
+        said.append(
+            f"{_volume(n, optics)} of water in {_frames(n)} ({kinds}) are not in any count or volume: "
+            "those bins have less volume, they are not emptier."
+        )
+    failed = int(outcomes[FrameOutcome.INFERENCE_FAILED])
+    if failed:
+        said.append(
+            f"In {_frames(failed)} the classifier failed: {_volume(failed, optics)} count for sizes, "
+            "not for taxa."
+        )
+    if outcomes[FrameOutcome.DUPLICATE]:
+        said.append(f"{_frames(int(outcomes[FrameOutcome.DUPLICATE]))} came twice and were counted once.")
+    unplaced = sum((p.unplaced_frames for p in profile.phases), np.zeros(len(FrameOutcome), dtype=np.int64))
+    if unplaced.any():
+        named = int(unplaced[list(CLASSIFIED_OUTCOMES)].sum())
+        said.append(
+            f"{_frames(int(unplaced.sum()))} had no pressure: they are counted by outcome, but belong to no bin; "
+            f"what the {named} analysed ones of them showed is among the vignettes, and in no count by taxon."
+        )
+    total, kept = sum(g.total for g in galleries), sum(g.kept for g in galleries)
+    if kept < total:
+        why = " (the quota for vignettes was used up)" if meta.get("vignettes_left_out") else ""
+        said.append(
+            f"{total - kept:,} of {total:,} classified particles have no vignette in the log{why}; "
+            "they are counted."
+        )
+    unsure = sum(g.total for g in galleries if g.label == UNCLASSIFIED)
+    if unsure:
+        said.append(f"{unsure:,} of {total:,} classified particles were too unsure to be given any name.")
+    if on_border:
+        said.append(
+            f"{on_border:,} of {total:,} classified particles touch the border of their frame: they are counted, "
+            "and their true size is larger."
+        )
+    if not (meta.get("recording") or {}).get("optics"):
+        said.append(
+            "The recording does not state its optics: sizes and volumes follow from the configuration's."
+        )
+    if truth_note:
+        said.append(truth_note[0].upper() + truth_note[1:].rstrip(".") + ".")
+    return said
+
+
+def _frames(n: int) -> str:
+    return f"{n:,} frame" if n == 1 else f"{n:,} frames"
+
+
+def _volume(n: int, optics: Optics) -> str:
+    return f"{n * optics.image_volume_ul / 1e6:,.1f} L"
+
+
+def _percent(value: float | None) -> str:
+    return "" if value is None or math.isnan(value) else f"{100 * value:.1f} %"
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None or math.isnan(value) else f"{value:.3f}"

@@ -1,0 +1,90 @@
+// Draws the plots that are on the page and lets the reader choose taxa, phases and sources.
+// No number is computed here: figures come ready from the program.
+"use strict";
+(() => {
+  const plots = JSON.parse(document.getElementById("plots").textContent);
+  const narrow = window.matchMedia("(max-width: 600px)").matches;
+  const touch = window.matchMedia("(pointer: coarse)").matches;
+  const config = { responsive: true, displaylogo: false, displayModeBar: false, doubleClick: "reset" };
+  const drawn = new Set();
+  let following = false;
+
+  const chosen = (name) =>
+    new Set([...document.querySelectorAll(`[data-toggle="${name}"] input:checked`)].map((box) => box.value));
+
+  // What a trace says of itself decides whether it is shown; traces that say nothing always are.
+  const visibility = (figure) => {
+    const sources = chosen("source");
+    const phases = chosen("phase");
+    return figure.data.map(({ meta }) => !meta || ((!meta.source || sources.has(meta.source)) && (!meta.phase || phases.has(meta.phase))));
+  };
+
+  const draw = (place) => {
+    const name = place.dataset.figure;
+    const figure = plots[name];
+    if (drawn.has(place) || !figure) return;
+    drawn.add(place);
+    const { data, layout } = figure;
+    layout.dragmode = touch ? false : "zoom"; // a finger scrolls the page, a tap reads a value
+    if (place.dataset.pressure !== undefined) layout.xaxis.fixedrange = true;
+    if (place.dataset.legend !== undefined) {
+      layout.showlegend = true;
+      layout.legend = { orientation: "h", yanchor: "bottom", y: 1.02, x: 0, font: { size: 11 }, itemwidth: 30 };
+      const rows = Math.ceil(data.length / Math.max(1, Math.floor(place.clientWidth / 130)));
+      layout.margin.t += 19 * rows;
+      layout.height += place.dataset.legend === "grow" ? 19 * rows : 0;
+    }
+    if (place.closest(".panel")) {
+      const shown = visibility(figure);
+      data.forEach((trace, i) => { trace.visible = shown[i]; });
+    }
+    Plotly.newPlot(place, data, layout, config);
+    if (place.dataset.pressure !== undefined) place.on("plotly_relayout", (change) => follow(place, change));
+  };
+
+  // Zooming one pressure axis zooms all of them.
+  const follow = (from, change) => {
+    const top = change["yaxis.range[0]"];
+    if (following || (top === undefined && !change["yaxis.autorange"] && !change["yaxis.range"])) return;
+    const range = [...from.layout.yaxis.range];
+    following = true;
+    const others = [...drawn].filter((place) => place !== from && place.dataset.pressure !== undefined);
+    Promise.all(others.map((place) => Plotly.relayout(place, { "yaxis.range": range }))).finally(() => { following = false; });
+  };
+
+  const showPanel = (name, shown) => {
+    const panel = document.querySelector(`[data-panel="${name}"]`);
+    panel.hidden = !shown;
+    if (shown) panel.querySelectorAll("[data-figure]").forEach((place) => {
+      if (drawn.has(place)) Plotly.Plots.resize(place); else draw(place);
+    });
+  };
+
+  document.querySelectorAll(".chips input").forEach((box) =>
+    box.addEventListener("change", () => showPanel(box.value, box.checked)));
+  document.querySelectorAll(".chips button").forEach((button) =>
+    button.addEventListener("click", () => document.querySelectorAll(".chips input").forEach((box) => {
+      const want = button.dataset.choose === "all" || (button.dataset.choose === "first" && box.dataset.first !== undefined);
+      if (box.checked !== want) { box.checked = want; showPanel(box.value, want); }
+    })));
+  document.querySelectorAll(".toggles input").forEach((box) =>
+    box.addEventListener("change", () => {
+      drawn.forEach((place) => {
+        if (place.closest(".panel")) Plotly.restyle(place, { visible: visibility(plots[place.dataset.figure]) });
+      });
+      const parked = chosen("phase").has("park");
+      document.querySelectorAll("[data-park]").forEach((place) => { place.hidden = !parked; });
+    }));
+
+  // One plot a turn, from the top, so that the page can be read and scrolled while it is drawn.
+  // A phone opens with fewer panels.
+  if (narrow) [...document.querySelectorAll(".chips input:checked")].slice(5).forEach((box) => { box.checked = false; showPanel(box.value, false); });
+  const waiting = [...document.querySelectorAll("[data-figure]")].filter((place) => !place.closest("[hidden]"));
+  const next = () => {
+    const place = waiting.shift();
+    if (!place) { document.documentElement.dataset.plots = "drawn"; return; }
+    draw(place);
+    setTimeout(next, 0);
+  };
+  next();
+})();
