@@ -1,0 +1,1 @@
+"""Makes recordings whose content is known: particles planted in water, along a dive."""
