@@ -26,7 +26,7 @@ $(VENV)/.test: $(VENV)/.dive pyproject.toml
 dive: $(VENV)/.dive
 	@rm -rf out/dive out/recording
 	$(BIN)/seston compose out/recording
-	$(BIN)/seston simulate out/recording --bundle demo --out out/dive
+	$(BIN)/seston simulate out/recording --config tools/scenarios/demo_float.toml --out out/dive
 
 test: $(VENV)/.test
 	$(BIN)/python -m pytest -n 2

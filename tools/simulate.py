@@ -19,7 +19,7 @@ import numpy as np
 from edge.config import Config, load_config
 from edge.divelog import DiveLog
 from edge.errors import ConfigError, RecordingError
-from edge.frame import FrameOutcome
+from edge.frame import FrameOutcome, Phase
 from edge.inference.bundle import Bundle, load_bundle
 from edge.instrument import Instrument, begin_dive, codebook_of, summarise
 from edge.mission import Mission, State
@@ -28,6 +28,7 @@ from edge.profile import Profile
 from edge.recording import Recording, RecordingInfo, open_recording, read_image
 from edge.telemetry.decoder import DecodedDive, decode_messages
 from edge.telemetry.planner import Plan
+from edge.telemetry.summary import WHOLE_DIVE
 from tools.scoring import TruthScorer
 
 NOMINAL_OPTICS = Optics(pixel_um=73, image_volume_l=0.6, threshold=21, aa_um2=2300, exp=1.136)
@@ -265,6 +266,24 @@ def show(done: Simulated, console: Any) -> None:
     console.print(
         f"Sent: {sum(sizes)} bytes in {len(sizes)} messages, the largest {max(sizes, default=0)} bytes."
     )
+    for line in describe_layers(done.plan):
+        console.print(line)
+
+
+def describe_layers(plan: Plan) -> list[str]:
+    """What was sent coarser than it was counted, and what was not sent, in words."""
+    coarse, unsent = [], []
+    for layer in plan.layers:
+        scope = "dive" if layer.scope == WHOLE_DIVE else Phase(layer.scope).name.lower()
+        name = f"{layer.quantity.name.lower()} of the {scope}"
+        if layer.height is None:
+            unsent.append(name)
+        elif not layer.is_lossless:
+            coarse.append(f"{name} in {layer.n_cells} cells for {layer.n_bins} bins")
+    if not coarse and not unsent:
+        return ["Every table was sent bin by bin."]
+    lines = [("Sent coarser, to keep to the budget: ", coarse), ("Not sent: ", unsent)]
+    return [start + "; ".join(names) + "." for start, names in lines if names]
 
 
 def write_shore_products(out: Path, console: Any) -> None:
