@@ -59,6 +59,11 @@ class Curves:
         """Number of bins."""
         return len(self.edges) - 1
 
+    @property
+    def is_known(self) -> bool:
+        """True when no count is missing."""
+        return bool(np.isfinite(self.counts).all())
+
     def concentration_per_l(self) -> Floats:
         """Counts per litre of each bin's cell, (n, m), NaN where there is no volume."""
         return np.asarray(self.counts / np.where(self.volume_l > 0, self.volume_l, np.nan), dtype=np.float64)

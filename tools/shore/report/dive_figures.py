@@ -173,4 +173,4 @@ def _thin(frames: Sequence[Mapping[str, Any]]) -> Sequence[Mapping[str, Any]]:
 
 
 def _hours(frame: Mapping[str, Any], started_ms: int) -> float:
-    return round((frame["time_ms"] - started_ms) / 3.6e6, 4)
+    return round((int(frame["time_ms"]) - started_ms) / 3.6e6, 4)

@@ -271,7 +271,7 @@ def notes(
     if unplaced.any():
         named = int(unplaced[list(CLASSIFIED_OUTCOMES)].sum())
         said.append(
-            f"{_frames(int(unplaced.sum()))} had no pressure: they are counted by outcome, but belong to no bin; "
+            f"{_frames(int(unplaced.sum()))} had no pressure: counted by outcome, they are in no bin; "
             f"what the {named} analysed ones of them showed is among the vignettes, and in no count by taxon."
         )
     total, kept = sum(g.total for g in galleries), sum(g.kept for g in galleries)
@@ -286,8 +286,8 @@ def notes(
         said.append(f"{unsure:,} of {total:,} classified particles were too unsure to be given any name.")
     if on_border:
         said.append(
-            f"{on_border:,} of {total:,} classified particles touch the border of their frame: they are counted, "
-            "and their true size is larger."
+            f"{on_border:,} of {total:,} classified particles touch the border of their frame: "
+            "they are counted, and their true size is larger."
         )
     if not (meta.get("recording") or {}).get("optics"):
         said.append(

@@ -37,7 +37,10 @@ Sources = Mapping[Source, Mapping[Phase, Curves]]
 
 _ESD_TICKS = [50, 100, 200, 500, 1000, 2000, 5000]
 _DRAWN = (Source.WATER, Source.BOARD, Source.SHORE)
-_LINES = {Source.SHORE: {"width": 2.0}, Source.BOARD: {"width": 1.3, "dash": "3px,2px"}}
+_LINES: dict[Source, dict[str, Any]] = {
+    Source.SHORE: {"width": 2.0},
+    Source.BOARD: {"width": 1.3, "dash": "3px,2px"},
+}
 
 
 def profile(curves: Sources, *, deepest: float) -> Figure:
@@ -52,10 +55,15 @@ def profile(curves: Sources, *, deepest: float) -> Figure:
             curves[source][phase], source, side(phase, phases), filled=_filled(source, curves)
         )
     ]
-    plot = layout(height=310, left=46, bottom=42)
-    plot["yaxis"] |= pressure_axis(deepest, title="dbar")
+    plot = layout(height=310, left=42, bottom=42)
+    plot["yaxis"] |= pressure_axis(deepest, title="")
     largest = max((abs(x) for trace in traces for x in trace["x"] if x is not None), default=0.0)
     two_sided(plot, phases, largest, "L⁻¹")
+    # Beside the ticks there is no room for a title on a phone.
+    plot["annotations"].append({
+        "text": "dbar", "xref": "paper", "yref": "paper", "x": 0, "y": 1, "xanchor": "right",
+        "yanchor": "bottom", "yshift": 5, "showarrow": False, "font": {"size": 11},
+    })  # fmt: skip
     plot["shapes"] = [
         {
             "type": "rect", "layer": "below", "fillcolor": NOT_SEEN, "line": {"width": 0},
@@ -80,7 +88,7 @@ def park(curves: Sources) -> Figure | None:
         return None
     largest = max((y for trace in traces for y in trace["y"] if y is not None), default=0.0)
     hours = max((x for trace in traces for x in trace["x"]), default=1.0)
-    plot = layout(height=120, left=46, bottom=36)
+    plot = layout(height=120, left=42, bottom=36)
     plot["xaxis"] |= {"title": {"text": "hours of park"}, "range": [0, hours], "dtick": nice_step(hours / 3)}
     plot["yaxis"] |= {
         "title": {"text": "L⁻¹"}, "range": [0, 1.08 * largest or 1], "tick0": 0,
@@ -149,7 +157,7 @@ def sizes(curves: Curves, optics: Optics, span: tuple[float, float], *, deepest:
 
 
 def mean_sizes(
-    spectrum: Mapping[Phase, Curves], noise: Mapping[Phase, Curves], optics: Optics, source: Source
+    spectrum: Mapping[Phase, tuple[Source, Curves]], noise: Mapping[Phase, Curves], optics: Optics
 ) -> Figure:
     """Size spectrum of each phase: concentration per litre and mm of ESD, both axes logarithmic.
 
@@ -158,22 +166,21 @@ def mean_sizes(
     limits = np.asarray(optics.size_class_limits_um)
     middle, width_mm = np.sqrt(limits[:-1] * limits[1:]), np.diff(limits) / 1000.0
     traces = []
-    for words, found in ((WORDS[source], spectrum), ("unlit frames", noise)):
-        for phase, curves in found.items():
-            counts, volume = (values[:-1] for values in curves.sums())
-            if not counts.any():
-                continue
-            density = np.where(counts > 0, counts / np.where(volume > 0, volume, np.nan) / width_mm, np.nan)
-            is_noise = found is noise
-            traces.append({
-                "type": "scatter", "mode": "lines+markers", "name": f"{phase.name.lower()}, {words}",
-                "x": plain_list(middle), "y": plain_list(density), "text": [count_text(c) for c in counts],
-                "line": {
-                    "color": PHASE_COLOURS[phase], "width": 1.8, "dash": "1px,3px" if is_noise else "solid"
-                },
-                "marker": {"size": 5, "symbol": "circle-open" if is_noise else "circle"},
-                "hovertemplate": "%{x:.3g} µm: %{y:.3g} L⁻¹ mm⁻¹ (%{text} counted)",
-            })  # fmt: skip
+    drawn = [(curves, WORDS[source], False) for source, curves in spectrum.values()]
+    drawn += [(curves, "unlit frames", True) for curves in noise.values()]
+    for curves, words, is_noise in drawn:
+        counts, volume = (values[:-1] for values in curves.sums())
+        if not counts.any():
+            continue
+        density = np.where(counts > 0, counts / np.where(volume > 0, volume, np.nan) / width_mm, np.nan)
+        dash, symbol = ("1px,3px", "circle-open") if is_noise else ("solid", "circle")
+        traces.append({
+            "type": "scatter", "mode": "lines+markers", "name": f"{curves.phase.name.lower()}, {words}",
+            "x": plain_list(middle), "y": plain_list(density), "text": [count_text(c) for c in counts],
+            "line": {"color": PHASE_COLOURS[curves.phase], "width": 1.8, "dash": dash},
+            "marker": {"size": 5, "symbol": symbol},
+            "hovertemplate": "%{x:.3g} µm: %{y:.3g} L⁻¹ mm⁻¹ (%{text} counted)",
+        })  # fmt: skip
     plot = layout(height=420, left=66)
     plot["xaxis"] |= {"type": "log", "title": {"text": "ESD, µm"}, "tickvals": _ESD_TICKS}
     plot["yaxis"] |= {"type": "log", "title": {"text": "L⁻¹ mm⁻¹"}, "exponentformat": "power", "dtick": 1}
@@ -219,7 +226,7 @@ def _traces(curves: Curves, source: Source, sign: int, *, filled: bool) -> list[
             "meta": {"phase": phase, "source": source.value}, **more,
         }  # fmt: skip
 
-    style = {"shape": "vh" if upright else "hv", "color": colour}
+    style: dict[str, Any] = {"shape": "vh" if upright else "hv", "color": colour}
     hover: dict[str, Any] = {
         "text": words,
         "hovertemplate": f"%{{text}}<extra>{phase}, {WORDS[source]}</extra>",
@@ -238,14 +245,16 @@ def _traces(curves: Curves, source: Source, sign: int, *, filled: bool) -> list[
             trace(
                 [value for value, _, _ in closed],
                 [place for _, place, _ in closed],
-                line={**style, "width": 0},
+                line=style | {"width": 0},
                 fill="tozerox" if upright else "tozeroy",
                 fillcolor=colour + ("4d" if is_water else "26"),
-                **({**hover, "text": [word for _, _, word in closed]} if is_water else {"hoverinfo": "skip"}),
+                **(hover | {"text": [word for _, _, word in closed]} if is_water else {"hoverinfo": "skip"}),
             )
         )
     if source in _LINES:
-        found.append(trace(along, across, line={**style, **_LINES[source]}, **hover))
+        # Many bins, many corners: a thinner line keeps them apart.
+        width = _LINES[source]["width"] * (1 if len(along) <= 60 else 0.65)
+        found.append(trace(along, across, line=style | _LINES[source] | {"width": width}, **hover))
     return found
 
 

@@ -71,7 +71,7 @@ def _content(dive: Dive, shore: ShoreView) -> tuple[dict[str, Figure], dict[str,
     }
     plots |= {place: plot for place, plot in others.items() if plot is not None}
 
-    sizes = [len(data) for data in dive.messages.values()]
+    sizes = [len(data) for data in dive.logged_messages]
     shore_frames = None if shore.outcomes is None else sum(shore.outcomes)
     adds_up, adding = facts.adding_up(profile, len(dive.frames), shore_frames)
     return plots, {
@@ -86,7 +86,7 @@ def _content(dive: Dive, shore: ShoreView) -> tuple[dict[str, Figure], dict[str,
             truth_note=str((dive.truth or {}).get("note") or ""),
         ),
         "sources": [{"key": s.value, "words": WORDS[s]} for s in Source if s in sources],
-        "has_shore": Source.SHORE in sources,
+        "shows_board": not _tells_all(shore.curves, sets[Source.BOARD]),
         "phases": [phase.name.lower() for phase in phases],
         "taxa": taxa,
         "most": max((row.largest for row in taxa), default=1.0),
@@ -101,8 +101,9 @@ def _content(dive: Dive, shore: ShoreView) -> tuple[dict[str, Figure], dict[str,
         "shore_total": shore_frames,
         "galleries": dive.galleries,
         "messages": shore.messages,
-        "sent_bytes": sum(sizes),
+        "sent": sizes,
         "budget": (meta.get("config") or {}).get("telemetry") or {},
+        "scopes": shore.scopes,
         "layers": shore.layers,
         "config": list(facts.flat_config(meta.get("config") or {})),
         "min_esd_um": ((meta.get("config") or {}).get("classify") or {}).get("min_esd_um"),
@@ -151,23 +152,32 @@ def _spectra(
 ) -> list[dict[str, str]]:
     """Size spectra: a section a phase, as the shore has it where it does, and the mean of each phase."""
     optics = dive.codebook.optics
-    shown = {
-        phase: next(
-            (s, sets[s].spectrum[phase]) for s in (Source.SHORE, Source.BOARD) if phase in sets[s].spectrum
-        )
-        for phase in phases
-    }
+    shown: dict[Phase, tuple[Source, Curves]] = {}
+    for phase in phases:
+        found = sets[Source.SHORE].spectrum.get(phase)
+        on_shore = found is not None and found.is_known
+        source = Source.SHORE if on_shore else Source.BOARD
+        shown[phase] = source, sets[source].spectrum[phase]
     span = figures.colour_span([curves for _, curves in shown.values()])
     deepest = _deepest(sets)
     sections = []
     for phase, (source, curves) in shown.items():
         place = f"sizes-{phase.name.lower()}"
         plots[place] = figures.sizes(curves, optics, span, deepest=deepest)
-        sections.append({"place": place, "phase": phase.name.lower(), "source": WORDS[source]})
+        words = WORDS[source] + (" (the shore has not all of it)" if source is Source.BOARD else "")
+        sections.append({"place": place, "phase": phase.name.lower(), "source": words})
     noise = noise_curves(dive.summary.profile, optics)
-    best = next(s for s in (Source.SHORE, Source.BOARD) if sets[s].spectrum or s is Source.BOARD)
-    plots["mean-sizes"] = figures.mean_sizes(sets[best].spectrum, noise, optics, best)
+    plots["mean-sizes"] = figures.mean_sizes(shown, noise, optics)
     return sections
+
+
+def _tells_all(shore: CurveSet, board: CurveSet) -> bool:
+    """Whether the shore has every table of every phase, so that its curves may stand alone."""
+    return all(
+        phase in found and found[phase].is_known
+        for found, wanted in ((shore.taxa, board.taxa), (shore.spectrum, board.spectrum))
+        for phase in wanted
+    )
 
 
 def _deepest(sets: Mapping[Source, CurveSet]) -> float:

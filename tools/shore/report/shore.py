@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
 from edge.errors import MessageError
 from edge.frame import Phase
-from edge.telemetry import WHOLE_DIVE, Codebook, DecodedDive, Quantity, decode_messages
-from edge.telemetry.decoder import DecodedTable
-from edge.telemetry.message import Segment, read_body, unpack
+from edge.telemetry import WHOLE_DIVE, Codebook, DecodedDive, Provenance, Quantity, decode_messages
+from edge.telemetry.decoder import DecodedPhase, DecodedTable
+from edge.telemetry.message import read_body, unpack
+from edge.telemetry.summary import n_columns
 from tools.shore.report.curves import CurveSet, axis_edges, shore_curves
 
 WORDS = {
@@ -39,11 +38,10 @@ class MessageRow:
 
 @dataclass(frozen=True, slots=True)
 class LayerRow:
-    """One table of one phase, and how finely it arrived."""
+    """One table of the dive, and how finely it arrived in each scope of `ShoreView.scopes`."""
 
     table: str
-    scope: str
-    state: str
+    states: Sequence[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +54,8 @@ class ShoreView:
         Counts along the bins.
     taxa, outcomes
         Counts of the dive by taxon, and frames by outcome; None when not all of the dive is known.
-    messages, layers
-        Rows for the tables of the page.
+    messages, scopes, layers
+        Rows for the tables of the page, and the columns of the second.
     missing
         Sentences about what did not arrive, or was not used.
     """
@@ -66,6 +64,7 @@ class ShoreView:
     taxa: Sequence[int] | None
     outcomes: Sequence[int] | None
     messages: Sequence[MessageRow]
+    scopes: Sequence[str]
     layers: Sequence[LayerRow]
     missing: Sequence[str]
 
@@ -96,13 +95,13 @@ def look_from_shore(
         said.append(
             f"No message of this dive is at hand ({n_sent} were sent): the shore knows nothing of it."
         )
-        return ShoreView(CurveSet(), None, None, rows, [], said)
+        return ShoreView(CurveSet(), None, None, rows, [], [], said)
     if not dive.is_complete:
         sentence = dive.missing_sentence()
         said.append(
             f"{sentence[0].upper()}{sentence[1:]}: what only they hold is a gap or a dash on this page."
         )
-    layers = _layers(dive)
+    scopes, layers = _layers(dive)
     taxa, outcomes = dive.totals(Quantity.TAXA), dive.totals(Quantity.FRAMES)
     coarse = _coarse_share(dive)
     if coarse:
@@ -115,6 +114,7 @@ def look_from_shore(
         taxa[0].tolist() if taxa[1] else None,
         outcomes[0].tolist() if outcomes[1] else None,
         rows,
+        scopes,
         layers,
         said,
     )
@@ -127,58 +127,54 @@ def _holds(data: bytes, codebook: Codebook) -> str:
         segments = [segment for segment, _ in read_body(body, codebook)]
     except MessageError as error:  # decoded once already: only a message of another codebook comes here
         return str(error)
-    tables: dict[tuple[Quantity, int], list[Segment]] = {}
+    tables: dict[Quantity, dict[int, set[int]]] = {}
     for segment in segments:
-        tables.setdefault((segment.quantity, segment.scope), []).append(segment)
-    parts = [
-        f"{WORDS[quantity]} ({_scope(scope)}{_columns(found)})"
-        if quantity is not Quantity.DIVE
-        else WORDS[quantity]
-        for (quantity, scope), found in tables.items()
-    ]
-    return f"part {header.part + 1} of {header.n_parts}: {', '.join(parts)}"
-
-
-def _columns(segments: Sequence[Segment]) -> str:
-    n = len({segment.column for segment in segments})
-    if not segments[0].quantity.has_bins or n <= 1:
-        return ""
-    return f", {n} columns"
+        tables.setdefault(segment.quantity, {}).setdefault(segment.scope, set()).add(segment.column)
+    parts = []
+    for quantity, scopes in tables.items():
+        of = n_columns(codebook, quantity)
+        places = [
+            _scope(scope) + (f" {len(columns)} of {of}" if len(columns) < of else "")
+            for scope, columns in scopes.items()
+        ]
+        parts.append(WORDS[quantity] + (f" ({', '.join(places)})" if quantity is not Quantity.DIVE else ""))
+    return f"part {header.part + 1} of {header.n_parts}: {'; '.join(parts)}"
 
 
 def _scope(scope: int) -> str:
     return "whole dive" if scope == WHOLE_DIVE else Phase(scope).name.lower()
 
 
-def _layers(dive: DecodedDive) -> list[LayerRow]:
-    """Every table that arrived, and every one of a count that a phase should have."""
-    rows = [LayerRow(WORDS[quantity], "whole dive", "totals") for quantity in sorted(dive.whole)]
-    for phase, part in dive.phases.items():
-        for quantity in Quantity:
-            table = part.tables.get(quantity)
-            if table is not None and quantity.has_bins:
-                rows.append(LayerRow(WORDS[quantity], phase.name.lower(), _state(table, phase, part.edges)))
-            elif table is not None:
-                rows.append(LayerRow(WORDS[quantity], phase.name.lower(), "all"))
-            elif quantity.has_bins and quantity is not Quantity.DIVE:
-                rows.append(LayerRow(WORDS[quantity], phase.name.lower(), "not sent, or missing"))
-    return rows
+def _layers(dive: DecodedDive) -> tuple[list[str], list[LayerRow]]:
+    """Scopes of the dive, and of every table how it arrived in each of them."""
+    scopes: list[tuple[str, Mapping[Quantity, DecodedTable], DecodedPhase | None]] = [
+        (_scope(phase), part.tables, part) for phase, part in dive.phases.items()
+    ]
+    if dive.whole:
+        scopes.append((_scope(WHOLE_DIVE), dive.whole, None))
+    rows = []
+    for quantity in Quantity:
+        states = [_state(tables[quantity], part) if quantity in tables else "–" for _, tables, part in scopes]
+        if quantity is not Quantity.DIVE and any(state != "–" for state in states):
+            rows.append(LayerRow(WORDS[quantity], states))
+    return [name for name, _, _ in scopes], rows
 
 
-def _state(table: DecodedTable, phase: Phase, edges: np.ndarray[tuple[int, ...], np.dtype[np.int64]]) -> str:
+def _state(table: DecodedTable, part: DecodedPhase | None) -> str:
     """How fine a table is, in words."""
+    if part is None or not table.quantity.has_bins:
+        return "totals"
     _, provenance, _ = table.dense()
-    known = float((provenance > 0).mean()) if provenance.size else 0.0
-    wide = table.last - table.first > 1
-    part = "" if known == 1 else f", {known:.0%} of it"
-    if not wide.any():
-        return ("means, bin by bin" if table.quantity.is_mean else "bin by bin, exact") + part
-    span = axis_edges(phase, edges)
-    widest = float(np.max(span[table.last] - span[table.first]))
-    unit = "h" if phase is Phase.PARK else "dbar"
-    if int((table.last - table.first).max()) == table.n_bins:
-        return f"one cell over the phase{part}"
-    return f"cells of up to {widest:g} {unit}{part}"
+    known = float((provenance != Provenance.MISSING).mean()) if provenance.size else 0.0
+    some = "" if known == 1 else f", {known:.0%} of it"
+    widths = table.last - table.first
+    if not (widths > 1).any():
+        return ("bin by bin, rounded" if table.quantity.is_mean else "bin by bin, exact") + some
+    if int(widths.max()) == table.n_bins:
+        return f"one cell over the phase{some}"
+    edges = axis_edges(part.phase, part.edges)
+    unit = "h" if part.phase is Phase.PARK else "dbar"
+    return f"cells of up to {float((edges[table.last] - edges[table.first]).max()):g} {unit}{some}"
 
 
 def _coarse_share(dive: DecodedDive) -> float:
