@@ -50,6 +50,9 @@ def test_bright_field_is_the_share_of_the_light_that_is_missing(pixels: Pixels, 
     light = np.maximum(flat, 1).astype(float)
     share = 255 * np.maximum(flat.astype(float) - pixels, 0) / light
     assert np.abs(removed - share)[flat > 0].max(initial=0) <= 1.5  # one for the gain, a half for rounding
+    gain = 255 * 256 // np.maximum(flat.astype(int), 1) * (flat > 0)
+    exact = (np.maximum(flat.astype(int) - pixels, 0) * gain + 128) // 256
+    np.testing.assert_array_equal(removed, exact)
     assert (removed[pixels >= flat] == 0).all()
     assert (removed[(pixels == 0) & (flat > 0)] >= 254).all()
     with_full_light = remover(Background.FLAT_FIELD, Polarity.BRIGHT_FIELD, np.full_like(flat, 255))

@@ -115,6 +115,15 @@ def test_sharpness_is_the_median_of_the_largest() -> None:
     assert value < 0.2
 
 
+def test_sharpness_by_hand() -> None:
+    pixels = np.zeros((3, 4), dtype=np.uint8)
+    pixels[1, 1:3] = 50, 100
+    squares = (2500 + 2500 + 10_000) + 2 * 2500 + 2 * 10_000  # along the row, then down two columns
+    steps = (50 + 50 + 100) + 2 * 50 + 2 * 100
+    assert particle_sharpness(pixels, segment(pixels, 21), 0) == squares / (100 * steps)
+    assert particle_sharpness(pixels.T.copy(), segment(pixels.T, 21), 0) == squares / (100 * steps)
+
+
 def test_small_particles_say_nothing() -> None:
     pixels = disks(2)
     assert sharpness(pixels, segment(pixels, 21)) is None
