@@ -19,6 +19,7 @@ from edge.optics import Optics
 from edge.profile import Ints, PhaseProfile, Profile
 from edge.telemetry import DecodedDive, Quantity
 from edge.telemetry.decoder import DecodedPhase, DecodedTable
+from tools.shore.report.truth import Truth
 
 Floats = NDArray[np.float64]
 
@@ -139,16 +140,15 @@ def noise_curves(profile: Profile, optics: Optics) -> dict[Phase, Curves]:
     }
 
 
-def water_curves(truth: Mapping[str, Any] | None, labels: Sequence[str]) -> CurveSet:
-    """Curves of the true counts, as `truth.json` has them; empty without a truth."""
+def water_curves(truth: Truth | None, labels: Sequence[str]) -> CurveSet:
+    """Curves of the true counts of the taxa named; empty without a truth."""
     taxa: dict[Phase, Curves] = {}
-    for part in (truth or {}).get("phases", ()):
-        phase = Phase[str(part["phase"]).upper()]
-        volume = np.asarray(part["volume_classified_l"], dtype=np.float64)
-        counts = [
-            np.asarray(part["taxa"].get(name, np.zeros(len(volume))), dtype=np.float64) for name in labels
-        ]
-        taxa[phase] = bin_by_bin(phase, np.asarray(part["edges"]), np.stack(counts, axis=1), volume)
+    for part in () if truth is None else truth.phases:
+        phase = Phase[part.phase.upper()]
+        counts = np.zeros((len(part.volume_classified_l), len(labels)))
+        for i, label in enumerate(labels):
+            counts[:, i] = part.taxa.get(label, 0)
+        taxa[phase] = bin_by_bin(phase, np.array(part.edges), counts, np.array(part.volume_classified_l))
     return CurveSet(taxa)
 
 

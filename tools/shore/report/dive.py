@@ -6,7 +6,6 @@ log were still at sea.
 
 from __future__ import annotations
 
-import json
 import sqlite3
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ from edge.instrument import summarise
 from edge.telemetry.codebook import Codebook
 from edge.telemetry.summary import DiveSummary
 from tools.shore.report.gallery import TaxonGallery, choose_vignettes
+from tools.shore.report.truth import Truth, read_truth
 
 _META = ("dive_number", "started_ms", "config", "bundle", "recording", "vignettes_left_out")
 
@@ -58,7 +58,7 @@ class Dive:
     on_border: int
     logged_messages: Sequence[bytes]
     messages: Mapping[str, bytes]
-    truth: Mapping[str, Any] | None
+    truth: Truth | None
 
     @property
     def codebook(self) -> Codebook:
@@ -110,7 +110,7 @@ def _read(log: DiveLog, max_vignettes: int) -> Dive:
         on_border=on_border,
         logged_messages=logged,
         messages=_message_files(log.path.parent, logged),
-        truth=_truth(log.path.parent / "truth.json"),
+        truth=read_truth(log.path.parent / "truth.json"),
     )
 
 
@@ -122,22 +122,3 @@ def _message_files(folder: Path, logged: Sequence[bytes]) -> dict[str, bytes]:
         return {file.name: file.read_bytes() for file in sorted(place.glob("*.msg"))}
     except OSError as cause:
         raise DiveLogError(f"cannot be read ({cause})", file=place, remedy="check the folder") from cause
-
-
-def _truth(file: Path) -> dict[str, Any] | None:
-    if not file.is_file():
-        return None
-    try:
-        found = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as cause:
-        raise DiveLogError(
-            f"cannot be read ({cause})", file=file, remedy="simulate the dive again, or remove the file"
-        ) from cause
-    if not isinstance(found, dict) or not isinstance(found.get("taxa"), dict):
-        raise DiveLogError(
-            "is not the truth of a dive",
-            file=file,
-            field="taxa",
-            remedy="simulate the dive again, or remove the file",
-        )
-    return found

@@ -18,6 +18,7 @@ from edge.optics import Optics
 from edge.profile import Profile
 from edge.taxonomy import UNCLASSIFIED
 from tools.shore.report.gallery import TaxonGallery
+from tools.shore.report.truth import Truth
 
 NOT_COUNTED = tuple(
     o
@@ -177,36 +178,30 @@ def taxon_rows(
     return sorted((row for row in rows if row.largest), key=lambda row: (-row.board, -row.largest, row.label))
 
 
-def score_rows(truth: Mapping[str, Any] | None) -> list[Row]:
+def score_rows(truth: Truth | None) -> list[Row]:
     """Scores of a dive with a known truth."""
     if truth is None:
         return []
-    found = truth.get("detection") or {}
+    found = truth.detection
+    distance = "0 is equal, 1 is disjoint"
     rows = [
-        Row(
-            "Particles found (recall)",
-            _percent(found.get("recall")),
-            f"of {found.get('n_truth')} in the water",
-        ),
+        Row("Particles found (recall)", _percent(found.get("recall")), _of(found, "n_truth", "in the water")),
         Row(
             "of them, above the size cut",
             _percent(found.get("recall_large")),
-            "large enough to be classified",
+            _of(found, "n_truth_large", ""),
         ),
         Row(
             "Finds that are real (precision)",
             _percent(found.get("precision")),
-            f"of {found.get('n_found')} found",
+            _of(found, "n_found", "found"),
         ),
+        Row("Bray-Curtis, board against water", _number(truth.bray_curtis_board), distance),
+        Row("Bray-Curtis, shore against water", _number(truth.bray_curtis_shore), distance),
         Row(
-            "Bray-Curtis, board against water",
-            _number(truth.get("bray_curtis_board")),
-            "0 is equal, 1 is disjoint",
-        ),
-        Row(
-            "Bray-Curtis, shore against water",
-            _number(truth.get("bray_curtis_shore")),
-            "0 is equal, 1 is disjoint",
+            "Frames with a wrong outcome",
+            "" if truth.wrong_outcomes is None else f"{truth.wrong_outcomes:,}",
+            "another than they were made for",
         ),
     ]
     return [row for row in rows if row.value]
@@ -304,6 +299,10 @@ def _frames(n: int) -> str:
 
 def _volume(n: int, optics: Optics) -> str:
     return f"{n * optics.image_volume_ul / 1e6:,.1f} L"
+
+
+def _of(found: Mapping[str, float], key: str, words: str) -> str:
+    return f"of {found[key]:,.0f} {words}".strip() if key in found else ""
 
 
 def _percent(value: float | None) -> str:

@@ -56,8 +56,11 @@ def _content(dive: Dive, shore: ShoreView) -> tuple[dict[str, Figure], dict[str,
     sources = {source: found for source, found in sets.items() if found.taxa}
     phases = [part.phase for part in profile.phases]
     started_ms = min((frame["time_ms"] for frame in dive.frames), default=0)
-    water = None if dive.truth is None else dive.truth["taxa"]
-    taxa = facts.taxon_rows(dive.labels, living, water, profile.taxa().tolist(), shore.taxa)
+    water = None if dive.truth is None else dive.truth.taxa
+    board = sum(
+        (part.taxa.sum(axis=0) for part in profile.phases), np.zeros(len(dive.labels), dtype=np.int64)
+    )
+    taxa = facts.taxon_rows(dive.labels, living, water, board.tolist(), shore.taxa)
 
     plots: dict[str, Figure] = {"track": dive_figures.track(dive.frames, started_ms)}
     panels = _panels(plots, dive, sources, taxa)
@@ -83,7 +86,7 @@ def _content(dive: Dive, shore: ShoreView) -> tuple[dict[str, Figure], dict[str,
         "notes": facts.notes(
             profile, dive.frames, optics, dive.galleries, meta,
             on_border=dive.on_border, missing=shore.missing,
-            truth_note=str((dive.truth or {}).get("note") or ""),
+            truth_note="" if dive.truth is None else dive.truth.note,
         ),
         "sources": [{"key": s.value, "words": WORDS[s]} for s in Source if s in sources],
         "shows_board": not _tells_all(shore.curves, sets[Source.BOARD]),
@@ -137,7 +140,7 @@ def _panels(
     }
     add("sized", "all sized particles", float(dive.summary.profile.lpm().sum()), sized, True)
     named = {s: {p: c.total() for p, c in found.taxa.items()} for s, found in sources.items()}
-    add("named", "all classified particles", float(dive.summary.profile.taxa().sum()), named, True)
+    add("named", "all classified particles", float(sum(row.board for row in taxa)), named, True)
     column = {label: i for i, label in enumerate(dive.labels)}
     for i, row in enumerate(row for row in taxa if row.label in column):
         mine = {

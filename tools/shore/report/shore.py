@@ -103,6 +103,8 @@ def look_from_shore(
         )
     scopes, layers = _layers(dive)
     taxa, outcomes = dive.totals(Quantity.TAXA), dive.totals(Quantity.FRAMES)
+    if dive.whole and not dive.phases:
+        said.append("Only totals of the whole dive are on shore: its curves against depth are the board's.")
     coarse = _coarse_share(dive)
     if coarse:
         said.append(

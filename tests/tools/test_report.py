@@ -1,0 +1,533 @@
+"""The report: its numbers are the log's and the messages', and a browser shows it."""
+
+from __future__ import annotations
+
+import base64
+import json
+import math
+import re
+import shutil
+import sqlite3
+import subprocess
+import sys
+
+import cv2
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from edge.divelog import DiveLog, Particle
+from edge.errors import DiveLogError, InputError
+from edge.frame import FrameOutcome, Phase
+from edge.telemetry import Quantity, decode_messages
+from tests.tools.made_dive import OPTICS, TAXA, make_dive
+from tools.cli import main
+from tools.shore.report import report, write_report
+from tools.shore.report.curves import board_curves, step_line, water_curves
+from tools.shore.report.dive import read_dive
+from tools.shore.report.facts import adding_up, outcome_rows, position_text, taxon_rows, utc_text
+from tools.shore.report.gallery import BOX_PX, choose_vignettes, scale_bar
+from tools.shore.report.page import _content
+from tools.shore.report.shore import look_from_shore
+from tools.shore.report.style import nice_step
+
+pytest.importorskip("plotly", reason="needs the shore extra")
+pytest.importorskip("jinja2", reason="needs the shore extra")
+
+NASTY = "</script><b>&\"'"
+LABELS = [taxon.label for taxon in TAXA]
+
+
+@pytest.fixture(scope="module")
+def dive(tmp_path_factory):
+    return make_dive(tmp_path_factory.mktemp("dive"), nasty=NASTY)
+
+
+@pytest.fixture(scope="module")
+def coarse(tmp_path_factory):
+    return make_dive(tmp_path_factory.mktemp("coarse"), budget_bytes=400, truth=False)
+
+
+@pytest.fixture(scope="module")
+def page(dive):
+    return write_report(dive).read_text(encoding="utf-8")
+
+
+def look(folder, **options):
+    found = read_dive(folder, max_vignettes=options.pop("max_vignettes", 12))
+    view = look_from_shore(
+        found.messages, found.codebook, found.summary.dive_number, len(found.logged_messages)
+    )
+    return found, view
+
+
+def copied(folder, tmp_path):
+    return shutil.copytree(folder, tmp_path / "copy")
+
+
+# --- curves
+
+
+def test_a_step_line_has_a_point_a_cell_and_gaps_where_nothing_was_seen():
+    edges = np.array([0.0, 5, 10, 20, 40, 80])
+    values = np.array([1.0, 2, np.nan, 3, 3])
+    first = np.array([0, 1, 2, 3, 3])
+    assert step_line(edges, values, first) == (
+        [1.0, 2.0, 2.0, None, 3.0, 3.0],
+        [0.0, 5.0, 10.0, 10.0, 20.0, 80.0],
+        [0, 1, 1, 1, 3, 4],
+    )
+    assert step_line(edges, np.full(5, np.nan)) == ([], [], [])
+
+
+@settings(deadline=None, max_examples=80)
+@given(st.lists(st.one_of(st.just(math.nan), st.floats(0, 1e3)), min_size=1, max_size=30))
+def test_a_step_line_encloses_what_was_counted(values):
+    edges = np.cumsum(np.arange(len(values) + 1, dtype=float))
+    along, across, _ = step_line(edges, np.array(values))
+    area = sum(
+        value * (end - start)
+        for value, following, start, end in zip(along, along[1:], across, across[1:], strict=False)
+        if value is not None and following is not None
+    )
+    assert area == pytest.approx(np.nansum(np.array(values) * np.diff(edges)))
+
+
+def test_what_arrived_bin_by_bin_is_what_the_board_counted(dive):
+    found, view = look(dive)
+    board = board_curves(found.summary.profile)
+    assert set(view.curves.taxa) == set(board.taxa) == set(Phase)
+    for mine, theirs in ((view.curves.taxa, board.taxa), (view.curves.spectrum, board.spectrum)):
+        for phase, curves in theirs.items():
+            np.testing.assert_array_equal(mine[phase].counts, curves.counts)
+            np.testing.assert_array_equal(mine[phase].first, curves.first)
+            np.testing.assert_allclose(mine[phase].volume_l, curves.volume_l, rtol=1e-12)
+    assert view.taxa == found.summary.profile.taxa().tolist()
+    assert view.outcomes == found.summary.profile.outcomes().tolist()
+    assert not [note for note in view.missing if "wider" in note]
+
+
+def test_a_coarse_cell_is_never_made_finer(coarse):
+    found, view = look(coarse)
+    board = board_curves(found.summary.profile)
+    wide = 0
+    for phase, curves in view.curves.taxa.items():
+        counts, volume = board.taxa[phase].counts, board.taxa[phase].volume_l[:, 0]
+        for column in range(curves.counts.shape[1]):
+            for i in range(curves.n_bins):
+                cell = slice(curves.first[i, column], curves.last[i, column])
+                assert cell.start <= i < cell.stop
+                assert curves.counts[i, column] == counts[cell, column].sum()
+                assert curves.volume_l[i, column] == pytest.approx(volume[cell].sum())
+                wide += cell.stop - cell.start > 1
+        total = curves.total()
+        sums = board.taxa[phase].total()
+        cells = total.first[:, 0] == np.arange(total.n_bins)
+        assert total.counts[cells].sum() == sums.counts.sum()
+    assert wide, "the budget of this dive should have made some cells wider"
+    assert [note for note in view.missing if "wider cells" in note]
+    assert any("cells of up to" in state for row in view.layers for state in row.states)
+
+
+def test_no_volume_is_no_concentration_on_board_and_in_the_water(dive):
+    found, _ = look(dive)
+    for curves in (board_curves(found.summary.profile), water_curves(found.truth, LABELS)):
+        for part in curves.taxa.values():
+            empty = part.volume_l == 0
+            per_l = part.concentration_per_l()
+            assert np.isnan(per_l[empty]).all()
+            np.testing.assert_allclose(per_l[~empty] * part.volume_l[~empty], part.counts[~empty])
+
+
+# --- gallery
+
+
+def particle(taxon, score, *, kept=True):
+    scores = np.zeros(3, dtype=np.float32)
+    scores[taxon] = score
+    png = cv2.imencode(".png", np.full((5, 9), 200, np.uint8))[1].tobytes() if kept else None
+    return Particle(1, 0, 0, 9, 5, 45, False, 700, taxon, scores, np.zeros(0), png)
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    st.lists(st.tuples(st.integers(0, 2), st.integers(1, 64), st.booleans()), max_size=60),
+    st.integers(0, 9),
+)
+def test_the_gallery_has_the_surest_and_the_least_sure(made, most):
+    particles = [particle(taxon, score / 64, kept=kept) for taxon, score, kept in made]
+    galleries = choose_vignettes(particles, ["a", "b", "c"], {1: 10.0}, max_vignettes=most, pixel_um=73)
+    assert [gallery.total for gallery in galleries] == sorted((g.total for g in galleries), reverse=True)
+    assert sum(gallery.total for gallery in galleries) == len(made)
+    for gallery in galleries:
+        mine = sorted(s / 64 for taxon, s, kept in made if "abc"[taxon] == gallery.label and kept)
+        surest = [vignette.score for vignette in gallery.surest]
+        least = [vignette.score for vignette in gallery.least_sure]
+        assert gallery.kept == len(mine)
+        assert gallery.shown == min(most, len(mine))
+        assert surest == mine[::-1][: (most + 1) // 2]
+        assert least == mine[: gallery.shown - len(surest)]
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.integers(1, 600), st.integers(1, 600), st.floats(5, 200))
+def test_a_scale_bar_is_as_long_as_it_says_and_fits(width, height, pixel_um):
+    zoom = min(3.0, BOX_PX / max(width, height))
+    zoom = float(int(zoom)) if zoom > 1 else zoom
+    bar_px, text = scale_bar(width, pixel_um, zoom)
+    number, unit = text.split()
+    um = float(number) * {"mm": 1000, "µm": 1}[unit]
+    assert bar_px * pixel_um / zoom == pytest.approx(um, rel=0.02, abs=0.02 * pixel_um / zoom)
+    assert bar_px <= 2 / 3 * BOX_PX + 0.01 or um == 20
+
+
+def test_vignettes_in_the_page_are_those_of_the_log(dive, page):
+    shown = [base64.b64decode(text) for text in re.findall(r'<img src="data:image/png;base64,([^"]+)"', page)]
+    with DiveLog.open(dive) as log:
+        kept = {p.vignette_png for p in log.particles(with_vignettes=True) if p.vignette_png}
+    found, _ = look(dive)
+    assert len(shown) == sum(gallery.shown for gallery in found.galleries) > 50
+    assert set(shown) <= kept
+
+
+# --- facts
+
+
+@pytest.mark.parametrize(
+    ("latitude", "longitude", "text"),
+    [
+        (43.4166667, -7.8666667, "43° 25.000′ N, 7° 52.000′ W"),
+        (-0.5, 359.5, "0° 30.000′ S, 0° 30.000′ W"),
+        (12.99999999, 180.0, "13° 00.000′ N, 180° 00.000′ W"),
+    ],
+)
+def test_position_in_degrees_and_minutes(latitude, longitude, text):
+    assert position_text({"latitude_deg": latitude, "longitude_deg": longitude}) == text
+
+
+def test_an_unknown_position_is_no_text():
+    assert position_text({}) == position_text({"latitude_deg": None, "longitude_deg": 3}) == ""
+
+
+def test_time_is_utc():
+    assert utc_text(1_741_089_600_999) == "2025-03-04 12:00:00 UTC"
+
+
+def test_outcomes_add_up_or_the_page_says_so(dive):
+    found, view = look(dive)
+    profile = found.summary.profile
+    rows = outcome_rows(profile, view.outcomes)
+    assert sum(row.board for row in rows) == len(found.frames) == 300
+    assert sum(row.share for row in rows) == pytest.approx(1)
+    assert {row.outcome for row in rows} >= set(FrameOutcome) - {FrameOutcome.EMPTY}
+    assert adding_up(profile, 300, 300) == (
+        True,
+        "The outcomes add up: 300 of 300 frames have exactly one. On shore they add up to the same number.",
+    )
+    fine, text = adding_up(profile, 301, 290)
+    assert not fine
+    assert "do not add up" in text
+    assert "290" in text
+
+
+def test_taxa_that_only_the_water_has_are_shown():
+    rows = taxon_rows(["a", "b"], {"a": True}, {"a": {"water": 1}, "new": {"water": 9}}, [5, 0], [5, 0])
+    assert [(row.label, row.water, row.board, row.shore) for row in rows] == [
+        ("a", 1, 5, 5),
+        ("new", 9, 0, 0),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("value", "step"), [(7, 5), (5, 5), (0.2, 0.2), (0.019, 0.01), (0, 1), (math.nan, 1)]
+)
+def test_nice_steps(value, step):
+    assert nice_step(value) == pytest.approx(step)
+
+
+def test_notes_say_what_is_not_counted(dive, page):
+    found, _ = look(dive)
+    outcomes = found.summary.profile.outcomes()
+    lost = outcomes[
+        [FrameOutcome.DARK, FrameOutcome.OVER_EXPOSED, FrameOutcome.BLURRED, FrameOutcome.DROPPED,
+         FrameOutcome.LATE, FrameOutcome.CORRUPT]
+    ].sum()  # fmt: skip
+    unplaced = sum(int(part.unplaced_frames.sum()) for part in found.summary.profile.phases)
+    assert unplaced > 0
+    for sentence in (
+        f"{lost * OPTICS.image_volume_l:,.1f} L of water in {lost} frames",
+        f"In {outcomes[FrameOutcome.INFERENCE_FAILED]} frames the classifier failed",
+        f"{unplaced} frames had no pressure",
+        "have no vignette in the log; they are counted",
+        "touch the border of their frame",
+        "The truth is compared over classified frames only.",
+    ):
+        assert sentence in page
+
+
+# --- figures
+
+
+@pytest.mark.parametrize("name", ["dive", "coarse"])
+def test_every_figure_is_valid_plotly_and_plain_json(name, request):
+    go = pytest.importorskip("plotly.graph_objects")
+    plots, context = _content(*look(request.getfixturevalue(name)))
+    assert {"track", "profile-sized", "park-sized", "sizes-park", "mean-sizes", "frames", "volumes"} <= set(
+        plots
+    )
+    assert len([place for place in plots if place.startswith("profile-taxon")]) == len(context["taxa"])
+    for place, plot in plots.items():
+        go.Figure(json.loads(json.dumps(plot, allow_nan=False)))
+        if plot["layout"]["yaxis"].get("title", {}).get("text") in ("dbar", "pressure, dbar"):
+            top, bottom = plot["layout"]["yaxis"]["range"][::-1]
+            assert bottom > top, f"pressure must point downward in {place}"
+
+
+def test_the_curve_on_the_page_is_count_over_volume(dive):
+    found, view = look(dive)
+    plots, context = _content(found, view)
+    panel = next(p for p in context["panels"] if p["label"] == "copepod")
+    part = next(p for p in found.summary.profile.phases if p.phase is Phase.ASCENT)
+    column = LABELS.index("copepod")
+    trace = next(
+        t for t in plots[f"profile-{panel['name']}"]["data"]
+        if t["meta"] == {"phase": "ascent", "source": "shore"} and "fill" not in t
+    )  # fmt: skip
+    points = {y: x for x, y in zip(trace["x"][::-1], trace["y"][::-1], strict=True) if x is not None}
+    checked = 0
+    for i in np.flatnonzero(part.volume_classified_ul).tolist():
+        expected = part.taxa[i, column] / (part.volume_classified_ul[i] / 1e6)
+        assert points[float(part.edges[i])] == pytest.approx(expected, rel=1e-4)
+        checked += expected > 0
+    assert checked > 3
+
+
+# --- the page
+
+
+def test_the_page_is_one_file_that_asks_for_nothing(page):
+    markup = re.sub(r"<script.*?</script>", "", page, flags=re.DOTALL)
+    assert not re.search(r"<(?:script|link|img|iframe|source)[^>]*(?:src|href)=[\"']?(?!data:)[a-z/]", markup)
+    assert not re.search(r"@import|url\((?!data:)", markup)
+    assert "<script src" not in page
+    assert page.count("plotly.js v") == 1
+    assert len(page.encode()) < 8_000_000
+
+
+def test_texts_from_the_log_cannot_break_out(page):
+    assert NASTY not in page
+    assert "TEST 2025&lt;/script&gt;&lt;b&gt;&amp;" in page
+    data = re.search(r'<script type="application/json" id="plots">(.*?)</script>', page, re.DOTALL)
+    assert data is not None
+    assert set(json.loads(data.group(1))) >= set(re.findall(r'data-figure="([^"]+)"', page))
+
+
+def test_the_page_shows_counts_of_water_board_and_shore(dive, page):
+    found, view = look(dive)
+    rows = re.findall(
+        r'<th scope="row">(\w+)(?: <small>.*?</small>)?</th>((?:\s*<td class="n">[^<]*</td>)+)', page
+    )
+    shown = {name: re.findall(r">([^<]*)<", cells) for name, cells in rows}
+    for i, label in enumerate(LABELS):
+        water = found.truth.taxa[label]["water"]
+        assert [c for c in shown[label] if c.strip()] == [
+            f"{water:,}", f"{found.summary.profile.taxa()[i]:,}", f"{view.taxa[i]:,}"
+        ]  # fmt: skip
+    for message in found.messages:
+        assert message in page
+
+
+def test_fewer_vignettes_when_asked(dive, tmp_path):
+    out = write_report(dive, tmp_path / "deep" / "page.html", max_vignettes=0)
+    assert "<img" not in out.read_text(encoding="utf-8")
+    assert [file.name for file in out.parent.iterdir()] == ["page.html"]
+
+
+# --- what is missing
+
+
+def test_lost_damaged_and_foreign_messages_are_named(dive, tmp_path):
+    folder = copied(dive, tmp_path)
+    first, second, *_ = sorted((folder / "messages").glob("*.msg"))
+    damaged = bytearray(second.read_bytes())
+    damaged[len(damaged) // 2] ^= 4
+    second.write_bytes(bytes(damaged))
+    first.unlink()
+    (folder / "messages" / "zz.msg").write_bytes(b"hello")
+    found, view = look(folder)
+    faults = {row.name: row.fault for row in view.messages if row.fault}
+    assert set(faults) == {second.name, "zz.msg"}
+    assert "CRC" in faults[second.name]
+    assert view.taxa is None or view.taxa == found.summary.profile.taxa().tolist()
+    assert any("parts 1, 2 of" in note for note in view.missing)
+    text = write_report(folder).read_text(encoding="utf-8")
+    assert "2 of 4 messages could not be used" in text
+
+
+def test_a_message_of_another_dive_is_not_counted(dive, coarse, tmp_path):
+    folder = copied(dive, tmp_path)
+    with DiveLog.open(dive) as log:
+        number = log.meta("dive_number")
+    found, _ = look(dive)
+    other = look_from_shore(found.messages, found.codebook, number + 1, 4)
+    assert other.taxa is None
+    assert all("is of dive 12" in row.fault for row in other.messages)
+    shutil.rmtree(folder / "messages")
+    (folder / "messages").mkdir()
+    text = write_report(folder).read_text(encoding="utf-8")
+    assert "No message of this dive is at hand (4 were sent)" in text
+    assert '<input type="checkbox" value="shore"' not in text
+
+
+def test_the_log_alone_is_enough(dive, tmp_path):
+    shutil.copy(dive / "dive.sqlite", tmp_path / "dive.sqlite")
+    out = write_report(tmp_path / "dive.sqlite")
+    assert out == tmp_path / "report.html"
+    text = out.read_text(encoding="utf-8")
+    assert "part 0" in text
+    assert "What was truly in the water is not known" in text
+
+
+def test_totals_alone_are_still_a_report(tmp_path):
+    folder = make_dive(tmp_path / "dive", budget_bytes=70, frames=(80, 20, 80), truth=False)
+    found, view = look(folder)
+    assert not view.curves.taxa
+    (whole,) = decode_messages(found.messages.values(), [found.codebook]).dives
+    assert view.taxa == whole.totals(Quantity.TAXA)[0].tolist() == found.summary.profile.taxa().tolist()
+    text = write_report(folder).read_text(encoding="utf-8")
+    assert "Only totals of the whole dive are on shore" in text
+
+
+@pytest.mark.parametrize("frames", [(0, 0, 0), (12, 0, 0), (0, 8, 0), (0, 0, 3)])
+def test_dives_of_one_phase_or_none(tmp_path, frames):
+    folder = make_dive(tmp_path / "dive", frames=frames, truth=False)
+    plots, _ = _content(*look(folder))
+    assert ("frames-park" in plots) == (frames[1] > 0)
+    assert f"{sum(frames)} of {sum(frames)} frames" in write_report(folder).read_text(encoding="utf-8")
+
+
+# --- bad input
+
+
+def test_not_a_dive(tmp_path):
+    with pytest.raises(DiveLogError, match="is not there; name a dive log"):
+        write_report(tmp_path)
+    (tmp_path / "dive.sqlite").write_bytes(b"nothing of the kind" * 300)
+    with pytest.raises(DiveLogError, match="is not a dive log"):
+        write_report(tmp_path)
+
+
+def test_a_damaged_log_gets_a_sentence(dive, tmp_path):
+    folder = copied(dive, tmp_path)
+    db = sqlite3.connect(folder / "dive.sqlite")
+    db.execute("UPDATE frames SET histogram = x'00' WHERE frame = 5")
+    db.commit()
+    db.close()
+    with pytest.raises(DiveLogError, match=r"dive\.sqlite: is damaged"):
+        write_report(folder)
+
+
+@pytest.mark.parametrize("text", ["{", "[1]", '{"taxa": 3}', '{"taxa": {}, "phases": [{"phase": "up"}]}'])
+def test_a_damaged_truth_gets_a_sentence(dive, tmp_path, text):
+    folder = copied(dive, tmp_path)
+    (folder / "truth.json").write_text(text, encoding="utf-8")
+    with pytest.raises(DiveLogError, match=r"truth\.json: "):
+        write_report(folder)
+
+
+def test_a_page_that_cannot_be_written_gets_a_sentence(dive, tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(InputError, match="cannot be written"):
+        write_report(dive, tmp_path / "file" / "page.html")
+
+
+@pytest.mark.parametrize("package", ["plotly.offline", "jinja2"])
+def test_without_the_shore_extra_one_sentence(dive, tmp_path, monkeypatch, capsys, package):
+    monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(SystemExit) as ended:
+        main(["report", str(dive), "--out", str(tmp_path / "page.html")])
+    assert ended.value.code == 2
+    assert "pip install 'seston[shore]'" in capsys.readouterr().err
+    assert not (tmp_path / "page.html").exists()
+
+
+def test_the_command_prints_the_path(dive, tmp_path):
+    done = CliRunner().invoke(
+        report, [str(dive), "--out", str(tmp_path / "page.html"), "--max-vignettes", "2"]
+    )
+    assert done.exit_code == 0
+    assert done.output == f"{tmp_path / 'page.html'}\n"
+
+
+# --- in a real browser
+
+CHECK = """
+<script>
+const wait = setInterval(() => {
+  const page = document.querySelector("iframe").contentDocument;
+  if (page.documentElement.dataset.plots !== "drawn") return;
+  clearInterval(wait);
+  const view = page.defaultView;
+  const places = [...page.querySelectorAll("[data-figure]")];
+  const visible = () => places.filter((place) => !place.closest("[hidden]"));
+  const drawn = () => places.filter((place) => place.querySelector(".main-svg"));
+  const result = {
+    width: view.innerWidth, scroll: page.documentElement.scrollWidth,
+    places: visible().length, drawn: drawn().length,
+    paths: page.querySelectorAll(".panel .scatterlayer path.js-line").length,
+    heat: page.querySelectorAll(".heatmaplayer image").length,
+    images: [...page.images].filter((image) => image.complete && image.naturalWidth > 0).length,
+  };
+  page.querySelector("[data-choose=none]").click();
+  result.none = page.querySelectorAll(".panel:not([hidden])").length;
+  page.querySelector("[data-choose=all]").click();
+  result.all = page.querySelectorAll(".panel:not([hidden])").length;
+  result.drawnAll = drawn().length;
+  const first = page.querySelector("[data-figure=profile-taxon-0]");
+  const shapes = () => first.data.filter((trace) => trace.visible !== false).length;
+  const before = shapes();
+  page.querySelector("[data-toggle=phase] input[value=descent]").click();
+  setTimeout(() => {
+    result.hidden = before - shapes();
+    document.title = "done";
+    document.getElementById("result").textContent = JSON.stringify(result);
+  }, 300);
+}, 100);
+</script>
+"""
+
+
+@pytest.mark.parametrize("width", [390, 1400])
+def test_a_browser_draws_it(dive, page, tmp_path, width):
+    browser = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    if browser is None:
+        pytest.skip("needs a Chromium to look at the page with, and none is installed")
+    (tmp_path / "page.html").write_text(page, encoding="utf-8")
+    frame = f'<iframe src="page.html" style="width:{width}px;height:900px;border:0"></iframe>'
+    (tmp_path / "test.html").write_text(f"<pre id=result></pre>{frame}{CHECK}", encoding="utf-8")
+    done = subprocess.run(
+        [browser, "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
+         "--disable-background-networking", "--disable-component-update", "--disable-sync",
+         "--allow-file-access-from-files", f"--user-data-dir={tmp_path / 'profile'}",
+         "--window-size=1500,1000",
+         "--enable-logging=stderr", "--virtual-time-budget=60000", "--dump-dom",
+         (tmp_path / "test.html").as_uri()],
+        capture_output=True, text=True, timeout=120, check=False,
+    )  # fmt: skip
+    console = [line for line in done.stderr.splitlines() if "CONSOLE" in line]
+    assert not console
+    found = re.search(r'<pre id="result">(.*?)</pre>', done.stdout)
+    assert found is not None
+    assert found.group(1), done.stderr[-2000:]
+    result = json.loads(found.group(1))
+    assert result["width"] == width
+    assert result["scroll"] <= width, "the page must not scroll sideways"
+    assert result["drawn"] == result["places"] > 10
+    assert result["paths"] > 10
+    assert result["heat"] == 3
+    assert result["images"] > 0
+    assert (result["none"], result["all"]) == (0, 2 + len(LABELS))
+    assert result["drawnAll"] > result["drawn"]
+    assert result["hidden"] == 2
