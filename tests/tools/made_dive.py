@@ -149,6 +149,7 @@ def _truth(rng: np.random.Generator, profile) -> dict:
             name: {"water": water.get(name, 0), "board": int(board[i]), "shore": int(board[i])}
             for i, name in enumerate(labels)
         },
+        "wrong_outcomes": {"blurred taken for analysed": 3},
         "bray_curtis_shore": 0.061, "bray_curtis_board": 0.06, "phases": phases,
         "note": "the truth is compared over classified frames only",
     }  # fmt: skip

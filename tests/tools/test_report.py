@@ -263,6 +263,7 @@ def test_notes_say_what_is_not_counted(dive, page):
         "have no vignette in the log; they are counted",
         "touch the border of their frame",
         "The truth is compared over classified frames only.",
+        "3 blurred taken for analysed",
     ):
         assert sentence in page
 

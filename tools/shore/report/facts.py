@@ -200,8 +200,8 @@ def score_rows(truth: Truth | None) -> list[Row]:
         Row("Bray-Curtis, shore against water", _number(truth.bray_curtis_shore), distance),
         Row(
             "Frames with a wrong outcome",
-            "" if truth.wrong_outcomes is None else f"{truth.wrong_outcomes:,}",
-            "another than they were made for",
+            "" if truth.wrong_outcomes is None else f"{sum(truth.wrong_outcomes.values()):,}",
+            ", ".join(f"{n} {words}" for words, n in (truth.wrong_outcomes or {}).items()),
         ),
     ]
     return [row for row in rows if row.value]

@@ -40,14 +40,14 @@ class Truth(msgspec.Struct, frozen=True):
     bray_curtis_board, bray_curtis_shore
         Distance of the counts from those in the water, 0 to 1.
     wrong_outcomes
-        Frames with another outcome than they should have.
+        Frames with another outcome than they should have, in words what was taken for what.
     """
 
     taxa: dict[str, dict[str, int]]
     detection: dict[str, float] = {}
     bray_curtis_board: float | None = None
     bray_curtis_shore: float | None = None
-    wrong_outcomes: int | None = None
+    wrong_outcomes: dict[str, int] | None = None
     phases: tuple[TruthPhase, ...] = ()
     note: str = ""
 
