@@ -15,7 +15,7 @@ from edge.instrument import plan_messages
 @click.argument("dive", type=click.Path(path_type=Path))
 @click.option("--out", type=click.Path(file_okay=False, path_type=Path), help="Write the messages here too.")
 def replay(dive: Path, out: Path | None) -> None:
-    """Rebuild profile and messages of DIVE (its folder or dive.sqlite) and compare them with what was sent."""
+    """Rebuild profile and messages of DIVE (its folder or log) and compare them with what was sent."""
     with DiveLog.open(dive) as log:
         sent = log.messages()
         again = plan_messages(log).messages
