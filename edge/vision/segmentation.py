@@ -6,7 +6,7 @@ the minimum-label hooking of Liu & Tarjan (2019, "Simple concurrent labeling alg
 components", doi 10.4230/OASIcs.SOSA.2019.3), which ends in O(log2 n) rounds whatever the shape.
 
 The frame is mostly black: after the threshold only groups of eight pixels that hold any foreground are looked
-at, so the cost is that of reading the frame thrice plus a part that grows with the foreground.
+at, so that the cost is a few times that of reading the frame, and a part that grows with the foreground.
 """
 
 from __future__ import annotations
@@ -16,10 +16,34 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-_GROUP = 8  # pixels looked at together: the bytes of one uint64
-_CHUNK = 1 << 14  # groups whose grey is summed at once: 1 MiB of sums, in the second-level cache
-_LOW_BYTE, _ONE, _BYTE, _TOP = np.uint64(255), np.uint64(1), np.uint64(8), np.uint64(56)
-_LOW_HALF, _HALF = np.uint64(0xFFFF_FFFF), np.uint64(32)
+from edge.errors import ImageError
+
+_GROUP = 8  # pixels looked at together: bits of one byte of the mask, bytes of one uint64 of the frame
+_MAX_WIDTH_PX, _MAX_AREA_PX = 1 << 16, 1 << 29  # what 32 bits hold: a run's squared grey, twice a position
+_CHUNK = 1 << 14  # pieces whose grey is summed at once: what is in work stays in the second-level cache
+
+
+def _split(bits: int) -> list[int]:
+    """Unbroken spans of ones in a byte, each as a byte, from the lowest."""
+    spans = []
+    while bits:
+        span = bits & ~(bits + (bits & -bits))  # the carry of the lowest one ends its span
+        spans.append(span)
+        bits ^= span
+    return spans
+
+
+_SPLIT = np.array([(_split(bits) + [0] * 4)[:4] for bits in range(256)], dtype=np.uint8)
+_N_SPANS = np.count_nonzero(_SPLIT, axis=1)
+_SEVERAL = _N_SPANS > 1
+_PIXELS = np.unpackbits(np.arange(256, dtype=np.uint8)[:, None], axis=1, bitorder="little")
+_FIRST = _PIXELS.argmax(axis=1).astype(np.int32)
+_LAST = (7 - _PIXELS[:, ::-1].argmax(axis=1)).astype(np.int32)
+_MASK = (_PIXELS * np.uint8(255)).view(np.uint64)[:, 0]
+# Masks and shifts to add up the bytes of a uint64 among themselves.
+_BYTES, _SHORTS = np.uint64(0x00FF_00FF_00FF_00FF), np.uint64(0x0000_FFFF_0000_FFFF)
+_ADD_SHORTS = np.uint64(0x0001_0001_0001_0001)
+_8, _16, _32, _48 = (np.uint64(shift) for shift in (8, 16, 32, 48))
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +59,7 @@ class Foreground:
     groups
         Indices of the groups of eight pixels that hold foreground, rising, int64 (n_groups,).
     bits
-        Their foreground, one byte a pixel (0 or 1), uint64 (n_groups,).
+        Their foreground, one bit a pixel, the lowest the leftmost, uint8 (n_groups,).
     area_px
         Number of foreground pixels.
     """
@@ -43,7 +67,7 @@ class Foreground:
     pixels: NDArray[np.uint8]
     shape: tuple[int, int]
     groups: NDArray[np.int64]
-    bits: NDArray[np.uint64]
+    bits: NDArray[np.uint8]
     area_px: int
 
     @property
@@ -158,6 +182,11 @@ def segment(pixels: NDArray[np.uint8], threshold: int) -> Regions:
         uint8 (height, width), white on black.
     threshold
         Foreground is strictly above it.
+
+    Raises
+    ------
+    ImageError
+        The frame is wider than 65,536 px or larger than 512 megapixels.
     """
     return join(find_foreground(pixels, threshold))
 
@@ -165,15 +194,26 @@ def segment(pixels: NDArray[np.uint8], threshold: int) -> Regions:
 def find_foreground(pixels: NDArray[np.uint8], threshold: int) -> Foreground:
     """Threshold a frame and keep what is above; the parameters are those of `segment`."""
     height, width = pixels.shape
+    if width > _MAX_WIDTH_PX or pixels.size > _MAX_AREA_PX:
+        raise ImageError(f"is {width} x {height} px, too large to segment", remedy="cut it into parts")
     if width % _GROUP:
         padded = np.zeros((height, width + -width % _GROUP), dtype=np.uint8)
         padded[:, :width] = pixels
         pixels = padded
     pixels = np.ascontiguousarray(pixels)
-    above = (pixels > threshold).reshape(-1).view(np.uint64)
-    groups = np.flatnonzero(above != 0)
-    bits = above[groups]
-    return Foreground(pixels, (height, width), groups, bits, int(np.count_nonzero(bits.view(np.bool_))))
+    packed = np.packbits(pixels > threshold, bitorder="little")
+    if packed.size % 8:
+        packed = np.concatenate((packed, np.zeros(-packed.size % 8, dtype=np.uint8)))
+    # Eight groups are passed over at a time.
+    words = packed.view(np.uint64)
+    busy = np.flatnonzero(words != 0)
+    bits = words[busy].view(np.uint8)
+    inside = np.flatnonzero(bits != 0)
+    bits = bits[inside]
+    groups = busy[inside >> 3]
+    groups *= 8
+    groups += inside & 7
+    return Foreground(pixels, (height, width), groups, bits, int(np.count_nonzero(np.unpackbits(bits))))
 
 
 def join(foreground: Foreground) -> Regions:
@@ -181,15 +221,18 @@ def join(foreground: Foreground) -> Regions:
     if not foreground.area_px:
         return _no_regions()
     pitch = foreground.pixels.shape[1] + _GROUP
-    compact_last, position, last_position = _find_runs(foreground, pitch)
-    run_sum, run_square = _sum_grey(foreground, compact_last)
+    groups, bits = _split_groups(foreground.groups, foreground.bits)
+    last_piece, position, last_position = _find_runs(groups, bits, pitch)
+    run_sum, run_square = _sum_grey(foreground.pixels, groups, bits, last_piece)
     root = _unite(position, last_position, pitch)
     is_root = root == np.arange(len(root))
     label = (np.cumsum(is_root) - 1)[root]
+    n = int(np.count_nonzero(is_root))
 
     # Runs by particle, in raster order within each: then every sum is one pass.
-    order = _stable_order(label)
-    first_run = np.append(np.flatnonzero(np.diff(label[order], prepend=-1)), len(order))
+    order = _stable_order(label, n)
+    first_run = np.zeros(n + 1, dtype=np.int64)
+    np.cumsum(np.bincount(label, minlength=n), out=first_run[1:])
     first, final = first_run[:-1], first_run[1:] - 1
     position, length = position[order], (last_position - position + 1)[order]
     y = position // pitch
@@ -220,57 +263,88 @@ def _no_regions() -> Regions:
     return Regions(none, none, none, none, none, none, none, border, no_runs, no_runs, no_runs, first_run)
 
 
+def _split_groups(
+    groups: NDArray[np.int64], bits: NDArray[np.uint8]
+) -> tuple[NDArray[np.int64], NDArray[np.intp]]:
+    """Pieces: the groups, those with several spans of foreground once for each, so that each has one."""
+    codes = bits.astype(np.intp)
+    several = np.flatnonzero(_SEVERAL[codes])
+    if not several.size:
+        return groups, codes
+    count = _N_SPANS[codes[several]]
+    of = np.concatenate((np.arange(len(groups)), np.repeat(several, count - 1)))
+    of.sort(kind="stable")
+    before = np.cumsum(count) - count
+    nth = np.arange(int(count.sum())) - np.repeat(before, count)
+    place = np.repeat(several + before - np.arange(len(several)), count) + nth
+    pieces = codes[of]
+    pieces[place] = _SPLIT[pieces[place], nth]
+    return groups[of], pieces
+
+
 def _find_runs(
-    foreground: Foreground, pitch: int
+    groups: NDArray[np.int64], bits: NDArray[np.intp], pitch: int
 ) -> tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.int32]]:
-    """Runs in raster order.
+    """Runs in raster order, of pieces that touch within a row.
 
-    Returns the place of each run's last pixel among the pixels of the groups (int64), and the positions of
-    its first and last pixel (int32) in a frame `pitch` wide: an empty group stands after every row, so that
-    no run crosses from one row to the next and no neighbour is sought across the edge.
+    Returns the last piece of each (int64), and the positions of its first and last pixel (int32) in a frame
+    `pitch` wide: an empty group stands after every row, so that no run crosses from one row to the next and
+    no neighbour is sought across the edge.
     """
-    bits = foreground.bits
-    group = foreground.groups.astype(np.int32)
+    group = groups.astype(np.int32)
     group += group // np.int32(pitch // _GROUP - 1)
-    joined = np.equal(group[1:], group[:-1] + np.int32(1)).astype(np.uint64)
-    before, after = bits << _BYTE, bits >> _BYTE  # little-endian: the first pixel is the lowest byte
-    before[1:] |= (bits[:-1] >> _TOP) * joined
-    after[:-1] |= (bits[1:] << _TOP) * joined
-    first = np.flatnonzero((bits & ~before).view(np.bool_))
-    last = np.flatnonzero((bits & ~after).view(np.bool_))
     group *= np.int32(_GROUP)
-    return last, _position(group, first), _position(group, last)
+    first, last = group + _FIRST[bits], group + _LAST[bits]
+    begins = np.ones(len(group) + 1, dtype=np.bool_)
+    np.not_equal(first[1:], last[:-1] + np.int32(1), out=begins[1:-1])
+    piece = np.flatnonzero(begins)
+    last_piece = piece[1:] - 1
+    return last_piece, first[piece[:-1]], last[last_piece]
 
 
-def _position(group_start: NDArray[np.int32], compact: NDArray[np.int64]) -> NDArray[np.int32]:
-    """Where in the frame a pixel of the groups is."""
-    position: NDArray[np.int32] = group_start[compact >> 3] + (compact & 7).astype(np.int32)
-    return position
-
-
-def _sum_grey(foreground: Foreground, last: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def _sum_grey(
+    pixels: NDArray[np.uint8],
+    groups: NDArray[np.int64],
+    bits: NDArray[np.intp],
+    last_piece: NDArray[np.int64],
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Sum of grey and of squared grey of every run, int64.
 
-    Both are taken from one running sum of grey + grey**2 * 2**32: it may wrap, but the difference between
-    two ends is exact, since a run is short enough for both halves.
+    The eight bytes of a piece are added up within one uint64, the sum in its lower half and that of the
+    squares in its upper. A running sum of these may wrap, but the difference between two ends is exact,
+    since a run is short enough for both halves.
     """
-    groups, bits = foreground.groups, foreground.bits
-    frame = foreground.pixels.reshape(-1).view(np.uint64)
-    upto = np.empty(len(last), dtype=np.uint64)
-    carry = np.uint64(0)
+    frame = pixels.reshape(-1).view(np.uint64)
+    upto = np.empty(len(groups), dtype=np.uint64)
     for begin in range(0, len(groups), _CHUNK):
         chunk = slice(begin, begin + _CHUNK)
-        grey = (frame[groups[chunk]] & (bits[chunk] * _LOW_BYTE)).view(np.uint8).astype(np.uint64)
-        factor = grey << _HALF
-        factor += _ONE
-        grey *= factor
-        grey[0] += carry
-        running = np.cumsum(grey, out=factor)
-        carry = running[-1]
-        inside = slice(*np.searchsorted(last, (begin * _GROUP, (begin + _CHUNK) * _GROUP)))
-        upto[inside] = running[last[inside] - begin * _GROUP]
-    total = np.diff(upto, prepend=np.uint64(0))
-    return (total & _LOW_HALF).view(np.int64), (total >> _HALF).view(np.int64)
+        odd = frame[groups[chunk]]
+        odd &= _MASK[bits[chunk]]
+        even = odd & _BYTES
+        odd >>= _8
+        odd &= _BYTES
+        total = even + odd
+        total *= _ADD_SHORTS
+        total >>= _48
+        for half in (even, odd):  # 255 squared still fits 16 bits
+            short = half.view(np.uint16)
+            short *= short
+        square = even & _SHORTS
+        square += odd & _SHORTS
+        even >>= _16
+        even &= _SHORTS
+        square += even
+        odd >>= _16
+        odd &= _SHORTS
+        square += odd
+        square += square << _32  # two halves of 32 bits: their sum is now in the upper
+        square >>= _32
+        square <<= _32
+        np.add(total, square, out=upto[chunk])
+    np.cumsum(upto, out=upto)
+    upto = upto[last_piece]
+    upto[1:] -= upto[:-1].copy()
+    return (upto & np.uint64(0xFFFF_FFFF)).view(np.int64), (upto >> _32).view(np.int64)
 
 
 def _unite(position: NDArray[np.int32], last: NDArray[np.int32], pitch: int) -> NDArray[np.int64]:
@@ -316,10 +390,9 @@ def _jump(parent: NDArray[np.int64]) -> NDArray[np.int64]:
             return parent
 
 
-def _stable_order(label: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Stable order of labels below 2**32, by their 16-bit halves: a radix sort, linear in their number."""
+def _stable_order(label: NDArray[np.int64], n: int) -> NDArray[np.int64]:
+    """Stable order of labels below n, by their 16-bit halves: a radix sort, linear in their number."""
     order = label.astype(np.uint16).argsort(kind="stable")
-    high = label[order] >> 16
-    if high.any():
-        order = order[high.astype(np.uint16).argsort(kind="stable")]
+    if n > 1 << 16:
+        order = order[(label[order] >> 16).astype(np.uint16).argsort(kind="stable")]
     return order

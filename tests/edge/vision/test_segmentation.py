@@ -13,6 +13,7 @@ from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
 from skimage.measure import label, regionprops_table
 
+from edge.errors import ImageError
 from edge.vision.segmentation import Regions, find_foreground, segment
 from tests.edge.vision.shapes import SHAPES
 
@@ -178,6 +179,22 @@ def test_frames_that_do_not_lie_in_one_piece() -> None:
         compare(view, 40)
     unaligned = np.frombuffer(bytes(3) + big.tobytes(), dtype=np.uint8)[3:].reshape(big.shape)
     compare(unaligned, 40)
+
+
+@pytest.mark.parametrize("shape", [(1, 65_537), (32_768, 32_768)])
+def test_frames_too_large_for_the_arithmetic_are_refused(shape: tuple[int, int]) -> None:
+    huge = np.broadcast_to(np.uint8(0), shape)
+    with pytest.raises(ImageError, match="too large to segment; cut it into parts"):
+        segment(huge, 21)
+
+
+def test_the_widest_frame_is_exact() -> None:
+    pixels = np.full((3, 65_536), 255, dtype=np.uint8)
+    pixels[1] = 0
+    regions = segment(pixels, 0)
+    assert regions.integrated_grey.tolist() == [255 * 65_536] * 2
+    assert regions.squared_grey.tolist() == [255 * 255 * 65_536] * 2
+    assert not regions.sd_grey.any()
 
 
 def test_a_frame_is_left_as_it_was() -> None:
