@@ -25,7 +25,13 @@ from edge.telemetry import Quantity, decode_messages
 from tests.tools.made_dive import OPTICS, TAXA, make_dive
 from tools.cli import main
 from tools.shore.report import report, write_report
-from tools.shore.report.curves import board_curves, step_line, water_curves
+from tools.shore.report.curves import (
+    bin_by_bin,
+    board_curves,
+    reading_width_dbar,
+    step_line,
+    water_curves,
+)
 from tools.shore.report.dive import read_dive
 from tools.shore.report.facts import adding_up, outcome_rows, position_text, taxon_rows, utc_text
 from tools.shore.report.gallery import BOX_PX, choose_vignettes, scale_bar
@@ -129,6 +135,42 @@ def test_a_coarse_cell_is_never_made_finer(coarse):
     assert wide, "the budget of this dive should have made some cells wider"
     assert [note for note in view.missing if "wider cells" in note]
     assert any("cells of up to" in state for row in view.layers for state in row.states)
+
+
+@pytest.mark.parametrize("width_dbar", [10, 50, 200])
+def test_pooling_adds_counts_and_volumes_and_nothing_else(coarse, width_dbar):
+    found, view = look(coarse)
+    board = board_curves(found.summary.profile)
+    for curves in (*board.taxa.values(), *board.spectrum.values(), *view.curves.taxa.values()):
+        pooled = curves.pooled(width_dbar)
+        assert pooled.counts.shape == curves.counts.shape
+        for column in range(curves.counts.shape[1]):
+            starts = np.unique(pooled.first[:, column])
+            own = curves.first[:, column] == np.arange(curves.n_bins)
+            for start in starts.tolist():
+                cell = slice(start, pooled.last[start, column])
+                mine = own[cell]
+                assert pooled.counts[start, column] == curves.counts[cell, column][mine].sum()
+                assert pooled.volume_l[start, column] == pytest.approx(
+                    curves.volume_l[cell, column][mine].sum()
+                )
+                # A pool reaches past its stretch only where a cell that was sent does.
+                stretch = curves.edges[cell.start : cell.stop] // width_dbar
+                assert not mine[1:][np.diff(stretch) > 0].any()
+            assert set(starts) <= set(curves.first[:, column])
+
+
+def test_bins_are_pooled_only_as_far_as_a_dive_needs_it():
+    def phase(which, seen):
+        n = len(seen)
+        return {which: bin_by_bin(which, 5 * np.arange(n + 1), np.zeros((n, 1)), 0.6 * np.array(seen))}
+
+    full = phase(Phase.DESCENT, [1] * 40)
+    assert reading_width_dbar(full) is None
+    assert reading_width_dbar(phase(Phase.DESCENT, [1, 0] * 20)) == 10
+    assert reading_width_dbar(full | phase(Phase.ASCENT, [1, 0, 0, 0] * 10)) == 20
+    assert reading_width_dbar(phase(Phase.DESCENT, [1] * 200)) == 20
+    assert reading_width_dbar(phase(Phase.PARK, [0] * 40)) is None
 
 
 def test_no_volume_is_no_concentration_on_board_and_in_the_water(dive):
@@ -289,11 +331,11 @@ def test_every_figure_is_valid_plotly_and_plain_json(name, request):
 def test_the_curve_on_the_page_is_count_over_volume(dive):
     found, view = look(dive)
     plots, context = _content(found, view)
-    panel = next(p for p in context["panels"] if p["label"] == "copepod")
+    panel = next(p for p in context["panels"] if p.label == "copepod")
     part = next(p for p in found.summary.profile.phases if p.phase is Phase.ASCENT)
     column = LABELS.index("copepod")
     trace = next(
-        t for t in plots[f"profile-{panel['name']}"]["data"]
+        t for t in plots[f"profile-{panel.name}"]["data"]
         if t["meta"] == {"phase": "ascent", "source": "shore"} and "fill" not in t
     )  # fmt: skip
     points = {y: x for x, y in zip(trace["x"][::-1], trace["y"][::-1], strict=True) if x is not None}
@@ -489,10 +531,13 @@ const wait = setInterval(() => {
   const first = page.querySelector("[data-figure=profile-taxon-0]");
   const shapes = () => first.data.filter((trace) => trace.visible !== false).length;
   const before = shapes();
+  const points = () => first.data[0].y.length;
+  const pooled = points();
   page.querySelector("[data-toggle=phase] input[value=descent]").click();
   setTimeout(() => {
     result.hidden = before - shapes();
-    document.title = "done";
+    page.querySelector(".bins input[value='@recorded']")?.click();
+    result.finer = points() - pooled;
     document.getElementById("result").textContent = JSON.stringify(result);
   }, 300);
 }, 100);
@@ -500,11 +545,14 @@ const wait = setInterval(() => {
 """
 
 
-@pytest.mark.parametrize("width", [390, 1400])
-def test_a_browser_draws_it(dive, page, tmp_path, width):
+@pytest.mark.parametrize(("width", "deepest"), [(390, 300), (1400, 1500)])
+def test_a_browser_draws_it(page, tmp_path, width, deepest):
     browser = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
     if browser is None:
         pytest.skip("needs a Chromium to look at the page with, and none is installed")
+    if deepest > 1000:
+        made = make_dive(tmp_path / "deep", deepest_dbar=deepest, frames=(200, 20, 200))
+        page = write_report(made).read_text(encoding="utf-8")
     (tmp_path / "page.html").write_text(page, encoding="utf-8")
     frame = f'<iframe src="page.html" style="width:{width}px;height:900px;border:0"></iframe>'
     (tmp_path / "test.html").write_text(f"<pre id=result></pre>{frame}{CHECK}", encoding="utf-8")
@@ -532,3 +580,4 @@ def test_a_browser_draws_it(dive, page, tmp_path, width):
     assert (result["none"], result["all"]) == (0, 2 + len(LABELS))
     assert result["drawnAll"] > result["drawn"]
     assert result["hidden"] == 2
+    assert (result["finer"] > 0) == (deepest > 1000)

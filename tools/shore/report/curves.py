@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -22,6 +22,9 @@ from edge.telemetry.decoder import DecodedPhase, DecodedTable
 from tools.shore.report.truth import Truth
 
 Floats = NDArray[np.float64]
+READING_WIDTHS_DBAR = (10, 20, 50, 100, 200)
+MAX_READING_BINS = 60
+"""More bins than this are hard to tell apart in a small plot."""
 
 
 class Source(enum.StrEnum):
@@ -85,6 +88,16 @@ class Curves:
         """All columns added up, in the finest cells that none of them straddles."""
         return _in_cells(self.phase, self.edges, _shared_starts([self.first]), self)
 
+    def pooled(self, width_dbar: int) -> Curves:
+        """The same in bins of about this height: counts and volumes of the cells in one are added up."""
+        starts = pool_starts(self.edges, width_dbar)
+        columns = []
+        for i in range(self.counts.shape[1]):
+            one = self.column(i)
+            shared = np.intersect1d(starts, _shared_starts([one.first]))
+            columns.append(_in_cells(self.phase, self.edges, shared, one))
+        return _side_by_side(self, columns)
+
     def sums(self) -> tuple[Floats, Floats]:
         """Count and volume of all cells whose concentration is known, by column, each float64 (m,)."""
         known = (self.first == np.arange(self.n_bins)[:, None]) & np.isfinite(self.concentration_per_l())
@@ -97,6 +110,41 @@ class CurveSet:
 
     taxa: Mapping[Phase, Curves] = field(default_factory=dict)
     spectrum: Mapping[Phase, Curves] = field(default_factory=dict)
+
+    def pooled(self, width_dbar: int | None) -> CurveSet:
+        """The same with descent and ascent in bins of about this height; as they are when it is None."""
+        if width_dbar is None:
+            return self
+        taxa, spectrum = (
+            {phase: c if phase is Phase.PARK else c.pooled(width_dbar) for phase, c in table.items()}
+            for table in (self.taxa, self.spectrum)
+        )
+        return CurveSet(taxa, spectrum)
+
+
+def pool_starts(edges: NDArray[Any], width_dbar: int) -> Ints:
+    """First bins of the pools: bins belong together whose upper edges lie in one stretch of `width_dbar`."""
+    stretch = np.asarray(edges[:-1]) // width_dbar
+    return np.flatnonzero(np.diff(stretch, prepend=-1))
+
+
+def reading_width_dbar(curves: Mapping[Phase, Curves]) -> int | None:
+    """Height of bins in which a dive can be read: hardly a gap, and not too many. None: as they are.
+
+    Pooling adds counts and volumes, so that nothing is smoothed or made up; frames far apart leave most
+    narrow bins without water.
+    """
+    free = [part for phase, part in curves.items() if phase is not Phase.PARK and part.n_bins]
+    deepest = max((float(part.edges[-1]) for part in free), default=0.0)
+    best: int | None = None
+    for width in (None, *(w for w in READING_WIDTHS_DBAR if w <= deepest / 4)):
+        best = width
+        parts = [part if width is None else part.pooled(width) for part in free]
+        cells = [part.first[:, 0] == np.arange(part.n_bins) for part in parts]
+        seen = [part.volume_l[cell, 0] > 0 for part, cell in zip(parts, cells, strict=True)]
+        if all(s.mean() >= 0.95 and s.size <= MAX_READING_BINS for s in seen):
+            break
+    return best
 
 
 def bin_by_bin(phase: Phase, edges: NDArray[Any], counts: NDArray[Any], volume_l: NDArray[Any]) -> Curves:
@@ -208,26 +256,25 @@ def _decoded(
     frames, frame_starts = _cells(part.tables[Quantity.FRAMES])
     seen, seen_starts = frames[:, outcomes], frame_starts[:, outcomes]
     n_frames = Curves(part.phase, edges, seen, seen, seen_starts, seen_starts)
+    litres = optics.image_volume_ul / 1e6
     columns = []
     for i in range(counts.shape[1]):
-        mine = Curves(
-            part.phase, edges, counts[:, [i]], np.zeros((len(counts), 1)), starts[:, [i]], starts[:, [i]]
-        )
-        cells = _shared_starts([starts[:, [i]], seen_starts])
-        count, volume = (_in_cells(part.phase, edges, cells, found) for found in (mine, n_frames))
-        columns.append((count, volume.counts * (optics.image_volume_ul / 1e6)))
+        own = starts[:, [i]]
+        mine = Curves(part.phase, edges, counts[:, [i]], np.zeros((len(counts), 1)), own, own)
+        cells = _shared_starts([own, seen_starts])
+        count, frames_in = (_in_cells(part.phase, edges, cells, found) for found in (mine, n_frames))
+        columns.append(replace(count, volume_l=frames_in.counts * litres))
+    return _side_by_side(n_frames, columns)
 
-    def side_by_side(arrays: list[NDArray[Any]]) -> NDArray[Any]:
-        return np.concatenate(arrays, axis=1) if arrays else np.zeros((part.n_bins, 0))
 
-    return Curves(
-        part.phase,
-        edges,
-        side_by_side([count.counts for count, _ in columns]),
-        side_by_side([volume for _, volume in columns]),
-        side_by_side([count.first for count, _ in columns]).astype(np.int64),
-        side_by_side([count.last for count, _ in columns]).astype(np.int64),
-    )
+def _side_by_side(like: Curves, columns: Sequence[Curves]) -> Curves:
+    """Curves of one column each as one; phase and edges are those of `like`."""
+
+    def joined(name: str) -> NDArray[Any]:
+        return np.concatenate([np.zeros((like.n_bins, 0), np.int64), *(getattr(c, name) for c in columns)], 1)
+
+    counts, volume_l, first, last = (joined(name) for name in ("counts", "volume_l", "first", "last"))
+    return Curves(like.phase, like.edges, counts, volume_l, first, last)
 
 
 def _cells(table: DecodedTable) -> tuple[Floats, Ints]:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from edge.frame import FrameOutcome, Phase
-from edge.profile import PhaseProfile, Profile
-from tools.shore.report.curves import CurveSet, axis_edges, step_line
+from edge.profile import Ints, Profile
+from tools.shore.report.curves import CurveSet, axis_edges, pool_starts, step_line
 from tools.shore.report.style import (
     FREE_PHASES,
     OUTCOME_COLOURS,
@@ -61,26 +62,36 @@ def track(frames: Sequence[Mapping[str, Any]], started_ms: int) -> Figure:
     return {"data": traces, "layout": plot}
 
 
-def frames_by_depth(profile: Profile, *, deepest: float) -> Figure:
-    """Frames of each bin by outcome, stacked outwards: descent to the left, ascent to the right."""
-    parts = [part for part in profile.phases if part.phase in FREE_PHASES]
-    phases = {part.phase for part in parts}
+def frames_by_depth(profile: Profile, *, deepest: float, width_dbar: int | None = None) -> Figure:
+    """Frames of each bin by outcome, stacked outwards: descent to the left, ascent to the right.
+
+    With `width_dbar` in pools of bins, as `Curves.pooled`.
+    """
+    parts = []
+    for part in profile.phases:
+        if part.phase in FREE_PHASES:
+            n = len(part.frames)
+            starts = np.arange(n) if width_dbar is None else pool_starts(part.edges, width_dbar)
+            edges = part.edges[np.append(starts, n)]
+            parts.append((part.phase, edges, np.add.reduceat(part.frames, starts, axis=0)))
+    phases = {phase for phase, _, _ in parts}
     traces = [
         {
             "type": "bar", "orientation": "h", "name": outcome.label,
-            "y": plain_list((part.edges[1:] + part.edges[:-1]) / 2), "width": np.diff(part.edges).tolist(),
-            "x": (side(part.phase, phases) * part.frames[:, outcome]).tolist(),
-            "customdata": part.frames[:, outcome].tolist(),
+            "y": plain_list((edges[1:] + edges[:-1]) / 2), "width": np.diff(edges).tolist(),
+            "x": (side(phase, phases) * frames[:, outcome]).tolist(),
+            "text": [f"{a}–{b} dbar" for a, b in itertools.pairwise(edges.tolist())], "textposition": "none",
+            "customdata": frames[:, outcome].tolist(),
             "marker": {"color": OUTCOME_COLOURS[outcome], "line": {"width": 0}},
-            "hovertemplate": f"{part.phase.name.lower()}, %{{customdata}} {outcome.label}<extra></extra>",
+            "hovertemplate": f"%{{text}}: %{{customdata}} {outcome.label}<extra>{phase.name.lower()}</extra>",
         }
-        for part in parts
+        for phase, edges, frames in parts
         for outcome in FrameOutcome
-        if part.frames[:, outcome].any()
+        if frames[:, outcome].any()
     ]  # fmt: skip
     plot = layout(height=360) | {"barmode": "relative", "bargap": 0}
     plot["yaxis"] |= pressure_axis(deepest)
-    two_sided(plot, phases, _most(parts), "frames in the bin")
+    two_sided(plot, phases, _most([frames for _, _, frames in parts]), "frames in the bin")
     return {"data": traces, "layout": plot}
 
 
@@ -105,7 +116,10 @@ def frames_by_time(profile: Profile) -> Figure | None:
         "title": {"text": "hours of park"}, "range": [0, plain(hours[-1])], "tick0": 0,
         "dtick": nice_step(float(hours[-1]) / 4),
     }  # fmt: skip
-    plot["yaxis"] |= {"title": {"text": "frames in the bin"}, "dtick": max(1, nice_step(_most(parts) / 3))}
+    plot["yaxis"] |= {
+        "title": {"text": "frames in the bin"},
+        "dtick": max(1, nice_step(_most([parts[0].frames]) / 3)),
+    }
     return {"data": traces, "layout": plot}
 
 
@@ -117,7 +131,8 @@ def volumes(board: CurveSet, *, deepest: float) -> Figure:
         for phase in FREE_PHASES:
             if phase not in found:
                 continue
-            volume, y, _ = step_line(found[phase].edges, found[phase].volume_l[:, 0])
+            curves = found[phase]
+            volume, y, _ = step_line(curves.edges, curves.volume_l[:, 0], curves.first[:, 0])
             litres = [v or 0.0 for v in volume]
             colour = PHASE_COLOURS[phase]
             traces.append({
@@ -143,15 +158,17 @@ def temperatures(profile: Profile, *, deepest: float) -> Figure | None:
     for part in profile.phases:
         if part.phase is Phase.PARK or not part.n_temperature.any():
             continue
-        x, y, _ = step_line(axis_edges(part.phase, part.edges), part.temperature_c())
-        name = part.phase.name.lower()
+        name, known = part.phase.name.lower(), part.n_temperature > 0
         traces.append({
-            "type": "scatter", "mode": "lines", "name": name, "x": plain_list(x), "y": plain_list(y),
+            "type": "scatter", "mode": "lines+markers", "name": name,
+            "x": plain_list(part.temperature_c()[known]),
+            "y": plain_list(((part.edges[1:] + part.edges[:-1]) / 2)[known]),
             "line": {
-                "shape": "vh", "color": PHASE_COLOURS[part.phase], "width": 1.8,
+                "color": PHASE_COLOURS[part.phase], "width": 1.6,
                 "dash": "solid" if part.phase is Phase.DESCENT else "5px,3px",
             },
-            "hovertemplate": f"%{{x:.2f}} °C<extra>{name}</extra>",
+            "marker": {"size": 4},
+            "hovertemplate": f"%{{y:g}} dbar: %{{x:.2f}} °C<extra>{name}</extra>",
         })  # fmt: skip
     if not traces:
         return None
@@ -161,9 +178,9 @@ def temperatures(profile: Profile, *, deepest: float) -> Figure | None:
     return {"data": traces, "layout": plot}
 
 
-def _most(parts: Sequence[PhaseProfile]) -> float:
-    """Frames in the fullest bin."""
-    return float(max((int(part.frames.sum(axis=1).max()) for part in parts), default=1))
+def _most(tables: Sequence[Ints]) -> float:
+    """Frames in the fullest bin of tables (n_bins, 11)."""
+    return float(max((int(frames.sum(axis=1).max()) for frames in tables), default=1))
 
 
 def _thin(frames: Sequence[Mapping[str, Any]]) -> Sequence[Mapping[str, Any]]:

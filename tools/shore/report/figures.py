@@ -59,11 +59,7 @@ def profile(curves: Sources, *, deepest: float) -> Figure:
     plot["yaxis"] |= pressure_axis(deepest, title="")
     largest = max((abs(x) for trace in traces for x in trace["x"] if x is not None), default=0.0)
     two_sided(plot, phases, largest, "L⁻¹")
-    # Beside the ticks there is no room for a title on a phone.
-    plot["annotations"].append({
-        "text": "dbar", "xref": "paper", "yref": "paper", "x": 0, "y": 1, "xanchor": "right",
-        "yanchor": "bottom", "yshift": 5, "showarrow": False, "font": {"size": 11},
-    })  # fmt: skip
+    plot["annotations"].append(_corner("dbar"))
     plot["shapes"] = [
         {
             "type": "rect", "layer": "below", "fillcolor": NOT_SEEN, "line": {"width": 0},
@@ -88,10 +84,11 @@ def park(curves: Sources) -> Figure | None:
         return None
     largest = max((y for trace in traces for y in trace["y"] if y is not None), default=0.0)
     hours = max((x for trace in traces for x in trace["x"]), default=1.0)
-    plot = layout(height=120, left=42, bottom=36)
+    plot = layout(height=132, left=42, top=20, bottom=36)
+    plot["annotations"] = [_corner("L⁻¹")]
     plot["xaxis"] |= {"title": {"text": "hours of park"}, "range": [0, hours], "dtick": nice_step(hours / 3)}
     plot["yaxis"] |= {
-        "title": {"text": "L⁻¹"}, "range": [0, 1.08 * largest or 1], "tick0": 0,
+        "range": [0, 1.08 * largest or 1], "tick0": 0,
         "dtick": nice_step(largest / 2),
     }  # fmt: skip
     return {"data": traces, "layout": plot}
@@ -138,7 +135,7 @@ def sizes(curves: Curves, optics: Optics, span: tuple[float, float], *, deepest:
         "colorscale": SEA_SCALE,
         "colorbar": {
             "title": {"text": "L⁻¹", "side": "top"}, "thickness": 10, "len": 0.95, "outlinewidth": 0,
-            "tickvals": ticks, "ticktext": [f"{10.0**t:g}" for t in ticks], "x": 1.01, "xpad": 4,
+            "tickvals": ticks, "ticktext": [f"{10.0**t:,g}" for t in ticks], "x": 1.01, "xpad": 4,
         },
     }  # fmt: skip
     esd = {
@@ -265,6 +262,14 @@ def _not_seen(known: Sequence[Curves]) -> list[tuple[float, float]]:
     for curves in known:
         seen[: curves.n_bins] |= np.isfinite(curves.concentration_per_l()[:, 0])
     return [(float(edges[i]), float(edges[i + 1])) for i in np.flatnonzero(~seen)]
+
+
+def _corner(unit: str) -> dict[str, Any]:
+    """A unit above its axis: beside the ticks there is no room for it on a phone."""
+    return {
+        "text": unit, "xref": "paper", "yref": "paper", "x": 0, "y": 1, "xanchor": "right",
+        "yanchor": "bottom", "yshift": 5, "showarrow": False, "font": {"size": 11},
+    }  # fmt: skip
 
 
 def _words(curves: Curves, i: int, column: int) -> str:

@@ -1,27 +1,28 @@
 """From a dive that was read to one HTML page: chooses what is shown, fills the template, inlines it all.
 
 The page asks nothing of any network. What the numbers are is decided elsewhere (`facts`, `curves`, `shore`),
-and so is what the plots show (`figures`).
+and so is what the plots show (`drawing`).
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from importlib.resources import files
 from typing import Any
 
 import numpy as np
 
-from edge.frame import FrameOutcome, Phase
-from tools.shore.report import dive_figures, facts, figures
-from tools.shore.report.curves import Curves, CurveSet, Source, board_curves, noise_curves, water_curves
+from edge.frame import FrameOutcome
+from tools.shore.report import dive_figures, drawing, facts
+from tools.shore.report.curves import Source, board_curves, reading_width_dbar, water_curves
 from tools.shore.report.dive import Dive
 from tools.shore.report.shore import ShoreView
 from tools.shore.report.style import OUTCOME_COLOURS, WORDS, Figure, count_text
 
 SHOWN_AT_FIRST = 8
 """Taxa whose profiles are drawn when the page opens; the others wait for a click."""
+RECORDED = "@recorded"
+"""Ends the id of a plot in the bins as they were recorded, where the page opens with pools of them."""
 
 
 def render(dive: Dive, shore: ShoreView) -> str:
@@ -53,26 +54,19 @@ def _content(dive: Dive, shore: ShoreView) -> tuple[dict[str, Figure], dict[str,
         Source.BOARD: board_curves(profile),
         Source.WATER: water_curves(dive.truth, dive.labels),
     }
-    sources = {source: found for source, found in sets.items() if found.taxa}
-    phases = [part.phase for part in profile.phases]
     started_ms = min((frame["time_ms"] for frame in dive.frames), default=0)
     water = None if dive.truth is None else dive.truth.taxa
     board = sum(
         (part.taxa.sum(axis=0) for part in profile.phases), np.zeros(len(dive.labels), dtype=np.int64)
     )
     taxa = facts.taxon_rows(dive.labels, living, water, board.tolist(), shore.taxa)
-
-    plots: dict[str, Figure] = {"track": dive_figures.track(dive.frames, started_ms)}
-    panels = _panels(plots, dive, sources, taxa)
-    spectra = _spectra(plots, dive, sets, phases)
-    deepest = _deepest(sources)
-    plots["frames"] = dive_figures.frames_by_depth(profile, deepest=deepest)
-    plots["volumes"] = dive_figures.volumes(sets[Source.BOARD], deepest=deepest)
-    others = {
-        "frames-park": dive_figures.frames_by_time(profile),
-        "temperature": dive_figures.temperatures(profile, deepest=deepest),
-    }
-    plots |= {place: plot for place, plot in others.items() if plot is not None}
+    panels = drawing.panels(profile, dive.labels, [row.label for row in taxa])
+    width_dbar = reading_width_dbar(sets[Source.BOARD].taxa)
+    plots = drawing.draw(profile, optics, sets, panels, width_dbar)
+    if width_dbar is not None:
+        recorded = drawing.draw(profile, optics, sets, panels, None)
+        plots |= {place + RECORDED: plot for place, plot in recorded.items() if plot != plots[place]}
+    plots["track"] = dive_figures.track(dive.frames, started_ms)
 
     sizes = [len(data) for data in dive.logged_messages]
     shore_frames = None if shore.outcomes is None else sum(shore.outcomes)
@@ -88,14 +82,19 @@ def _content(dive: Dive, shore: ShoreView) -> tuple[dict[str, Figure], dict[str,
             on_border=dive.on_border, missing=shore.missing,
             truth_note="" if dive.truth is None else dive.truth.note,
         ),
-        "sources": [{"key": s.value, "words": WORDS[s]} for s in Source if s in sources],
-        "shows_board": not _tells_all(shore.curves, sets[Source.BOARD]),
-        "phases": [phase.name.lower() for phase in phases],
+        "sources": [{"key": s.value, "words": WORDS[s]} for s in Source if sets[s].taxa],
+        "shows_board": not drawing.tells_all(shore.curves, sets[Source.BOARD]),
+        "width_dbar": width_dbar,
+        "phases": [part.phase.name.lower() for part in profile.phases],
         "taxa": taxa,
         "most": max((row.largest for row in taxa), default=1.0),
         "scores": facts.score_rows(dive.truth),
         "panels": panels,
-        "spectra": spectra,
+        "first": [panel.name for panel in panels[: 2 + SHOWN_AT_FIRST]],
+        "spectra": [
+            {"phase": phase.name.lower(), "source": WORDS[source], "partial": source is Source.BOARD}
+            for phase, (source, _) in drawing.spectra(sets).items()
+        ],
         "has": set(plots),
         "outcomes": facts.outcome_rows(profile, shore.outcomes),
         "colours": {outcome: OUTCOME_COLOURS[outcome] for outcome in FrameOutcome},
@@ -112,84 +111,3 @@ def _content(dive: Dive, shore: ShoreView) -> tuple[dict[str, Figure], dict[str,
         "min_esd_um": ((meta.get("config") or {}).get("classify") or {}).get("min_esd_um"),
         "limit_um": optics.size_class_limits_um[0],
     }  # fmt: skip
-
-
-def _panels(
-    plots: dict[str, Figure],
-    dive: Dive,
-    sources: Mapping[Source, CurveSet],
-    taxa: list[facts.TaxonRow],
-) -> list[dict[str, Any]]:
-    """Profiles to draw: all sized particles, all classified ones, then taxon by taxon."""
-    panels: list[dict[str, Any]] = []
-    deepest = _deepest(sources)
-
-    def add(
-        name: str, label: str, total: float, curves: Mapping[Source, Mapping[Phase, Curves]], shown: bool
-    ) -> None:
-        plots[f"profile-{name}"] = figures.profile(curves, deepest=deepest)
-        park = figures.park(curves)
-        if park is not None:
-            plots[f"park-{name}"] = park
-        panels.append(
-            {"name": name, "label": label, "total": total, "park": park is not None, "shown": shown}
-        )
-
-    sized = {
-        s: {p: c.total() for p, c in found.spectrum.items()} for s, found in sources.items() if found.spectrum
-    }
-    add("sized", "all sized particles", float(dive.summary.profile.lpm().sum()), sized, True)
-    named = {s: {p: c.total() for p, c in found.taxa.items()} for s, found in sources.items()}
-    add("named", "all classified particles", float(sum(row.board for row in taxa)), named, True)
-    column = {label: i for i, label in enumerate(dive.labels)}
-    for i, row in enumerate(row for row in taxa if row.label in column):
-        mine = {
-            s: {p: c.column(column[row.label]) for p, c in found.taxa.items()} for s, found in sources.items()
-        }
-        add(f"taxon-{i}", row.label, row.board, mine, i < SHOWN_AT_FIRST)
-    return panels
-
-
-def _spectra(
-    plots: dict[str, Figure], dive: Dive, sets: Mapping[Source, CurveSet], phases: list[Phase]
-) -> list[dict[str, str]]:
-    """Size spectra: a section a phase, as the shore has it where it does, and the mean of each phase."""
-    optics = dive.codebook.optics
-    shown: dict[Phase, tuple[Source, Curves]] = {}
-    for phase in phases:
-        found = sets[Source.SHORE].spectrum.get(phase)
-        on_shore = found is not None and found.is_known
-        source = Source.SHORE if on_shore else Source.BOARD
-        shown[phase] = source, sets[source].spectrum[phase]
-    span = figures.colour_span([curves for _, curves in shown.values()])
-    deepest = _deepest(sets)
-    sections = []
-    for phase, (source, curves) in shown.items():
-        place = f"sizes-{phase.name.lower()}"
-        plots[place] = figures.sizes(curves, optics, span, deepest=deepest)
-        words = WORDS[source] + (" (the shore has not all of it)" if source is Source.BOARD else "")
-        sections.append({"place": place, "phase": phase.name.lower(), "source": words})
-    noise = noise_curves(dive.summary.profile, optics)
-    plots["mean-sizes"] = figures.mean_sizes(shown, noise, optics)
-    return sections
-
-
-def _tells_all(shore: CurveSet, board: CurveSet) -> bool:
-    """Whether the shore has every table of every phase, so that its curves may stand alone."""
-    return all(
-        phase in found and found[phase].is_known
-        for found, wanted in ((shore.taxa, board.taxa), (shore.spectrum, board.spectrum))
-        for phase in wanted
-    )
-
-
-def _deepest(sets: Mapping[Source, CurveSet]) -> float:
-    """End of every pressure axis of the page, so that panels can be compared by eye."""
-    ends = [
-        float(curves.edges[-1])
-        for found in sets.values()
-        for table in (found.taxa, found.spectrum)
-        for phase, curves in table.items()
-        if phase is not Phase.PARK
-    ]
-    return float(np.max(ends)) if ends else 1.0

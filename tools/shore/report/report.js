@@ -19,27 +19,37 @@
     return figure.data.map(({ meta }) => !meta || ((!meta.source || sources.has(meta.source)) && (!meta.phase || phases.has(meta.phase))));
   };
 
-  const draw = (place) => {
-    const name = place.dataset.figure;
-    const figure = plots[name];
-    if (drawn.has(place) || !figure) return;
-    drawn.add(place);
+  // A plot as it is to be drawn now: with the bins chosen, made ready once for this screen.
+  const ready = new Set();
+  const figureOf = (place) => {
+    const bins = document.querySelector(".bins input:checked")?.value ?? "";
+    const figure = plots[place.dataset.figure + bins] ?? plots[place.dataset.figure];
     const { data, layout } = figure;
-    layout.dragmode = touch ? false : "zoom"; // a finger scrolls the page, a tap reads a value
-    if (place.dataset.pressure !== undefined) layout.xaxis.fixedrange = true;
-    if (place.dataset.legend !== undefined) {
-      layout.showlegend = true;
-      layout.legend = { orientation: "h", yanchor: "bottom", y: 1.02, x: 0, font: { size: 11 }, itemwidth: 30 };
-      const rows = Math.ceil(data.length / Math.max(1, Math.floor(place.clientWidth / 130)));
-      layout.margin.t += 19 * rows;
-      layout.height += place.dataset.legend === "grow" ? 19 * rows : 0;
+    if (!ready.has(figure)) {
+      ready.add(figure);
+      layout.dragmode = touch ? false : "zoom"; // a finger scrolls the page, a tap reads a value
+      if (place.dataset.pressure !== undefined) layout.xaxis.fixedrange = true;
+      if (place.dataset.legend !== undefined) {
+        layout.showlegend = true;
+        layout.legend = { orientation: "h", yanchor: "bottom", y: 1.02, x: 0, font: { size: 11 }, itemwidth: 30 };
+        const rows = Math.ceil(data.length / Math.max(1, Math.floor(place.clientWidth / 130)));
+        layout.margin.t += 19 * rows;
+        layout.height += place.dataset.legend === "grow" ? 19 * rows : 0;
+      }
     }
     if (place.closest(".panel")) {
       const shown = visibility(figure);
       data.forEach((trace, i) => { trace.visible = shown[i]; });
     }
-    Plotly.newPlot(place, data, layout, config);
-    if (place.dataset.pressure !== undefined) place.on("plotly_relayout", (change) => follow(place, change));
+    return figure;
+  };
+
+  const draw = (place) => {
+    const isNew = !drawn.has(place);
+    drawn.add(place);
+    const { data, layout } = figureOf(place);
+    Plotly.react(place, data, layout, config);
+    if (isNew && place.dataset.pressure !== undefined) place.on("plotly_relayout", (change) => follow(place, change));
   };
 
   // Zooming one pressure axis zooms all of them.
@@ -56,7 +66,7 @@
     const panel = document.querySelector(`[data-panel="${name}"]`);
     panel.hidden = !shown;
     if (shown) panel.querySelectorAll("[data-figure]").forEach((place) => {
-      if (drawn.has(place)) Plotly.Plots.resize(place); else draw(place);
+      draw(place);
     });
   };
 
@@ -70,11 +80,16 @@
   document.querySelectorAll(".toggles input").forEach((box) =>
     box.addEventListener("change", () => {
       drawn.forEach((place) => {
-        if (place.closest(".panel")) Plotly.restyle(place, { visible: visibility(plots[place.dataset.figure]) });
+        if (place.closest(".panel:not([hidden])")) draw(place);
       });
       const parked = chosen("phase").has("park");
       document.querySelectorAll("[data-park]").forEach((place) => { place.hidden = !parked; });
     }));
+
+  document.querySelectorAll(".bins input").forEach((choice) =>
+    choice.addEventListener("change", () => drawn.forEach((place) => {
+      if (!place.closest("[hidden]") && plots[place.dataset.figure + "@recorded"]) draw(place);
+    })));
 
   // One plot a turn, from the top, so that the page can be read and scrolled while it is drawn.
   // A phone opens with fewer panels.

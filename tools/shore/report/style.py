@@ -76,15 +76,15 @@ def side(phase: Phase, phases: Collection[Phase]) -> int:
 
 def two_sided(plot: dict[str, Any], phases: Collection[Phase], largest: float, title: str) -> None:
     """Give a layout an axis that counts away from the middle, and name its sides."""
-    step = nice_step(largest / 2)
+    step = nice_step(largest / 1.5)
     reach = max(largest * 1.04, 1e-9)
     ticks = [i * step for i in range(1, int(reach / step) + 1)]
     both = all(phase in phases for phase in FREE_PHASES)
     values = [*(-t for t in reversed(ticks)), 0.0, *ticks] if both else [0.0, *ticks]
     plot["xaxis"] |= {
         "title": {"text": title}, "range": [-reach if both else 0, reach], "tickvals": plain_list(values),
-        "ticktext": [f"{abs(v):.3g}" for v in values], "zeroline": both, "zerolinecolor": "#5a6b75",
-        "zerolinewidth": 1.2,
+        "ticktext": [f"{abs(v):,.10g}" for v in values], "zeroline": both, "zerolinecolor": "#5a6b75",
+        "zerolinewidth": 1.2, "tickangle": 0,
     }  # fmt: skip
     plot["margin"]["t"] = 24
     plot["annotations"] = [
@@ -120,8 +120,8 @@ def plain_list(values: Sequence[float | None] | NDArray[Any]) -> list[Any]:
 
 
 def short(value: float) -> str:
-    """Three digits."""
-    return f"{value:.3g}"
+    """Three digits or all before the point, never a power of ten above it."""
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
 
 
 def count_text(value: float) -> str:
