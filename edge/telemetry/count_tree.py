@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from edge.telemetry.range_coder import Coder
 from edge.telemetry.split_law import ONE, split
 
-MAX_COUNT = (1 << 40) - 1
+MAX_COUNT = (1 << 42) - 1
 """Largest count of a column."""
 
 Levels = list[list[int]]
@@ -46,8 +46,6 @@ class SplitParameters:
         Weight of the counts of earlier columns in the expectation, 256ths; 0 where columns are independent.
     limit
         Upper limit of the strength however much earlier columns tell, sixteenths.
-    sharpness
-        Power of the law; above 1 for counts more even than chance, as frames at a steady rate.
     """
 
     own: tuple[int, ...]
@@ -56,7 +54,6 @@ class SplitParameters:
     alone: tuple[int, ...]
     trust: int = 0
     limit: tuple[int, ...] = ()
-    sharpness: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,7 +190,7 @@ def code_level(
             share = (share * strength + (law.trust * others[at] << 12)) // (strength + told)
             strength += told
             strength = max(1, strength * law.limit[s] // (strength + law.limit[s]))
-        left = split(coder, n, known[at] if known else 0, strength, share, law.sharpness)
+        left = split(coder, n, known[at] if known else 0, strength, share)
         children += (left, n - left)
     return children
 

@@ -173,6 +173,8 @@ class DecodedDive:
             if known.all():
                 return sums, True
         sums = np.zeros(n_columns(self.codebook, quantity), dtype=np.int64)
+        if not sums.size:
+            return sums, True
         complete = self.is_complete or self._phases_known(quantity)
         wanted = [quantity, Quantity.UNPLACED] if quantity is Quantity.FRAMES else [quantity]
         for phase in self.phases.values():

@@ -17,6 +17,8 @@ _RENORM = 1 << (_WIDTH - 8)
 _CARRY_SAFE = 0xFF << (_WIDTH - 8)
 MAX_TOTAL = 1 << 16
 """Largest sum of frequencies of one symbol."""
+_MAX_UNIFORM = 1 << 24
+"""Equally likely values in one step; the range has at least 40 bits, so that almost nothing is lost."""
 
 Mark = tuple[int, int, int, int, int]
 
@@ -58,13 +60,13 @@ class RangeEncoder:
         return value
 
     def uniform(self, total: int, value: int) -> int:
-        """Write `value`, one of `total` equally likely ones, in steps of at most 16 bits."""
+        """Write `value`, one of `total` equally likely ones, in steps of at most 24 bits."""
         if not 0 <= value < total:
             raise ValueError(f"{value} is not in 0..{total - 1}")
-        if total > MAX_TOTAL:
-            high = self.uniform((total + MAX_TOTAL - 1) // MAX_TOTAL, value // MAX_TOTAL)
-            rest = min(MAX_TOTAL, total - high * MAX_TOTAL)
-            return high * MAX_TOTAL + self.uniform(rest, value - high * MAX_TOTAL)
+        if total > _MAX_UNIFORM:
+            high = self.uniform((total + _MAX_UNIFORM - 1) // _MAX_UNIFORM, value // _MAX_UNIFORM)
+            rest = min(_MAX_UNIFORM, total - high * _MAX_UNIFORM)
+            return high * _MAX_UNIFORM + self.uniform(rest, value - high * _MAX_UNIFORM)
         part = self._range // total
         self._low += part * value
         self._range = part
@@ -153,9 +155,9 @@ class RangeDecoder:
 
     def uniform(self, total: int, value: int = 0) -> int:
         """Read one of `total` equally likely values; `value` is not looked at."""
-        if total > MAX_TOTAL:
-            high = self.uniform((total + MAX_TOTAL - 1) // MAX_TOTAL)
-            return high * MAX_TOTAL + self.uniform(min(MAX_TOTAL, total - high * MAX_TOTAL))
+        if total > _MAX_UNIFORM:
+            high = self.uniform((total + _MAX_UNIFORM - 1) // _MAX_UNIFORM)
+            return high * _MAX_UNIFORM + self.uniform(min(_MAX_UNIFORM, total - high * _MAX_UNIFORM))
         part = self._range // total
         found = self._code // part
         if found >= total:

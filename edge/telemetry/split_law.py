@@ -25,10 +25,10 @@ EXACT = 255
 """Counts up to this are split by the exact law."""
 _STEPS = EXACT + 1
 _LOG_BITS = 16
-_MANTISSA_BITS = 5
+_MANTISSA_BITS = 6
 
 
-def split(coder: Coder, n: int, left: int, strength: int, share: int, sharpness: int) -> int:
+def split(coder: Coder, n: int, left: int, strength: int, share: int) -> int:
     """Code how many of `n` (1 or more) are in the left half.
 
     Parameters
@@ -39,8 +39,6 @@ def split(coder: Coder, n: int, left: int, strength: int, share: int, sharpness:
         Sum of the two parameters of the Beta law, sixteenths: large when the expected share is sure.
     share
         Expected share of the left half, 0..65536.
-    sharpness
-        Power the law is raised to; 1 is the beta-binomial law, more is for counts more even than chance.
     """
     if n > EXACT:
         # Beta law of the share itself, with the variance that the beta-binomial share has.
@@ -48,15 +46,15 @@ def split(coder: Coder, n: int, left: int, strength: int, share: int, sharpness:
     alpha = _rounded(strength * share >> 16)
     beta = _rounded(strength - (strength * share >> 16))
     if n <= EXACT:
-        return coder.symbol(_exact(n, alpha, beta, sharpness), left)
-    step = coder.symbol(_stepped(alpha, beta, sharpness), left * _STEPS // (n + 1))
+        return coder.symbol(_exact(n, alpha, beta), left)
+    step = coder.symbol(_stepped(alpha, beta), left * _STEPS // (n + 1))
     first = -(-step * (n + 1) // _STEPS)
     after = -(-(step + 1) * (n + 1) // _STEPS)
     return first + coder.uniform(after - first, left - first)
 
 
 def _rounded(parameter: int) -> int:
-    """Parameter to five significant bits: few enough different ones to keep their tables."""
+    """Parameter to six significant bits: few enough different ones to keep their tables."""
     extra = parameter.bit_length() - _MANTISSA_BITS
     if extra > 0:
         parameter = (parameter + (1 << extra >> 1)) >> extra << extra
@@ -103,19 +101,19 @@ def _log_rising(parameter: int) -> Ints:
 
 
 @functools.lru_cache(maxsize=16384)
-def _exact(n: int, alpha: int, beta: int, sharpness: int) -> Sequence[int]:
+def _exact(n: int, alpha: int, beta: int) -> Sequence[int]:
     """Cumulative frequencies of 0..n in the left half."""
     factorial = _log_rising(ONE)[: n + 1]
     log = _log_rising(alpha)[: n + 1] + _log_rising(beta)[n::-1] - factorial - factorial[::-1]
-    return _bounds(log * sharpness)
+    return _bounds(log)
 
 
 @functools.lru_cache(maxsize=1024)
-def _stepped(alpha: int, beta: int, sharpness: int) -> Sequence[int]:
+def _stepped(alpha: int, beta: int) -> Sequence[int]:
     """Cumulative frequencies of 256 equal steps of the share."""
     log = _log2_table()[1 : 2 * _STEPS : 2]
     density = ((alpha - ONE) * log + (beta - ONE) * log[::-1]) >> 4
-    return _bounds(density * sharpness)
+    return _bounds(density)
 
 
 def _bounds(log: Ints) -> Sequence[int]:

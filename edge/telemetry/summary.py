@@ -16,12 +16,15 @@ from edge.errors import InputError
 from edge.frame import N_OUTCOMES, FrameOutcome, Phase
 from edge.profile import PhaseProfile, Profile
 from edge.telemetry.codebook import Codebook
-from edge.telemetry.count_tree import MAX_COUNT
 
 Ints = NDArray[np.int64]
 
 WHOLE_DIVE = 3
 """Scope beside the phases 0..2: totals of all phases, in one bin."""
+MAX_COUNT = (1 << 40) - 1
+"""Largest count of a column in a phase; three of them are still within what the count tree codes."""
+_MAX_SUM = (1 << 48) - 1
+"""Largest sum behind a mean in one bin: sums over the at most 2 ** 14 bins of a phase cannot wrap around."""
 
 
 class Quantity(enum.IntEnum):
@@ -92,8 +95,8 @@ class DiveSummary:
     def __post_init__(self) -> None:
         if not 0 <= self.dive_number <= 0xFFFF:
             raise _refuse("dive_number", f"is {self.dive_number}", "use 0 to 65535")
-        if not 0 <= self.start_ms <= self.end_ms:
-            raise _refuse("start_ms", "is negative or after end_ms", "correct the clock")
+        if not 0 <= self.start_ms <= self.end_ms < 1 << 48:
+            raise _refuse("start_ms", "is negative, after end_ms or beyond any date", "correct the clock")
         for part in self.profile.phases:
             _check(part, self.codebook)
 
@@ -199,17 +202,14 @@ def _check(part: PhaseProfile, codebook: Codebook) -> None:
                 f"is {array.dtype} {array.shape}, int64 {shape} was expected",
                 "use one configuration for codebook and profile",
             )
-        signed = field == "temperature_mc_sum"
-        # Column sums of counts below 2**40 cannot wrap around: there are at most 2**14 bins.
-        low, high = (int(array.min()), int(array.max())) if array.size else (0, 0)
-        if (
-            low < (-MAX_COUNT if signed else 0)
-            or high > MAX_COUNT
-            or int(array.sum(axis=0).max(initial=0)) > MAX_COUNT
-        ):
+        high = _MAX_SUM if field.endswith("_sum") else MAX_COUNT
+        low = -high if field == "temperature_mc_sum" else 0
+        if array.size and not low <= int(array.min()) <= int(array.max()) <= high:
             raise _refuse(
-                f"{name}.{field}", f"holds values outside 0..{MAX_COUNT}", "check how it was counted"
+                f"{name}.{field}", f"holds values outside {low}..{high}", "check how it was counted"
             )
+        if high == MAX_COUNT and array.size and int(array.sum(axis=0).max()) > MAX_COUNT:
+            raise _refuse(f"{name}.{field}", f"sums to more than {MAX_COUNT}", "check how it was counted")
 
 
 def _refuse(field: str, problem: str, remedy: str) -> InputError:
