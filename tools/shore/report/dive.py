@@ -13,15 +13,17 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from edge.divelog import DiveLog
 from edge.errors import DiveLogError
-from edge.instrument import summarise
+from edge.instrument import config_of, summarise
 from edge.telemetry.codebook import Codebook
 from edge.telemetry.summary import DiveSummary
 from tools.shore.report.gallery import TaxonGallery, choose_vignettes
 from tools.shore.report.truth import Truth, read_truth
 
-_META = ("dive_number", "started_ms", "config", "bundle", "recording", "vignettes_left_out")
+_META = ("dive_number", "started_ms", "bundle", "recording", "vignettes_left_out")
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +105,9 @@ def _read(log: DiveLog, max_vignettes: int) -> Dive:
     logged = log.messages()
     return Dive(
         path=log.path,
-        meta={key: log.meta(key) for key in _META if log.has_meta(key)},
+        # The configuration whole, with what it left to the defaults.
+        meta={key: log.meta(key) for key in _META if log.has_meta(key)}
+        | {"config": msgspec.to_builtins(config_of(log))},
         summary=summary,
         frames=frames,
         galleries=galleries,

@@ -25,8 +25,8 @@ from tools.shore.report.style import (
     two_sided,
 )
 
-MAX_TRACK_POINTS = 1500
-"""Points of one line, or marks of one outcome: longer dives are thinned evenly."""
+MAX_TRACK_POINTS, MAX_MARKS = 1500, 150
+"""Points of one line, and marks of one outcome: longer dives are thinned evenly."""
 _SYMBOLS = ("circle", "square", "diamond", "triangle-up", "cross", "x", "triangle-down", "star", "pentagon")
 
 
@@ -35,7 +35,7 @@ def track(frames: Sequence[Mapping[str, Any]], started_ms: int) -> Figure:
     placed = [frame for frame in frames if frame["pressure_dbar"] is not None]
     traces: list[dict[str, Any]] = []
     for phase in Phase:
-        mine = _thin([frame for frame in placed if frame["phase"] == phase])
+        mine = _thin([frame for frame in placed if frame["phase"] == phase], MAX_TRACK_POINTS)
         if mine:
             traces.append({
                 "type": "scatter", "mode": "lines", "name": phase.name.lower(), "hoverinfo": "skip",
@@ -43,7 +43,7 @@ def track(frames: Sequence[Mapping[str, Any]], started_ms: int) -> Figure:
                 "line": {"color": PHASE_COLOURS[phase], "width": 2.5},
             })  # fmt: skip
     for outcome in FrameOutcome:
-        mine = _thin([frame for frame in placed if frame["outcome"] == outcome])
+        mine = _thin([frame for frame in placed if frame["outcome"] == outcome], MAX_MARKS)
         if mine and outcome not in (FrameOutcome.ANALYSED, FrameOutcome.EMPTY):
             traces.append({
                 "type": "scatter", "mode": "markers", "name": outcome.label,
@@ -183,10 +183,10 @@ def _most(tables: Sequence[Ints]) -> float:
     return float(max((int(frames.sum(axis=1).max()) for frames in tables), default=1))
 
 
-def _thin(frames: Sequence[Mapping[str, Any]]) -> Sequence[Mapping[str, Any]]:
-    if len(frames) <= MAX_TRACK_POINTS:
+def _thin(frames: Sequence[Mapping[str, Any]], most: int) -> Sequence[Mapping[str, Any]]:
+    if len(frames) <= most:
         return frames
-    return [frames[i] for i in np.linspace(0, len(frames) - 1, MAX_TRACK_POINTS).round().astype(int)]
+    return [frames[i] for i in np.linspace(0, len(frames) - 1, most).round().astype(int)]
 
 
 def _hours(frame: Mapping[str, Any], started_ms: int) -> float:
