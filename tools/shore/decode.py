@@ -194,7 +194,8 @@ def decode(messages: tuple[Path, ...], codebooks: tuple[Path, ...], out: Path) -
     for file, reason in done.refused:
         console.print(f"Not used: {file} {reason}", highlight=False, soft_wrap=True, markup=False)
     if done.duplicates:
-        console.print(f"{done.duplicates} messages were there twice; each was counted once.")
+        were = "message was" if done.duplicates == 1 else "messages were"
+        console.print(f"{done.duplicates} {were} there twice; each was counted once.")
     if done.note:
         console.print(done.note, markup=False)
     for file in done.written:

@@ -1,0 +1,226 @@
+"""`seston decode`: any subset of messages to CSV and netCDF, and what is missing said."""
+
+from __future__ import annotations
+
+import csv
+import itertools
+import re
+import subprocess
+import sys
+from collections import defaultdict
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from edge.errors import MessageError
+from edge.telemetry.planner import plan
+from edge.telemetry.summary import Quantity
+from tests.edge.telemetry.dives import simulated_dive
+from tools.cli import main
+from tools.shore.decode import decode, decode_files
+from tools.shore.exports.tidy_csv import COLUMNS
+
+
+@pytest.fixture(scope="module")
+def dive():
+    return simulated_dive()
+
+
+def write(folder, summary, messages, suffix=".msg"):
+    folder.mkdir(exist_ok=True)
+    for part, message in enumerate(messages):
+        (folder / f"{summary.dive_number:05d}-{part:03d}{suffix}").write_bytes(message)
+    (folder / "codebook.json").write_bytes(summary.codebook.to_json())
+    return folder
+
+
+def rows(path):
+    with path.open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+@pytest.mark.board
+def test_csv_adds_up_to_the_dive(dive, tmp_path):
+    folder = write(tmp_path / "messages", dive, plan(dive, 2000, 340).messages)
+    done = decode_files([folder], tmp_path / "shore")
+    assert tmp_path / "shore/profile.csv" in done.written
+    table = rows(tmp_path / "shore/profile.csv")
+    assert tuple(table[0]) == COLUMNS
+    sums = defaultdict(int)
+    for row in table:
+        if row["quantity"] in ("frames", "frames_without_pressure"):
+            sums[row["name"]] += int(row["value"])
+        if row["quantity"] == "taxon_count":
+            sums[row["name"]] += int(row["value"])
+    assert [sums[taxon.label] for taxon in dive.codebook.taxa] == dive.profile.taxa().tolist()
+    assert sum(dive.profile.outcomes()) == sum(n for name, n in sums.items() if not name.startswith("taxon"))
+    assert {row["provenance"] for row in table} >= {"lossless", "aggregated"}
+
+
+@pytest.mark.board
+def test_csv_rows_tile_every_column_once(dive, tmp_path):
+    messages = list(plan(dive, 2000, 340).messages)
+    del messages[2]
+    decode_files([write(tmp_path / "messages", dive, messages)], tmp_path / "shore")
+    tiles = defaultdict(list)
+    for row in rows(tmp_path / "shore/profile.csv"):
+        if row["quantity"] in ("frames", "taxon_count", "size_class_count", "noise_count"):
+            assert (row["value"] == "") == (row["provenance"] == "missing")
+            tiles[row["phase"], row["quantity"], row["name"]].append(
+                (int(row["bin_from"]), int(row["bin_to"]))
+            )
+    assert len(tiles) == 3 * (11 + 20 + 18 + 18)
+    for (phase, _, _), cells in tiles.items():
+        part = dive.profile.phases[["descent", "park", "ascent"].index(phase)]
+        assert cells == sorted(cells)
+        assert cells[0][0] == part.edges[0]
+        assert cells[-1][1] == part.edges[-1]
+        assert all(a[1] == b[0] for a, b in itertools.pairwise(cells))
+
+
+@pytest.mark.board
+def test_volume_stands_beside_every_lossless_count(dive, tmp_path):
+    decode_files([write(tmp_path / "messages", dive, plan(dive, 10**5, 340).messages)], tmp_path / "shore")
+    ascent = dive.profile.phases[2]
+    expected = dict(zip(ascent.edges[:-1].tolist(), ascent.volume_classified_ul.tolist(), strict=True))
+    seen = 0
+    for row in rows(tmp_path / "shore/profile.csv"):
+        if row["phase"] == "ascent" and row["quantity"] == "taxon_count":
+            assert float(row["volume_l"]) == expected[int(row["bin_from"])] / 1e6
+            seen += 1
+    assert seen == ascent.n_bins * 20
+
+
+def test_netcdf_holds_the_profile(dive, tmp_path):
+    xr = pytest.importorskip("xarray", reason="needs the shore extra")
+    pytest.importorskip("h5netcdf", reason="needs the shore extra")
+    decode_files([write(tmp_path / "messages", dive, plan(dive, 10**5, 340).messages)], tmp_path / "shore")
+    with xr.open_dataset(tmp_path / "shore/profile.nc", engine="h5netcdf") as data:
+        parts = dive.profile.phases
+        assert data.sizes["bin"] == sum(part.n_bins for part in parts)
+        assert data["taxon_count"].values.tolist() == np.concatenate([part.taxa for part in parts]).tolist()
+        assert (
+            data["size_class_count"].values.tolist() == np.concatenate([part.lpm for part in parts]).tolist()
+        )
+        litres = np.concatenate([part.volume_sized_ul for part in parts]) / 1e6
+        assert np.allclose(data["volume_sized"], litres, rtol=1e-12)
+        warm = np.concatenate([part.temperature_c() for part in parts])
+        assert np.abs(data["temperature"] - warm).max() <= 0.0251
+        assert (data["taxon_count_provenance"] == 1).all()
+        assert (data["temperature_provenance"] == 3).all()
+        assert data["taxon_count_total"].values.tolist() == dive.profile.taxa().tolist()
+        assert data["frames_total"].values.tolist() == dive.profile.outcomes().tolist()
+        park = data["phase"].values == 1
+        assert np.isnan(data["pressure"].values[park]).all()
+        assert data["pressure_bounds"].values[0].tolist() == [0, 5]
+        assert data.attrs["missing_messages"] == "none"
+        assert data.attrs["time_coverage_start"] == "2023-11-14T22:13:20Z"
+        for name, variable in data.variables.items():
+            assert "long_name" in variable.attrs or name.endswith("_bounds"), name
+            if name.endswith("_provenance"):
+                meanings = variable.attrs["flag_meanings"].split()
+                assert len(meanings) == len(variable.attrs["flag_values"])
+            for other in variable.attrs.get("ancillary_variables", "").split():
+                assert data[other].dims == variable.dims
+
+
+def test_netcdf_keeps_sums_where_cells_are_coarse(dive, tmp_path):
+    xr = pytest.importorskip("xarray", reason="needs the shore extra")
+    decode_files([write(tmp_path / "messages", dive, plan(dive, 900, 340).messages)], tmp_path / "shore")
+    with xr.open_dataset(tmp_path / "shore/profile.nc", engine="h5netcdf") as data:
+        assert np.allclose(data["taxon_count"].sum("bin"), dive.profile.taxa())
+        cells = data["taxon_count_cell"].values[:, 0]
+        shares = data["taxon_count"].values[:, 0]
+        assert len(np.unique(cells)) < len(cells)
+        assert all(len(set(shares[cells == cell])) == 1 for cell in np.unique(cells))
+
+
+@pytest.mark.board
+def test_several_dives_get_a_folder_each(dive, tmp_path):
+    other = simulated_dive(seed=30, number=9)
+    folder = write(tmp_path / "messages", dive, plan(dive, 800, 340).messages)
+    write(folder, other, plan(other, 800, 340).messages, ".sbd")
+    done = decode_files([folder], tmp_path / "shore")
+    assert [one.dive_number for one in done.dives] == [7, 9]
+    assert (tmp_path / "shore/dive-00007/profile.csv").exists()
+    assert (tmp_path / "shore/dive-00009/profile.csv").exists()
+
+
+@pytest.mark.board
+def test_command_says_what_is_missing_and_what_was_left_out(dive, tmp_path):
+    messages = list(plan(dive, 2300, 340).messages)
+    folder = write(tmp_path / "messages", dive, messages)
+    (folder / "00007-001.msg").unlink()
+    (folder / "holiday.bin").write_bytes(b"no message at all")
+    (folder / "again.sbd").write_bytes(messages[0])
+    result = CliRunner().invoke(decode, [str(folder), "--out", str(tmp_path / "shore")])
+    assert result.exit_code == 0, result.output
+    assert "Dive 7: part 2 of 7 is missing." in result.output
+    assert "holiday.bin is not a message of this instrument" in result.output
+    assert "1 message was there twice" in result.output
+    assert "profile.csv" in result.output
+
+
+@pytest.mark.board
+def test_single_files_and_a_codebook_elsewhere(dive, tmp_path):
+    folder = write(tmp_path / "messages", dive, plan(dive, 800, 340).messages)
+    book = (folder / "codebook.json").rename(tmp_path / "book.json")
+    first = folder / "00007-000.msg"
+    with pytest.raises(
+        MessageError, match=f"needs the codebook whose hash begins {dive.codebook.sha256[:6]}"
+    ):
+        decode_files([first], tmp_path / "shore")
+    done = decode_files([first], tmp_path / "shore", [book])
+    assert done.dives[0].missing() == (1, 2)
+    assert done.dives[0].totals(Quantity.FRAMES)[0].sum() > 0
+
+
+@pytest.mark.board
+@pytest.mark.parametrize(
+    ("make", "sentence"),
+    [
+        (lambda f: f / "nowhere", "nowhere: does not exist"),
+        (lambda f: f, r"holds no \*\.msg"),
+        (lambda f: _file(f / "a.msg", b"\xa0junk junk junk"), "a.msg: is damaged: its CRC does not fit"),
+        (lambda f: _file(f / "b.msg", b""), "b.msg: is not a message"),
+        (lambda f: _file(f / "c.msg", bytes(2 << 20)), "c.msg: is larger than"),
+    ],
+)
+def test_nothing_to_decode_is_one_sentence_and_exit_2(tmp_path, capsys, make, sentence):
+    folder = tmp_path / "in"
+    folder.mkdir()
+    with pytest.raises(SystemExit) as stop:
+        main(["decode", str(make(folder)), "--out", str(tmp_path / "shore")])
+    assert stop.value.code == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    assert re.search(sentence, error)
+    assert not (tmp_path / "shore").exists()
+
+
+def _file(path, data):
+    path.write_bytes(data)
+    return path
+
+
+@pytest.mark.board
+def test_without_xarray_csv_is_written_and_a_sentence_says_how_to_get_more(dive, tmp_path):
+    folder = write(tmp_path / "messages", dive, plan(dive, 800, 340).messages)
+    code = (
+        "import sys; sys.modules['xarray'] = None; sys.modules['h5netcdf'] = None;"
+        f"from tools.cli import main; main(['decode', {str(folder)!r}, '--out', {str(tmp_path / 'shore')!r}])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "pip install 'seston[shore]'" in done.stdout
+    assert (tmp_path / "shore/profile.csv").exists()
+    assert not (tmp_path / "shore/profile.nc").exists()
+
+
+@pytest.mark.board
+def test_damaged_codebook_is_named(dive, tmp_path):
+    folder = write(tmp_path / "messages", dive, plan(dive, 800, 340).messages)
+    (folder / "codebook.json").write_text("{")
+    with pytest.raises(MessageError, match=r"codebook\.json: is not a codebook"):
+        decode_files([folder], tmp_path / "shore")
