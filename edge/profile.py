@@ -171,12 +171,16 @@ class Profile:
         return total
 
     def taxa(self) -> Ints:
-        """Classified particles of the dive by counted taxon, int64 (n_taxa,)."""
-        return np.asarray(np.sum([part.taxa.sum(axis=0) for part in self.phases], axis=0), dtype=np.int64)
+        """Classified particles of the dive by counted taxon, int64 (n_taxa,); (0,) without any frame."""
+        return _add_up([part.taxa.sum(axis=0) for part in self.phases])
 
     def lpm(self) -> Ints:
-        """Particles of the dive by size class, int64 (n_classes,)."""
-        return np.asarray(np.sum([part.lpm.sum(axis=0) for part in self.phases], axis=0), dtype=np.int64)
+        """Particles of the dive by size class, int64 (n_classes,); (0,) without any frame."""
+        return _add_up([part.lpm.sum(axis=0) for part in self.phases])
+
+
+def _add_up(rows: Sequence[Ints]) -> Ints:
+    return np.sum(rows, axis=0, dtype=np.int64) if rows else _NONE
 
 
 def build_profile(

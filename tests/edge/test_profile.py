@@ -94,3 +94,9 @@ def test_frames_add_up_in_any_order(frames, shuffler):
         for a, b in zip(profile.phases, again.phases, strict=True)
         for name in ("edges", "frames", "lpm", "noise", "taxa", "volume_sized_ul", "unplaced_frames")
     )
+
+
+def test_a_dive_without_frames_has_nothing():
+    profile = build_profile([], OPTICS, CONFIG, n_taxa=3)
+    assert profile.outcomes().sum() == 0
+    assert profile.taxa().shape == profile.lpm().shape == (0,)
