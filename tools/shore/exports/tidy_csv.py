@@ -24,7 +24,8 @@ COLUMNS = (
 NAMES = {
     Quantity.DIVE: "dive", Quantity.FRAMES: "frames", Quantity.UNPLACED: "frames_without_pressure",
     Quantity.TAXA: "taxon_count", Quantity.SIZES: "size_class_count", Quantity.NOISE: "noise_count",
-    Quantity.TEMPERATURE: "temperature", Quantity.GREY: "size_class_mean_grey", Quantity.ESD: "taxon_mean_esd",
+    Quantity.TEMPERATURE: "temperature", Quantity.GREY: "size_class_mean_grey",
+    Quantity.ESD: "taxon_mean_esd",
 }  # fmt: skip
 UNITS = {Quantity.TEMPERATURE: "degree_Celsius", Quantity.ESD: "um"}
 Row = tuple[str | int | float, ...]
@@ -34,9 +35,9 @@ def write_csv(dive: DecodedDive, path: Path) -> None:
     """Write one dive.
 
     Columns: dive, phase (`dive` for totals of all phases), bin_from, bin_to, bin_unit (dbar, or s since the
-    park began), quantity, name (outcome, taxon, or lower ESD limit of a size class in um), value, unit, volume_l
-    (litres behind a count; empty where the frames are not known as finely), provenance (lossless, aggregated,
-    rounded, missing, not-sent). A mean of nothing has no row.
+    park began), quantity, name (outcome, taxon, or lower ESD limit of a size class in um), value, unit,
+    volume_l (litres behind a count; empty where the frames are not known as finely), provenance (lossless,
+    aggregated, rounded, missing, not-sent). A mean of nothing has no row.
     """
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
