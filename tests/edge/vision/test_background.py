@@ -30,6 +30,7 @@ def moving(n: int, shape: tuple[int, int] = (40, 50), seed: int = 0) -> list[Pix
     return [rng.integers(0, 256, shape, dtype=np.uint8) for _ in range(n)]
 
 
+@settings(deadline=None)
 @given(images)
 def test_no_background_turns_bright_field_and_leaves_dark_field(pixels: Pixels) -> None:
     assert remover(Background.NONE, Polarity.DARK_FIELD).remove(pixels) is pixels
@@ -37,6 +38,7 @@ def test_no_background_turns_bright_field_and_leaves_dark_field(pixels: Pixels) 
     np.testing.assert_array_equal(white, 255 - pixels)
 
 
+@settings(deadline=None)
 @given(images, images)
 def test_dark_field_subtracts(pixels: Pixels, flat: Pixels) -> None:
     removed = remover(Background.FLAT_FIELD, Polarity.DARK_FIELD, flat).remove(pixels)
@@ -44,6 +46,7 @@ def test_dark_field_subtracts(pixels: Pixels, flat: Pixels) -> None:
     assert removed.dtype == np.uint8
 
 
+@settings(deadline=None)
 @given(images, images)
 def test_bright_field_is_the_share_of_the_light_that_is_missing(pixels: Pixels, flat: Pixels) -> None:
     removed = remover(Background.FLAT_FIELD, Polarity.BRIGHT_FIELD, flat).remove(pixels).astype(float)
