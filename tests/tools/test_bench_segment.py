@@ -8,6 +8,8 @@ import pytest
 from edge.vision.segmentation import segment
 from tools.bench.segment import N_PARTICLES, THRESHOLD, even_frame, one_particle
 
+pytestmark = pytest.mark.board
+
 
 @pytest.mark.parametrize("n", N_PARTICLES)
 def test_frames_hold_as_many_particles_as_they_say(n: int) -> None:

@@ -17,6 +17,8 @@ from edge.vision.segmentation import segment
 from tools.cli import main
 from tools.segment import COLUMNS, segment_image
 
+pytestmark = pytest.mark.board
+
 Pixels = NDArray[np.uint8]
 
 

@@ -14,6 +14,8 @@ from edge.errors import ConfigError, ImageError
 from edge.optics import Optics, Polarity
 from edge.vision.background import BackgroundRemover
 
+pytestmark = pytest.mark.board
+
 Pixels = NDArray[np.uint8]
 images = hnp.arrays(np.uint8, (13, 17))
 

@@ -16,6 +16,8 @@ from edge.vision.background import BackgroundRemover
 from edge.vision.quality import judge_exposure, judge_focus, particle_sharpness, sharpness
 from edge.vision.segmentation import find_foreground, segment
 
+pytestmark = pytest.mark.board
+
 Pixels = NDArray[np.uint8]
 
 

@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 from edge.vision.segmentation import segment
 from edge.vision.vignette import cut_vignette, decode_vignette, encode_vignette
 
+pytestmark = pytest.mark.board
+
 Pixels = NDArray[np.uint8]
 
 
