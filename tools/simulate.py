@@ -64,7 +64,8 @@ def simulate_dive(
     scorer = None if truth is None else TruthScorer(truth, config, bundle)
     flat = config.vision.flat_field
     start_ms = int(recording.time_ms[0])
-    rising = recording.pressure_dbar[-1] < recording.pressure_dbar[0] == np.nanmax(recording.pressure_dbar)
+    known = recording.pressure_dbar[np.isfinite(recording.pressure_dbar)]
+    rising = known.size > 0 and known[-1] < known[0] == known.max()
     with begin_dive(
         out / "dive.sqlite", config, bundle, dive_number=dive_number, time_ms=start_ms,
         recording={"path": recording.path.name, **msgspec.to_builtins(recording.info)},
@@ -128,7 +129,13 @@ def complete_config(
         sent = msgspec.convert({**msgspec.to_builtins(config.telemetry), **chosen}, type(config.telemetry))
     except msgspec.ValidationError as cause:
         raise ConfigError(str(cause), field="option", remedy="see seston simulate --help") from None
-    config = msgspec.structs.replace(config, optics=optics, telemetry=sent, bundle=bundle or config.bundle)
+    config = msgspec.structs.replace(
+        config,
+        optics=optics,
+        telemetry=sent,
+        bundle=bundle or config.bundle,
+        platform=config.platform or info.instrument.unit or info.platform,
+    )
     return config, nominal
 
 
