@@ -8,8 +8,9 @@ The running median is exact and of full resolution, so that dirt on the window g
 costs N frames of memory; its time is kept down by renewing one strip in N with every frame, and by a pruned
 sorting network (Batcher 1968, "Sorting networks and their applications", AFIPS 32, 307-314) of byte-wise
 minima and maxima: 3 ms a frame of 2464 x 2056 in dark field and 5 in bright field with 9 frames (46 MB), 3.5
-and 7 with 31 (157 MB), on one core of a 2020s x86 server. A median takes away whatever does not move: where the same water is seen in N frames, it
-takes away the particles too. It is for frames that follow each other in moving water.
+and 7 with 31 (157 MB), on one core of a 2020s x86 server. A median takes away whatever does not move: where
+the same water is seen in N frames, it takes away the particles too. It is for frames that follow each other
+in moving water.
 """
 
 from __future__ import annotations
