@@ -249,15 +249,15 @@ def show(done: Simulated, console: Any) -> None:
 
     truth = done.truth
     board, shore = done.profile.taxa(), done.shore.taxa()
-    names = [taxon.label for taxon in done.bundle.counted_taxa]
-    rows = {name: ("", str(board[i]), str(shore[i])) for i, name in enumerate(names)}
+    rows = {taxon.label: [int(board[i]), int(shore[i])] for i, taxon in enumerate(done.bundle.counted_taxa)}
+    columns = ["taxon", "on board", "on shore"]
     if truth is not None:
-        for name, counts in truth["taxa"].items():
-            rows[name] = (str(counts["water"]), str(counts["board"]), str(counts["shore"]))
-    table = Table("taxon", "in the water", "on board", "on shore", title="Counts by taxon")
-    for name, cells in sorted(rows.items(), key=lambda row: -max(int(c or 0) for c in row[1])):
-        if any(cell not in ("", "0") for cell in cells):
-            table.add_row(name, *cells)
+        columns.insert(1, "in the water")
+        rows = {name: [c["water"], c["board"], c["shore"]] for name, c in truth["taxa"].items()}
+    table = Table(*columns, title="Counts by taxon")
+    for name, counts in sorted(rows.items(), key=lambda row: -max(row[1])):
+        if any(counts):
+            table.add_row(name, *map(str, counts))
     console.print(table)
     if truth is not None:
         found = truth["detection"]
