@@ -38,7 +38,7 @@ def drawn_vignette(kind: str, rng: np.random.Generator, esd_px: float) -> NDArra
         frame[rng.integers(frame.shape[0]), rng.integers(frame.shape[1])] = rng.integers(10, 120)
     part = frame[pad : pad + height, pad : pad + width]
     np.maximum(part, particle, out=part)
-    frame = add_noise(shade(frame, rng, rng.uniform(0, 0.4)), rng, rng.uniform(0, 3), rng.uniform(0, 8))
+    frame = add_noise(shade(frame, rng, rng.uniform(0, 0.4)), rng, rng.uniform(0, 2.5), rng.uniform(0, 14))
     regions = segment(frame, THRESHOLD)
     if len(regions) == 0:
         return drawn_vignette(kind, rng, esd_px)

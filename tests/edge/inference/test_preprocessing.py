@@ -74,6 +74,16 @@ def test_the_stretch_makes_a_dim_vignette_bright_and_leaves_noise_dark():
     np.testing.assert_array_equal(prepare(hot, SPEC)[20:60, 20:60], 255)
 
 
+def test_haze_is_taken_away_before_the_stretch_and_a_masked_vignette_keeps_its_grey():
+    spec = Preprocessing(size_px=96, black_permille=100)
+    masked = np.zeros((96, 96), dtype=np.uint8)
+    masked[20:60, 20:60] = np.arange(40, 80)
+    np.testing.assert_array_equal(prepare(masked, spec), prepare(masked, SPEC))
+    np.testing.assert_array_equal(prepare(masked + 13, spec), prepare(masked, SPEC))
+    full = np.full((96, 96), 120, dtype=np.uint8)  # no background at all: a third at most is taken
+    assert prepare(full, spec).min() == 255
+
+
 def test_large_vignettes_are_averaged_by_whole_blocks():
     pixels = vignette(16 * 5 + 3, 16 * 5 + 3)
     out = prepare(pixels, Preprocessing(size_px=16, stretch=False))
