@@ -19,13 +19,13 @@ from typing import Any
 
 import numpy as np
 
-BUNDLES = ("darkfield", "demo")
 CLASSIFIED = (2, 20)
 N_DISTINCT, N_FRAMES, REPEATS = 4, 200, 3
 
 
 def bench() -> dict[str, Any]:
     """Run every case three times, in turn; the median counts, and all are shown."""
+    from edge.inference.bundle import shipped_bundles
     from tools.bench.frames import cast_like_frame
 
     rows: list[list[Any]] = []
@@ -36,7 +36,7 @@ def bench() -> dict[str, Any]:
             rng = np.random.default_rng(n)
             files[n] = Path(folder) / f"frames_{n}.npy"
             np.save(files[n], np.stack([cast_like_frame(rng, n_large=n) for _ in range(N_DISTINCT)]))
-        cases = [(bundle, n) for bundle in BUNDLES for n in CLASSIFIED]
+        cases = [(bundle, n) for bundle in shipped_bundles() for n in CLASSIFIED]
         found: dict[tuple[str, int], list[dict[str, float]]] = {case: [] for case in cases}
         for _ in range(REPEATS):
             for bundle, n in cases:
