@@ -1,8 +1,8 @@
 """One SQLite file a dive: everything seen, decided and received. The only truth.
 
 Profile and messages are a pure replay of it. A bloc of frames is committed whole or not at all (WAL,
-synchronous FULL). When the disk is full the log first gives up its ballast and its vignettes, then keeps
-frames in memory until there is room again: a full disk never stops a dive.
+synchronous FULL). When the disk is full the log gives up its ballast and keeps no more vignettes; when that
+is used up too, it keeps frames in memory until there is room again: a full disk never stops a dive.
 """
 
 from __future__ import annotations
@@ -208,16 +208,15 @@ class DiveLog:
         """Write the bloc; False when the disk has no room for it, and it stays in memory for the next try."""
         if not self._pending:
             return True
-        for attempt in ("whole", "without ballast", "without vignettes"):
+        for _ in range(2):
             try:
-                self._write_bloc(with_vignettes=attempt != "without vignettes")
+                self._write_bloc(with_vignettes=not self.disk_full)
             except sqlite3.OperationalError as error:
                 if not _is_full(error):
                     raise DiveLogError(
                         f"cannot be written ({error})", file=self.path, remedy="check the disk"
                     ) from error
-                self.disk_full = True
-                _ballast(self.path).unlink(missing_ok=True)
+                self._give_up_ballast()
             else:
                 self._pending.clear()
                 return True
@@ -340,6 +339,11 @@ class DiveLog:
         self._n_particles, self._vignette_room = number, room
         self.vignettes_left_out += left_out
 
+    def _give_up_ballast(self) -> None:
+        """The disk is full: from now on its room is for frames, not for vignettes."""
+        self.disk_full = True
+        _ballast(self.path).unlink(missing_ok=True)
+
     def _at_once(self, statement: str, rows: Sequence[tuple[Any, ...]]) -> None:
         for last_try in (False, True):
             try:
@@ -353,8 +357,7 @@ class DiveLog:
                     raise DiveLogError(
                         f"cannot be written ({error})", file=self.path, remedy="free the disk"
                     ) from error
-                self.disk_full = True
-                _ballast(self.path).unlink(missing_ok=True)
+                self._give_up_ballast()
             else:
                 return
 

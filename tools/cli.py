@@ -13,6 +13,7 @@ from typing import Any
 import click
 
 from edge.errors import SestonError
+from firmware_bridge.errors import BridgeError
 
 COMMANDS: dict[str, tuple[str, str]] = {
     "compose": ("tools.compose:compose", "Make a recording with its truth."),
@@ -57,9 +58,14 @@ def cli() -> None:
 
 
 def main(args: list[str] | None = None) -> Any:
-    """Entry point: our own errors become one sentence on stderr and exit code 2."""
+    """Entry point: bad input, a bad port or a full disk becomes one sentence on stderr and exit code 2."""
     try:
         return cli.main(args=args, prog_name="seston")
-    except SestonError as error:
+    except (SestonError, BridgeError) as error:
         click.echo(f"seston: {error}", err=True)
-        sys.exit(2)
+    except BrokenPipeError:
+        sys.stderr.close()  # the reader of a pipe has gone: nothing to say, and nobody to say it to
+    except OSError as error:
+        place = f"{error.filename}: " if error.filename else ""
+        click.echo(f"seston: {place}{error.strerror or error}; check the disk and your rights.", err=True)
+    sys.exit(2)

@@ -45,6 +45,7 @@ class Simulated:
     plan: Plan
     shore: DecodedDive
     truth: dict[str, Any] | None
+    vignettes_left_out: int
 
 
 def simulate_dive(
@@ -84,6 +85,7 @@ def simulate_dive(
                 progress(record)
         plan = instrument.finish()
         profile = summarise(log).profile
+        left_out = log.vignettes_left_out
         write_messages(log, out / "messages")
     codebook = codebook_of(config, bundle)
     (shore,) = decode_messages(plan.messages, [codebook]).dives
@@ -91,7 +93,7 @@ def simulate_dive(
     if scorer is not None:
         scores = scorer.result(profile.taxa(), shore.taxa())
         (out / "truth.json").write_text(json.dumps(scores, indent=1) + "\n", encoding="utf-8")
-    return Simulated(out, bundle, profile, plan, shore, scores)
+    return Simulated(out, bundle, profile, plan, shore, scores, left_out)
 
 
 def write_messages(log: DiveLog, folder: Path) -> None:
@@ -246,6 +248,11 @@ def show(done: Simulated, console: Any) -> None:
     table.add_row("captured", str(outcomes.sum()), str(shore_outcomes.sum()))
     console.print(table)
     console.print(f"Particles of all sizes on board: {done.profile.lpm().sum()}")
+    if done.vignettes_left_out:
+        console.print(
+            f"[yellow]{done.vignettes_left_out} vignettes were not kept: "
+            "the quota is used up, or the disk is full.[/yellow]"
+        )
 
     truth = done.truth
     board, shore = done.profile.taxa(), done.shore.taxa()

@@ -131,3 +131,14 @@ def test_a_configuration_without_optics_is_refused_with_a_sentence(tmp_path):
     said, _ = process.communicate(timeout=60)
     assert process.returncode == 2
     assert said.decode().strip() == "seston: optics: is missing; add an [optics] section."
+
+
+def test_a_port_that_is_not_there_is_a_sentence(tmp_path):
+    frames = tmp_path / "frames"
+    config = tmp_path / "seston.toml"
+    config.write_text(CONFIG.format(frames=frames, port="/dev/nowhere"))
+    process = start(config, tmp_path)
+    said, _ = process.communicate(timeout=60)
+    assert process.returncode == 2
+    assert "seston: /dev/nowhere: cannot be opened" in said.decode()
+    assert "Traceback" not in said.decode()

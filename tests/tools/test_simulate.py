@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sqlite3
 import subprocess
 import sys
@@ -183,7 +184,6 @@ def test_a_bare_folder_needs_fps_and_pressure_and_says_its_optics_are_nominal(tm
         (["{rec}", "--bundle", "nosuch"], "nosuch"),
         (["{rec}", "--pressure", "5"], "--pressure: '5' is not START:END; give two numbers in dbar"),
         (["{rec}", "--message-bytes", "10"], "message_bytes"),
-        (["{rec}", "--budget-bytes", "48"], "the totals of this dive need"),
         (["{rec}", "--threshold", "300"], "threshold"),
         (["{rec}", "--config", "{bad}"], "perhaps `budget_bytes` is meant"),
         (["{rec}", "--out", "{out}"], "holds a dive already; choose another folder, or add --force"),
@@ -202,6 +202,26 @@ def test_bad_input_gets_a_sentence_and_exit_code_2(dive, tmp_path, args, said):
     assert said in output
     assert output.count(";") >= 1
     assert "Traceback" not in output
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root to mount a small disk")
+def test_a_disk_too_small_for_vignettes_still_carries_the_dive(dive, tmp_path):
+    folder, _ = dive
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=4060k", "tmpfs", str(disk)]
+    if subprocess.run(mount, capture_output=True, check=False).returncode:
+        pytest.skip("cannot mount a small disk here")
+    try:
+        code, said = seston(
+            "simulate", folder / "recording", "--bundle", "demo", "--out", disk / "out", "--no-report"
+        )
+        assert code == 0, said
+        assert "vignettes were not kept" in said
+        with DiveLog.open(disk / "out") as log:
+            assert summarise(log).profile.outcomes().sum() == 24
+    finally:
+        subprocess.run(["umount", str(disk)], check=True)
 
 
 def test_main_prints_one_sentence_on_stderr(tmp_path):
