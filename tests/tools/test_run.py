@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pty
 import signal
@@ -45,6 +46,7 @@ port = "{port}"
 def float_side(tmp_path):
     host, instrument = pty.openpty()
     tty.setraw(instrument)
+    os.set_blocking(host, False)
     frames = tmp_path / "frames"
     frames.mkdir()
     for i in range(60):
@@ -78,14 +80,22 @@ def stop(process):
     return said.decode()
 
 
+def send(host, pressure_dbar):
+    """One line of the float's; a line nobody reads is lost, as on a real port."""
+    with contextlib.suppress(BlockingIOError):
+        os.write(host, b"%.2f, 12.5\r\n" % pressure_dbar)
+
+
 def talk(process, host, pressures, until):
     """Send pressures one by one, the last for ever, until the process says a line that holds `until`."""
     said, coming, deadline, last = "", iter(pressures), time.monotonic() + 60, 0.0
     while until not in said:
         assert time.monotonic() < deadline, said
         last = next(coming, last)
-        os.write(host, b"%.2f, 12.5\r\n" % last)
+        send(host, last)
+        ended = process.poll() is not None
         said += hear(process)
+        assert not ended or until in said, said
         time.sleep(0.02)
     return said
 
@@ -96,7 +106,7 @@ def wait_for_frames(log, host, n):
     with sqlite3.connect(log) as db:
         while db.execute("SELECT COUNT(*) FROM frames").fetchone()[0] < n:
             assert time.monotonic() < deadline
-            os.write(host, b"60.0, 12.5\r\n")
+            send(host, 60.0)
             time.sleep(0.02)
     db.close()
 
