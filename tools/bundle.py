@@ -32,7 +32,8 @@ def show(path_or_name: str, as_json: bool, card: bool) -> None:
     click.echo(f"{found.name}  {found.path}\nsha256 {found.sha256}")
     click.echo(
         f"{len(found.taxa)} labels, {len(found.counted_taxa)} counted taxa, "
-        f"{len(found.golden_inputs)} goldens, {len(found.training_hashes)} training images; model of {len(found.model)} bytes, "
+        f"{len(found.golden_inputs)} goldens, {len(found.training_hashes)} training images; "
+        f"model of {len(found.model)} bytes, "
         f"input {manifest.preprocessing.size_px} px, temperature {found.temperature:g}"
     )
     for source in provenance.sources:

@@ -47,6 +47,9 @@ from edge.optics import Polarity
 @click.option(
     "--epochs", default=10, show_default=True, type=click.IntRange(1), help="Passes over the images."
 )
+@click.option(
+    "--settle", default=3, show_default=True, type=click.IntRange(1), help="Passes to get used to int8."
+)
 @click.option("--batch", default=64, show_default=True, type=click.IntRange(1), help="Images a step.")
 @click.option(
     "--rate", default=1.5e-3, show_default=True, type=click.FloatRange(1e-6, 1), help="Learning rate."
@@ -60,7 +63,7 @@ from edge.optics import Polarity
 )
 @click.option(
     "--prior-power",
-    default=0.25,
+    default=0.0,
     show_default=True,
     type=click.FloatRange(0, 1),
     help="How much of the classes' shares is taken off the logits.",
@@ -88,6 +91,7 @@ def train(
     alpha: float,
     features: int,
     epochs: int,
+    settle: int,
     batch: int,
     rate: float,
     balance: float,
@@ -115,9 +119,10 @@ def train(
         licence=licence,
         weights=None if weights is None else str(weights),
         weights_source=weights_source,
-        preprocessing=Preprocessing(size_px=size),
+        preprocessing=Preprocessing(size_px=size, black_permille=100),
         architecture=Architecture(alpha=alpha, features=features),
         schedule=Schedule(epochs=epochs, batch=batch, rate=rate, balance=balance),
+        settling=Schedule(epochs=settle, batch=batch, rate=0.4 * rate, warm_up=0.3, balance=balance),
         prior_power=prior_power,
         precision=precision,
         seed=seed,

@@ -9,15 +9,21 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from edge.inference.classifier import input_value
+
 SCALE = (0.85, 1.10)
 GAIN = (0.8, 1.2)
 SHIFT = 4 / 96
 """Largest shift, as a share of the side."""
 
 
-def to_input(images: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """Grey 0 to 255 as the float network wants it, -1 to 1, same shape."""
-    return images.astype(np.float32) / np.float32(127.5) - np.float32(1.0)
+INPUT_RANGE = (-1.0, 127 / 128)
+"""Grey 0 and 255 as the network takes them: `edge.inference.classifier.input_value`."""
+
+
+def to_input(images: NDArray[np.uint8] | NDArray[np.float32]) -> NDArray[np.float32]:
+    """Grey 0 to 255 as the float network takes it, same shape."""
+    return input_value(images.astype(np.float32))
 
 
 def augment(images: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.float32]:
@@ -32,7 +38,7 @@ def augment(images: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.f
 
     Returns
     -------
-    float32 (n, side, side, 1), -1 to 1.
+    float32 (n, side, side, 1), within `INPUT_RANGE`.
     """
     n, side = images.shape[:2]
     angle = rng.uniform(0, 2 * np.pi, n)
@@ -50,4 +56,4 @@ def augment(images: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.f
         turned = cv2.warpAffine(images[i, :, :, 0], matrix, (side, side), flags=cv2.INTER_LINEAR)
         np.multiply(turned, gain[i], out=out[i])
     np.minimum(out, np.float32(255), out=out)
-    return (out / np.float32(127.5) - np.float32(1.0))[..., np.newaxis]
+    return to_input(out)[..., np.newaxis]

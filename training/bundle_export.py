@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from edge.config import Section, to_struct
 from edge.errors import BundleError, ConfigError
-from edge.inference.bundle import Bundle, Manifest, Provenance, pack_bundle, parse_bundle
+from edge.inference.bundle import GOLDEN_OUTPUTS, Bundle, Manifest, Provenance, pack_bundle, parse_bundle
 from edge.inference.classifier import Classifier
 from edge.inference.preprocessing import Preprocessing, prepare
 from edge.taxonomy import Taxon, build_tree
@@ -133,8 +133,8 @@ class Trained:
         From `read_taxonomy`.
     preprocessing
         That training used.
-    float_logits, int8_logits
-        float (n, k), of the held-back images, by the float and the int8 model.
+    int8_logits
+        float64 (n, k), of the held-back images, by the int8 model.
     held_back_labels
         int64 (n,).
     training_hashes, training_counts
@@ -173,7 +173,7 @@ def make_bundle(trained: Trained, *, precision: float) -> bytes:
     confusion = confusion_matrix(labels, scores.argmax(axis=1), k, k)
     inputs = golden_inputs()
     prepared = np.stack([prepare(vignette, trained.preprocessing) for vignette in inputs])
-    outputs, _ = int8_outputs(trained.model, prepared, "reference")
+    outputs = {kernels: int8_outputs(trained.model, prepared, kernels)[0] for kernels in GOLDEN_OUTPUTS}
     int8 = summarize(confusion) | {
         "calibration_error": calibration_error(scores, labels),
         "unclassified": float(np.mean(decided == len(tree.counted) - 1)),

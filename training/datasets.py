@@ -13,16 +13,15 @@ from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path, PurePosixPath
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from edge.errors import ImageError
+from edge.images import IMAGE_SUFFIXES, decode_image
 from edge.inference.bundle import image_hash
 from edge.inference.preprocessing import Preprocessing, prepare
 from edge.taxonomy import Taxon
 
-SUFFIXES = {".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp"}
 Pixels = NDArray[np.uint8]
 
 
@@ -60,7 +59,7 @@ class ImageStore:
         if not self.names:
             self.close()
             raise ImageError(
-                "holds no image", file=path, remedy=f"give files ending in {', '.join(sorted(SUFFIXES))}"
+                "holds no image", file=path, remedy=f"give files ending in {', '.join(IMAGE_SUFFIXES)}"
             )
 
     def __enter__(self) -> ImageStore:
@@ -94,23 +93,12 @@ class ImageStore:
             EOFError,
         ) as cause:
             raise ImageError(f"cannot be read ({cause})", file=where, remedy="copy it again") from cause
-        return decode_grey(data, where)
-
-
-def decode_grey(data: bytes, where: str) -> Pixels:
-    """Decode an image file's bytes to grey, uint8 (height, width); `where` names it in the error."""
-    try:
-        pixels = cv2.imdecode(np.frombuffer(data, dtype=np.uint8), cv2.IMREAD_GRAYSCALE) if data else None
-    except cv2.error:
-        pixels = None
-    if pixels is None:
-        raise ImageError("is not a readable image", file=where, remedy="remove it or copy it again")
-    return pixels  # type: ignore[return-value]
+        return decode_image(data, where)
 
 
 def _is_image(name: str) -> bool:
     path = PurePosixPath(name)
-    return path.suffix.lower() in SUFFIXES and not any(
+    return path.suffix.lower() in IMAGE_SUFFIXES and not any(
         part.startswith(".") or part == "__MACOSX" for part in path.parts
     )
 

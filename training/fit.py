@@ -76,7 +76,8 @@ def fit(
     seed
         Of everything random.
     report
-        Called after every step with the step, the number of steps, and the epoch's mean loss and accuracy.
+        Called after every step with the step, the number of steps, and the mean loss and accuracy of the
+        epoch so far.
     """
     keras.utils.set_random_seed(seed)
     rng = np.random.default_rng(seed)
@@ -94,13 +95,14 @@ def fit(
     targets = np.eye(n_classes, dtype=np.float32)
     step = 0
     for _ in range(schedule.epochs):
-        model.reset_metrics()
-        for x, y in batches(images, labels, schedule, rng):
+        total = np.zeros(2)
+        for done, (x, y) in enumerate(batches(images, labels, schedule, rng), start=1):
             model.optimizer.learning_rate = schedule.rate * _rate_factor(step, warm_up, n_steps)
             logs = model.train_on_batch(x, targets[y], return_dict=True)
             step += 1
+            total += float(logs["loss"]), float(logs["accuracy"])
             if report is not None:
-                report(step, n_steps, float(logs["loss"]), float(logs["accuracy"]))
+                report(step, n_steps, total[0] / done, total[1] / done)
 
 
 def _rate_factor(step: int, warm_up: int, n_steps: int) -> float:

@@ -1,16 +1,16 @@
-"""From a float network to a full int8 TFLite model. The only module that may import TensorFlow.
+"""From a network used to int8 to a full int8 TFLite model. The only module that imports TensorFlow.
 
-Plain post-training quantization loses 5 to 29 points on dark-field vignettes: rounding a depthwise kernel
-shifts its mean on the constant background, and the batch normalisation behind it, which still has the old
-statistics, amplifies that. So the kernels are rounded first, the statistics re-estimated with them, and
-only then is it converted; the rounded kernels lie on the grid that the converter chooses, so they are not
-rounded again.
+Plain post-training quantization of dark-field models loses 5 to 29 points. Two causes: rounding a kernel
+shifts its mean over the constant background, which batch normalisation amplifies; and bright edges stretch
+the range of the linear bottlenecks to twenty standard deviations, so that int8 sees little of the rest. So
+the network is trained with the kernels and bounds that int8 will have (`training.model`), its statistics
+are re-estimated with them, and conversion calibrates nothing: it is told every range.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import keras
@@ -20,27 +20,10 @@ from numpy.typing import NDArray
 from edge.errors import BundleError
 from edge.inference.classifier import input_table
 from edge.inference.litert import Int8Model, Kernels
-from training.augment import to_input
-from training.model import Architecture, build_model
+from training.augment import INPUT_RANGE
+from training.model import INPUT, OUTPUT, Architecture, Bound, arrays, build_model, load_arrays
 
-CALIBRATION_IMAGES = 300
-LEVELS = 127
-"""int8 weights are symmetric, -127 to 127."""
-
-
-def round_kernels(model: Any) -> None:
-    """Round every convolution's kernel in place to the 255 levels that int8 has, per output channel."""
-    for layer in model.layers:
-        if isinstance(layer, keras.layers.DepthwiseConv2D):
-            axes: tuple[int, ...] = (0, 1, 3)
-        elif isinstance(layer, keras.layers.Conv2D):
-            axes = (0, 1, 2)
-        else:
-            continue
-        kernel = np.asarray(layer.kernel)
-        largest = np.abs(kernel).max(axis=axes, keepdims=True)
-        step = np.maximum(largest, np.finfo(np.float32).tiny) / LEVELS
-        layer.kernel.assign(np.rint(kernel / step) * step)
+CALIBRATION_IMAGES = 100
 
 
 def reestimate_normalisation(model: Any, batches: Iterable[NDArray[np.float32]]) -> None:
@@ -62,41 +45,48 @@ def reestimate_normalisation(model: Any, batches: Iterable[NDArray[np.float32]])
         layer.momentum = momentum
 
 
-def convert(
-    model: Any, architecture: Architecture, calibration: NDArray[np.uint8], *, int8: bool = True
-) -> bytes:
-    """TFLite flatbuffer of a model, static batch 1.
+def convert(model: Any, architecture: Architecture, logits: NDArray[np.floating]) -> bytes:
+    """Full int8 TFLite flatbuffer of a model whose bounds are set, static batch 1.
+
+    Every tensor's range is known, so nothing is calibrated: the input is -1 to 1, ReLU6 ends at 6,
+    bottlenecks have their bounds, and the output spans the logits given.
 
     Parameters
     ----------
     model
-        From `build_model` with this architecture.
-    calibration
-        uint8 (n, side, side, 1) prepared images that show the range of every activation.
-    int8
-        False gives the float32 model.
+        From `build_model` with this architecture, its limits set.
+    logits
+        (n, k) of some training images.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     import tensorflow as tf
 
+    end = 1.05 * float(np.abs(logits).max())
+    ranges = {layer.name: layer.range() for layer in model.layers if isinstance(layer, Bound)}
+    ranges |= {INPUT: INPUT_RANGE, OUTPUT: (-end, end)}
+
+    class Held(keras.layers.Layer):  # type: ignore[misc]
+        """Tells the converter a tensor's range."""
+
+        def __init__(self, name: str) -> None:
+            super().__init__(name=f"{name}_held")
+            self.low, self.high = ranges[name]
+
+        def call(self, x: Any) -> Any:
+            return tf.quantization.fake_quant_with_min_max_args(x, self.low, self.high, num_bits=8)
+
     side, n_classes = model.input_shape[1], model.output_shape[-1]
-    static = build_model(side, n_classes, architecture, batch_size=1)
-    static.set_weights(model.get_weights())
+    static = build_model(side, n_classes, architecture, batch_size=1, hold=lambda x, name: Held(name)(x))
+    load_arrays(static, arrays(model))
     converter = tf.lite.TFLiteConverter.from_keras_model(static)
-    if int8:
-        # Black and white are always in the range of the input, whatever the images show.
-        extremes = np.stack([np.zeros_like(calibration[0]), np.full_like(calibration[0], 255)])
-        samples = to_input(np.concatenate([calibration, extremes]))
-        converter.optimizations = [tf.lite.Optimize.DEFAULT]
-        converter.representative_dataset = lambda: ([sample[np.newaxis]] for sample in samples)
-        converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
-        converter.inference_input_type = tf.int8
-        converter.inference_output_type = tf.int8
+    converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    converter.inference_input_type = tf.int8
+    converter.inference_output_type = tf.int8
     return bytes(converter.convert())
 
 
 def choose_calibration(labels: NDArray[np.int64], rng: np.random.Generator) -> NDArray[np.int64]:
-    """Indices of calibration images, spread evenly over the classes."""
+    """Indices of images to set the bounds by, spread evenly over the classes."""
     order = rng.permutation(len(labels))
     shuffled = labels[order]
     rank = np.empty(len(labels), dtype=np.int64)
@@ -134,3 +124,21 @@ def require_agreement(
             remedy="train longer, or re-estimate the normalisation with more images",
         )
     return agreement
+
+
+def require_scores(float_scores: Mapping[str, float], int8: Mapping[str, float], *, most_loss: float) -> None:
+    """Refuse an int8 model that loses more than `most_loss` of accuracy or of balanced accuracy.
+
+    Raises
+    ------
+    BundleError
+        With the score that it loses.
+    """
+    for name in ("accuracy", "balanced_accuracy"):
+        if float_scores[name] - int8[name] > most_loss:
+            before, after = float_scores[name], int8[name]
+            raise BundleError(
+                f"the {name} falls from {before:.3f} to {after:.3f} in int8, {most_loss:.3f} less is allowed",
+                field="model.tflite",
+                remedy="let it settle longer",
+            )

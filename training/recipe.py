@@ -1,10 +1,11 @@
-"""One run from sorted images to a bundle: read, split, fit, round and re-estimate, convert, gate, export.
+"""One run from sorted images to a bundle: read, split, fit, settle, re-estimate, convert, gate, export.
 
 `seston train` fills in a recipe and runs it. The order is the thought here; each step is a module of its own.
 """
 
 from __future__ import annotations
 
+import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from itertools import islice
 from pathlib import Path
@@ -21,19 +22,20 @@ from edge.errors import InputError
 from edge.inference.bundle import SUFFIX, Bundle, Provenance, Source
 from edge.inference.preprocessing import Preprocessing
 from edge.optics import Polarity
+from training.augment import to_input
 from training.bundle_export import Trained, make_bundle, packages, publish_bundle, read_taxonomy
 from training.datasets import Dataset, class_counts, read_dataset
 from training.drawn_set import drawn_dataset
 from training.evaluate import score_logits
 from training.fit import Schedule, batches, fit, predict
-from training.model import HEAD, Architecture, arrays, build_model, load_arrays
+from training.model import HEAD, Architecture, arrays, build_model, load_arrays, set_limits
 from training.quantize import (
     choose_calibration,
     convert,
     int8_outputs,
     reestimate_normalisation,
     require_agreement,
-    round_kernels,
+    require_scores,
 )
 from training.split import HELD_BACK_FOLD, folds
 
@@ -63,15 +65,21 @@ class Recipe(Section, frozen=True):
         `.npz` to begin with (ImageNet's, or a former run's), and what it is; a former run's says so itself.
     preprocessing, architecture, schedule
         See there.
+    settling
+        Of a second, short training with bounded activations, in which the network gets used to int8.
+    bound_permille
+        Share of the activations, in thousandths, that lie within the bounds.
     prior_power
         The logits are lowered by this times the logarithm of the class's share of the training images, so
         that rare classes are not passed over (Menon et al. 2021, arXiv 2007.07314).
     precision
         Wanted of decisions: sets the thresholds.
     least_agreement
-        Share of held-back images on which int8 and float model must agree.
+        Share of held-back images on which the int8 model and the network it was made from must agree.
+    most_loss
+        Accuracy and balanced accuracy that int8 may cost at most.
     normalisation_batches
-        Batches that re-estimate the statistics after rounding.
+        Batches that re-estimate the statistics before conversion.
     seed
         Of all chance.
     hold_back
@@ -89,10 +97,13 @@ class Recipe(Section, frozen=True):
     preprocessing: Preprocessing = Preprocessing()
     architecture: Architecture = Architecture()
     schedule: Schedule = Schedule()
-    prior_power: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.25
+    settling: Schedule = Schedule(epochs=3, rate=6e-4, warm_up=0.3)
+    bound_permille: Annotated[float, msgspec.Meta(gt=500, le=1000)] = 999.5
+    prior_power: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.0
     precision: Annotated[float, msgspec.Meta(ge=0, lt=1)] = 0.7
-    least_agreement: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.85
-    normalisation_batches: Annotated[int, msgspec.Meta(ge=1)] = 80
+    least_agreement: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.8
+    most_loss: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.02
+    normalisation_batches: Annotated[int, msgspec.Meta(ge=1)] = 60
     seed: Annotated[int, msgspec.Meta(ge=0)] = 1
     hold_back: bool = True
 
@@ -127,46 +138,51 @@ def run_recipe(recipe: Recipe, out: Path, command: str, report: Report) -> Resul
             file=recipe.dataset,
             remedy="add images from other acquisitions, or drop the class",
         )
-    out.mkdir(parents=True, exist_ok=True)
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as cause:
+        raise _unwritable(out, cause) from cause
 
     keras.utils.set_random_seed(recipe.seed)
     model = build_model(recipe.preprocessing.size_px, len(taxa), recipe.architecture)
     sources = _begin_with(model, recipe)
 
-    def stepped(step: int, n_steps: int, loss: float, accuracy: float) -> None:
-        report(f"training: loss {loss:.3f}, accuracy {accuracy:.3f}", step, n_steps)
+    def stepped(what: str) -> Callable[[int, int, float, float], None]:
+        def say(step: int, n_steps: int, loss: float, accuracy: float) -> None:
+            report(f"{what}: loss {loss:.3f}, accuracy {accuracy:.3f}", step, n_steps)
 
-    fit(model, train.images, train.labels, recipe.schedule, recipe.seed, report=stepped)
+        return say
+
+    fit(model, train.images, train.labels, recipe.schedule, recipe.seed, report=stepped("training"))
     use = "training" if recipe.hold_back else "training, all images"
     source = Source(name=data.name, licence=recipe.licence, use=use, images=len(train.labels))
     sources = (*sources, source)
     stored: dict[str, Any] = arrays(model) | {
         SOURCES: np.frombuffer(msgspec.json.encode(sources), dtype=np.uint8)
     }
-    np.savez(out / "weights.npz", **stored)
-    (out / "recipe.json").write_bytes(msgspec.json.format(msgspec.json.encode(recipe)))
+    try:
+        np.savez(out / "weights.npz", **stored)
+        (out / "recipe.json").write_bytes(msgspec.json.format(msgspec.json.encode(recipe)))
+    except OSError as cause:
+        raise _unwritable(out, cause) from cause
     if not recipe.hold_back:
         return Result(data.faults, None, {})
 
-    _prefer_rare(model, counts, recipe.prior_power)
-    float_logits = predict(model, test.images)
+    float_scores = score_logits(predict(model, test.images), test.labels)
     rng = np.random.default_rng((recipe.seed, 1))
-    calibration = train.images[choose_calibration(train.labels, rng)]
-    report("converting as it is", 0, 3)
-    plain, plain_scale = int8_outputs(convert(model, recipe.architecture, calibration), test.images)
-    report("rounding kernels, re-estimating normalisation", 1, 3)
-    round_kernels(model)
+    spread = to_input(train.images[choose_calibration(train.labels, rng)])
+    set_limits(model, spread, recipe.bound_permille)
+    fit(model, train.images, train.labels, recipe.settling, recipe.seed + 1, report=stepped("settling"))
+    report("re-estimating normalisation", 0, 2)
     reestimate_normalisation(model, _varied(train, recipe, rng))
-    report("converting", 2, 3)
-    int8_model = convert(model, recipe.architecture, calibration)
+    _prefer_rare(model, counts, recipe.prior_power)
+    report("converting", 1, 2)
+    int8_model = convert(model, recipe.architecture, predict(model, train.images[::4]))
     outputs, scale = int8_outputs(int8_model, test.images)
     int8_logits = outputs.astype(np.float64) * scale
-    report("done", 3, 3)
-    require_agreement(float_logits, int8_logits, least=recipe.least_agreement)
-    scores = {
-        "float": score_logits(float_logits, test.labels),
-        "int8 without re-estimation": score_logits(plain * plain_scale, test.labels),
-    }
+    report("done", 2, 2)
+    require_agreement(predict(model, test.images), int8_logits, least=recipe.least_agreement)
+    require_scores(float_scores, score_logits(int8_logits, test.labels), most_loss=recipe.most_loss)
     trained = Trained(
         name=recipe.name,
         model=int8_model,
@@ -178,7 +194,7 @@ def run_recipe(recipe: Recipe, out: Path, command: str, report: Report) -> Resul
         held_back_labels=test.labels,
         training_hashes=train.hashes,
         training_counts=counts,
-        scores=scores,
+        scores={"float": float_scores},
         provenance=Provenance(
             sources=sources, split=split, seed=recipe.seed, command=command, packages=packages()
         ),
@@ -186,6 +202,12 @@ def run_recipe(recipe: Recipe, out: Path, command: str, report: Report) -> Resul
     data_bytes = make_bundle(trained, precision=recipe.precision)
     bundle = publish_bundle(data_bytes, out / f"{recipe.name}{SUFFIX}")
     return Result(data.faults, bundle, bundle.manifest.scores)
+
+
+def _unwritable(out: Path, cause: OSError) -> InputError:
+    return InputError(
+        f"cannot be written ({cause.strerror})", file=out, remedy="give a folder on a disk with room"
+    )
 
 
 def _read(recipe: Recipe) -> Dataset:
@@ -208,7 +230,7 @@ def _begin_with(model: Any, recipe: Recipe) -> tuple[Source, ...]:
             sources = msgspec.json.decode(stored[SOURCES].tobytes(), type=tuple[Source, ...])
         else:
             sources = (Source(name=path.name, licence=recipe.weights_source, use="weights to begin with"),)
-    except (OSError, ValueError, EOFError, msgspec.MsgspecError) as cause:
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile, msgspec.MsgspecError) as cause:
         raise InputError(
             f"cannot be used as weights ({cause})",
             file=path,

@@ -18,6 +18,8 @@ N_FOLDS = 5
 HELD_BACK_FOLD = 1
 """Chosen before any training: of PWSSC's folds by acquisition the nearest to a fifth of the images."""
 ACQUISITION_GAP_S = 600
+UNSET_CLOCK_S = 86_400
+"""A time within a day of 1970 is a clock that was not set."""
 SCRIPPS_NAME = re.compile(r"^(?P<camera>[A-Z]+-[A-Za-z0-9]+)-(?P<epoch_s>\d+)-\d+-\d+-\d+-\d+-\d+-\d+\.\w+$")
 """Name of a region of a Scripps plankton camera: camera, epoch (s), frame, region, x, y, width, height."""
 
@@ -25,18 +27,20 @@ SCRIPPS_NAME = re.compile(r"^(?P<camera>[A-Z]+-[A-Za-z0-9]+)-(?P<epoch_s>\d+)-\d
 def acquisition_groups(files: Sequence[str]) -> list[str] | None:
     """Group of each file by acquisition, or None when the names do not tell.
 
-    Files of one camera less than 600 s apart are one acquisition, named by its first second. Epoch 0 means
-    that the time is not known: such files of a camera are one group, since any two may be neighbours.
+    Files of one camera less than 600 s apart are one acquisition, named by its first second. Where
+    the clock was not set, all files of the camera are one group, since any two may be neighbours.
     """
     matches = [SCRIPPS_NAME.match(PurePosixPath(file).name) for file in files]
     if not all(matches):
         return None
     keys = [(match["camera"], int(match["epoch_s"])) for match in matches if match]
     groups: dict[tuple[str, int], str] = {}
-    last: tuple[str, int] | None = None
-    first_s = 0
+    last, first_s = ("", 0), 0
     for camera, epoch_s in sorted(set(keys)):
-        if last is None or last[0] != camera or last[1] == 0 or epoch_s - last[1] >= ACQUISITION_GAP_S:
+        if epoch_s < UNSET_CLOCK_S:
+            groups[camera, epoch_s] = f"{camera}-0"
+            continue
+        if last[0] != camera or epoch_s - last[1] >= ACQUISITION_GAP_S:
             first_s = epoch_s
         groups[camera, epoch_s] = f"{camera}-{first_s}"
         last = (camera, epoch_s)

@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.errors import BundleError
+from edge.inference.litert import Kernels
 from edge.inference.preprocessing import Preprocessing
 from edge.taxonomy import Taxon, TaxonTree, build_tree
 
@@ -29,7 +30,11 @@ SHIPPED = Path(__file__).parent / "bundles"
 MAX_BYTES = 64 << 20
 HASH_BYTES = 8
 MANIFEST, MODEL, CARD = "bundle.json", "model.tflite", "card.md"
-GOLDEN_INPUTS, GOLDEN_OUTPUTS, HASHES = "golden_inputs.bin", "golden_outputs.bin", "training_hashes.bin"
+GOLDEN_INPUTS, HASHES = "golden_inputs.bin", "training_hashes.bin"
+GOLDEN_OUTPUTS: dict[Kernels, str] = {
+    "reference": "golden_outputs_reference.bin",
+    "xnnpack": "golden_outputs_xnnpack.bin",
+}
 _MARK = b"sha256:"
 _SEAL_BYTES = len(_MARK) + 64
 _REMEDY = "copy or export the bundle again"
@@ -132,7 +137,8 @@ class Bundle:
     golden_inputs
         Drawn vignettes, uint8 (height, width) each: they go through `prepare`.
     golden_outputs
-        int8 (n_goldens, k): the model's raw outputs for them under reference kernels.
+        The model's raw outputs for them by kernels, int8 (n_goldens, k) each: the two round differently,
+        layer after layer, so each has its own.
     training_hashes
         `image_hash` of every image the model was trained on.
     card
@@ -146,7 +152,7 @@ class Bundle:
     manifest: Manifest
     model: bytes
     golden_inputs: tuple[NDArray[np.uint8], ...]
-    golden_outputs: NDArray[np.int8]
+    golden_outputs: Mapping[Kernels, NDArray[np.int8]]
     training_hashes: frozenset[bytes]
     card: str
     tree: TaxonTree
@@ -203,7 +209,7 @@ def pack_bundle(
     manifest: Manifest,
     model: bytes,
     golden_inputs: Sequence[NDArray[np.uint8]],
-    golden_outputs: NDArray[np.int8],
+    golden_outputs: Mapping[Kernels, NDArray[np.int8]],
     training_hashes: Sequence[bytes],
     card: str,
 ) -> bytes:
@@ -214,7 +220,7 @@ def pack_bundle(
             MODEL: model,
             CARD: card.encode(),
             GOLDEN_INPUTS: b"".join(image.tobytes() for image in golden_inputs),
-            GOLDEN_OUTPUTS: golden_outputs.astype(np.int8).tobytes(),
+            **{name: golden_outputs[kernels].tobytes() for kernels, name in GOLDEN_OUTPUTS.items()},
             HASHES: b"".join(sorted(set(training_hashes))),
         }
     )
@@ -284,12 +290,9 @@ def parse_bundle(data: bytes, path: Path) -> Bundle:
     _expect(
         len(members[GOLDEN_INPUTS]) == sum(pixels), "its size does not fit the manifest", GOLDEN_INPUTS, path
     )
-    _expect(
-        len(members[GOLDEN_OUTPUTS]) == n_goldens * k,
-        f"{n_goldens} rows of {k} labels were expected",
-        GOLDEN_OUTPUTS,
-        path,
-    )
+    for name in GOLDEN_OUTPUTS.values():
+        fits = len(members[name]) == n_goldens * k
+        _expect(fits, f"{n_goldens} rows of {k} labels were expected", name, path)
     _expect(len(members[HASHES]) % HASH_BYTES == 0, "its size is no multiple of 8", HASHES, path)
     _expect(members[MODEL][4:8] == b"TFL3", "is not a TFLite model", MODEL, path)
     flat = np.frombuffer(members[GOLDEN_INPUTS], dtype=np.uint8)
@@ -303,7 +306,10 @@ def parse_bundle(data: bytes, path: Path) -> Bundle:
         golden_inputs=tuple(
             part.reshape(size) for part, size in zip(parts, manifest.golden_sizes, strict=True)
         ),
-        golden_outputs=np.frombuffer(members[GOLDEN_OUTPUTS], dtype=np.int8).reshape(n_goldens, k),
+        golden_outputs={
+            kernels: np.frombuffer(members[name], dtype=np.int8).reshape(n_goldens, k)
+            for kernels, name in GOLDEN_OUTPUTS.items()
+        },
         training_hashes=frozenset(hashes[i : i + HASH_BYTES] for i in range(0, len(hashes), HASH_BYTES)),
         card=card,
         tree=tree,
@@ -322,7 +328,7 @@ def _open(data: bytes, path: Path) -> dict[str, bytes]:
             members = {info.filename: archive.read(info) for info in archive.infolist()}
     except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError, ValueError) as cause:
         raise BundleError(f"cannot be unpacked ({cause})", file=path, remedy=_REMEDY) from cause
-    for name in (MANIFEST, MODEL, CARD, GOLDEN_INPUTS, GOLDEN_OUTPUTS, HASHES):
+    for name in (MANIFEST, MODEL, CARD, GOLDEN_INPUTS, *GOLDEN_OUTPUTS.values(), HASHES):
         _expect(name in members, "is missing", name, path)
     return members
 

@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from edge.errors import BundleError
 
 Kernels = Literal["xnnpack", "reference"]
-"""`xnnpack` is fast and within one unit of `reference`, which is the same on every processor and slow."""
+"""`reference` gives the same integers on every processor, slowly; `xnnpack` is fast, and processors differ by
+one unit at most. The two differ from each other by more, since each layer rounds in its own way."""
 
 RUNTIMES = ("ai_edge_litert.interpreter", "tflite_runtime.interpreter", "tensorflow.lite.python.interpreter")
 

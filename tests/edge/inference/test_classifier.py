@@ -1,0 +1,131 @@
+"""A classifier runs only where its goldens come out right, and its scores are probabilities."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import msgspec
+import numpy as np
+import pytest
+
+from edge.errors import BundleError
+from edge.inference.bundle import load_bundle, shipped_bundles
+from edge.inference.classifier import Classifier, input_table, softmax
+from edge.inference.litert import Int8Model
+from edge.inference.preprocessing import Preprocessing, prepare
+
+pytestmark = pytest.mark.board
+
+
+@pytest.fixture(scope="module")
+def demo():
+    return load_bundle("demo")
+
+
+@pytest.fixture(scope="module")
+def classifier(demo):
+    return Classifier(demo)
+
+
+@pytest.mark.parametrize("name", shipped_bundles())
+@pytest.mark.parametrize(("kernels", "allowed"), [("reference", 0), ("xnnpack", 1)])
+def test_shipped_goldens_are_reproduced(name, kernels, allowed):
+    assert Classifier(load_bundle(name), kernels=kernels).golden_difference() <= allowed
+
+
+def off_by(bundle, units):
+    """The bundle with one golden output of each kernels changed."""
+    changed = {}
+    for kernels, golden in bundle.golden_outputs.items():
+        outputs = golden.copy()
+        where = np.unravel_index(np.abs(outputs.astype(int)).argmin(), outputs.shape)
+        outputs[where] += units
+        changed[kernels] = outputs
+    return dataclasses.replace(bundle, golden_outputs=changed)
+
+
+def test_reference_kernels_must_be_exact(demo):
+    with pytest.raises(BundleError, match="1 units off under reference kernels, at most 0 allowed"):
+        Classifier(off_by(demo, 1), kernels="reference")
+
+
+def test_fast_kernels_may_be_one_unit_off_and_no_more(demo):
+    with pytest.raises(BundleError, match="not reproduced here"):
+        Classifier(off_by(demo, 3))
+    with pytest.raises(BundleError, match="not reproduced here"):
+        Classifier(off_by(demo, -3))
+
+
+def test_goldens_go_through_the_preprocessing(demo):
+    other = msgspec.structs.replace(demo.manifest, preprocessing=Preprocessing(
+        size_px=demo.preprocessing.size_px, stretch=not demo.preprocessing.stretch))  # fmt: skip
+    with pytest.raises(BundleError, match="not reproduced here"):
+        Classifier(dataclasses.replace(demo, manifest=other))
+
+
+def test_a_model_that_does_not_fit_is_refused(demo):
+    side = msgspec.structs.replace(demo.manifest, preprocessing=Preprocessing(size_px=24))
+    with pytest.raises(BundleError, match="the model's side is"):
+        Classifier(dataclasses.replace(demo, manifest=side))
+    fewer = msgspec.structs.replace(demo.manifest, taxa=demo.taxa[:-1])
+    with pytest.raises(BundleError, match="number of outputs"):
+        Classifier(dataclasses.replace(demo, manifest=fewer))
+
+
+@pytest.mark.parametrize("model", [b"", b"\x1c\0\0\0TFL3", b"no model" * 50])
+def test_what_is_no_model_is_refused(demo, model):
+    with pytest.raises(BundleError, match=r"model\.tflite"):
+        Classifier(dataclasses.replace(demo, model=model))
+
+
+def test_scores_are_probabilities_one_row_a_vignette(classifier, demo):
+    vignettes = demo.golden_inputs
+    scores = classifier.scores(vignettes)
+    assert scores.shape == (len(vignettes), len(demo.taxa))
+    assert scores.dtype == np.float32
+    np.testing.assert_allclose(scores.sum(axis=1), 1, atol=1e-6)
+    np.testing.assert_array_equal(scores[::-1], classifier.scores(vignettes[::-1]))
+    np.testing.assert_array_equal(scores[3], classifier.scores([vignettes[3]])[0])
+    assert classifier.scores([]).shape == (0, len(demo.taxa))
+    assert demo.decide(classifier.scores([])).shape == (0,)
+
+
+def test_scores_are_the_softmax_of_the_outputs_in_their_scale(classifier, demo):
+    model = Int8Model(demo.model)
+    outputs = classifier.outputs(demo.golden_inputs).astype(np.float64)
+    logits = (outputs - model.output_zero_point) * model.output_scale / demo.temperature
+    expected = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    np.testing.assert_allclose(classifier.scores(demo.golden_inputs), expected, rtol=1e-5, atol=1e-7)
+
+
+def test_a_higher_temperature_is_less_sure(demo, classifier):
+    hot = dataclasses.replace(
+        demo, manifest=msgspec.structs.replace(demo.manifest, temperature=4 * demo.temperature)
+    )
+    hotter, cooler = Classifier(hot).scores(demo.golden_inputs), classifier.scores(demo.golden_inputs)
+    assert (hotter.max(axis=1) < cooler.max(axis=1)).all()
+
+
+def test_infer_takes_a_prepared_vignette(classifier, demo):
+    image = demo.golden_inputs[0]
+    np.testing.assert_array_equal(
+        classifier.infer(prepare(image, demo.preprocessing)), classifier.outputs([image])[0]
+    )
+
+
+def test_threads_do_not_change_the_answer(demo, classifier):
+    np.testing.assert_array_equal(
+        Classifier(demo, threads=2).outputs(demo.golden_inputs), classifier.outputs(demo.golden_inputs)
+    )
+
+
+def test_input_table_follows_scale_and_zero_point():
+    np.testing.assert_array_equal(input_table(1 / 128, 0), np.arange(-128, 128))
+    assert input_table(1 / 64, 5)[[0, 64, 128, 255]].tolist() == [-59, -27, 5, 69]
+    assert input_table(1 / 256, 0)[[0, 64, 127, 192, 255]].tolist() == [-128, -128, -2, 127, 127]
+
+
+def test_softmax_of_large_logits_does_not_overflow():
+    scores = softmax(np.array([[1e4, 0.0], [-1e4, -1e4]]))
+    np.testing.assert_allclose(scores, [[1, 0], [0.5, 0.5]])
+    assert softmax(np.zeros((0, 3))).shape == (0, 3)
