@@ -9,7 +9,10 @@ are re-estimated with them, and conversion calibrates nothing: it is told every 
 
 from __future__ import annotations
 
+import contextlib
+import io
 import os
+import warnings
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -82,7 +85,10 @@ def convert(model: Any, architecture: Architecture, logits: NDArray[np.floating]
     converter.optimizations = [tf.lite.Optimize.DEFAULT]
     converter.inference_input_type = tf.int8
     converter.inference_output_type = tf.int8
-    return bytes(converter.convert())
+    # It lists every variable on stdout, and warns that nothing is calibrated, which is what we want.
+    with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Statistics for quantized inputs")
+        return bytes(converter.convert())
 
 
 def choose_calibration(labels: NDArray[np.int64], rng: np.random.Generator) -> NDArray[np.int64]:

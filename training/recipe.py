@@ -223,7 +223,7 @@ def _begin_with(model: Any, recipe: Recipe) -> tuple[Source, ...]:
         return ()
     path = Path(recipe.weights)
     try:
-        with np.load(path) as archive:
+        with path.open("rb") as file, np.load(file) as archive:
             stored: Mapping[str, NDArray[np.float32]] = {name: archive[name] for name in archive.files}
         n_set = load_arrays(model, stored, head=False)
         if SOURCES in stored:

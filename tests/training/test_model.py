@@ -101,7 +101,7 @@ def predict_float(model, images):
 
 def test_reestimating_gives_the_mean_of_all_batches(model):
     first = next(layer for layer in model.layers if isinstance(layer, keras.layers.BatchNormalization))
-    probe = keras.Model(model.inputs, first.input)
+    probe = keras.Model(model.input, first.input)
     parts = [noise(8, seed) for seed in range(5)]
     reestimate_normalisation(model, parts)
     expected = np.mean([np.asarray(probe(part)).mean(axis=(0, 1, 2)) for part in parts], axis=0)

@@ -22,7 +22,7 @@ RECIPE = Recipe(
     name="tiny",
     drawn_per_kind=24,
     preprocessing=Preprocessing(size_px=32),
-    architecture=Architecture(alpha=0.1, stages=3, features=32, momentum=0.8),
+    architecture=Architecture(alpha=0.1, stages=2, features=32, momentum=0.8),
     schedule=Schedule(epochs=2, batch=16, rate=3e-3),
     normalisation_batches=12,
     settling=Schedule(epochs=1, batch=16, rate=1e-3),

@@ -55,7 +55,7 @@ def bench() -> dict[str, Any]:
         "notes": [
             f"{N_VIGNETTES} vignettes of {SIDES_PX[0]} to {SIDES_PX[1]} px, best of {ROUNDS} rounds; "
             f"wanted: at most {TARGET_MS} ms for the whole.",
-            "Keras call: `model(x)` of keras.applications' MobileNetV2 0.35, float32, for one prepared vignette; "
+            "Keras call: `model(x)` of its MobileNetV2 0.35, float32, for one prepared vignette; "
             "nan when Keras is not installed.",
         ],
         "numbers": numbers,
