@@ -57,8 +57,9 @@ class VisionConfig(Section, frozen=True):
     blur_sharpness
         A frame is blurred when the sharpness of its larger particles is below this (see
         `edge.vision.quality`). 0 turns the check off.
-    vignette_margin_px
-        Margin around a particle's box in its vignette.
+    vignette_box_ratio, vignette_margin_px
+        A vignette is the particle's box times this (the UVP6's Appendices_ratio), and so many pixels more on
+        every side. A model is only as good as its vignettes are like those it was trained on.
     blank_others
         Blank the pixels of other particles in a vignette.
     """
@@ -70,6 +71,7 @@ class VisionConfig(Section, frozen=True):
     saturated_fraction: Fraction = 0.5
     dark_mean_grey: Annotated[float, msgspec.Meta(ge=0, le=255)] = 0.0
     blur_sharpness: Fraction = 0.0
+    vignette_box_ratio: Annotated[float, msgspec.Meta(ge=1, le=3)] = 1.5
     vignette_margin_px: Annotated[int, msgspec.Meta(ge=0, le=64)] = 4
     blank_others: bool = True
 

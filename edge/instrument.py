@@ -248,10 +248,7 @@ class Instrument:
         if not len(regions):
             return _Look(FrameOutcome.EMPTY, regions=regions)
         large = np.flatnonzero(regions.area_px >= self._min_area_px)
-        vignettes = [
-            cut_vignette(white, regions, int(i), vision.vignette_margin_px, vision.blank_others)
-            for i in large
-        ]
+        vignettes = [cut_vignette(white, regions, int(i), vision) for i in large]
         try:
             scores = self._classifier.scores(vignettes)
         except (RuntimeError, ValueError) as error:

@@ -42,9 +42,7 @@ def drawn_vignette(kind: str, rng: np.random.Generator, esd_px: float) -> NDArra
     regions = segment(frame, THRESHOLD)
     if len(regions) == 0:
         return drawn_vignette(kind, rng, esd_px)
-    vision = VisionConfig()
-    largest = int(np.argmax(regions.area_px))
-    return cut_vignette(frame, regions, largest, vision.vignette_margin_px, vision.blank_others)
+    return cut_vignette(frame, regions, int(np.argmax(regions.area_px)), VisionConfig())
 
 
 def drawn_dataset(per_kind: int, spec: Preprocessing, seed: int) -> Dataset:

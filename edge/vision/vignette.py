@@ -10,13 +10,14 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from edge.config import VisionConfig
 from edge.vision.segmentation import Regions
 
 
 def cut_vignette(
-    pixels: NDArray[np.uint8], regions: Regions, i: int, margin_px: int, blank_others: bool
+    pixels: NDArray[np.uint8], regions: Regions, i: int, config: VisionConfig
 ) -> NDArray[np.uint8]:
-    """Vignette of particle `i`: its box with a margin, clipped at the border of the frame.
+    """Vignette of particle `i`: its box and some water around it, clipped at the border of the frame.
 
     Parameters
     ----------
@@ -24,29 +25,35 @@ def cut_vignette(
         The frame that was segmented, uint8 (height, width), white on black.
     regions, i
         Its particles, and which of them.
-    margin_px
-        Pixels added on every side.
-    blank_others
-        Set the pixels of other particles to 0. Faint light around them, below the threshold, stays.
+    config
+        How much water (`vignette_box_ratio`, `vignette_margin_px`), and whether the pixels of other particles
+        are set to 0 (`blank_others`). Faint light around them, below the threshold, stays.
 
     Returns
     -------
     uint8 (h, w)
         A copy.
     """
-    left, top, width, height = window(pixels.shape, regions, i, margin_px)
+    left, top, width, height = window(
+        pixels.shape, regions, i, config.vignette_margin_px, config.vignette_box_ratio
+    )
     vignette = pixels[top : top + height, left : left + width].copy()
-    if blank_others:
+    if config.blank_others:
         vignette[regions.mask_of_others(i, left, top, width, height)] = 0
     return vignette
 
 
-def window(shape: tuple[int, ...], regions: Regions, i: int, margin_px: int) -> tuple[int, int, int, int]:
+def window(
+    shape: tuple[int, ...], regions: Regions, i: int, margin_px: int, box_ratio: float = 1.0
+) -> tuple[int, int, int, int]:
     """Part of a frame that a vignette shows: left, top, width and height, px."""
-    left = max(0, int(regions.x_px[i]) - margin_px)
-    top = max(0, int(regions.y_px[i]) - margin_px)
-    right = min(shape[1], int(regions.x_px[i] + regions.width_px[i]) + margin_px)
-    bottom = min(shape[0], int(regions.y_px[i] + regions.height_px[i]) + margin_px)
+    x, y, width, height = (
+        int(side[i]) for side in (regions.x_px, regions.y_px, regions.width_px, regions.height_px)
+    )
+    beside = margin_px + int(width * (box_ratio - 1) / 2 + 0.5)
+    above = margin_px + int(height * (box_ratio - 1) / 2 + 0.5)
+    left, top = max(0, x - beside), max(0, y - above)
+    right, bottom = min(shape[1], x + width + beside), min(shape[0], y + height + above)
     return left, top, right - left, bottom - top
 
 

@@ -110,8 +110,8 @@ def test_only_particles_above_the_cut_are_classified_and_kept(dive):
     assert all(p.esd_um >= CONFIG.classify.min_esd_um for p in particles)
     for p in particles:
         vignette = cv2.imdecode(np.frombuffer(p.vignette_png, np.uint8), cv2.IMREAD_UNCHANGED)
-        margin = CONFIG.vision.vignette_margin_px
-        assert vignette.shape == (p.height_px + 2 * margin, p.width_px + 2 * margin)
+        beside = [4 + int(side / 4 + 0.5) for side in (p.height_px, p.width_px)]
+        assert vignette.shape == (p.height_px + 2 * beside[0], p.width_px + 2 * beside[1])
         assert p.scores.sum() == pytest.approx(1, abs=1e-5)
         names = dive.log.meta("measures")
         assert len(p.measures) == len(names)
