@@ -146,7 +146,7 @@ class DiveLog:
             raise DiveLogError("is already there", file=file, remedy="choose another folder or move it away")
         try:
             _ballast(file).write_bytes(bytes(BALLAST_BYTES))
-            db = _connect(file)
+            db = connect(file)
             db.executescript("BEGIN IMMEDIATE;" + _SCHEMA)
             rows = {"schema_version": SCHEMA_VERSION, **meta}
             db.executemany(
@@ -167,7 +167,7 @@ class DiveLog:
         if not file.is_file():
             raise DiveLogError("is not there", file=file, remedy="name a dive log or the folder of a dive")
         try:
-            db = _connect(file)
+            db = connect(file)
             row = db.execute("SELECT value FROM meta WHERE key = 'schema_version'").fetchone()
         except sqlite3.Error as cause:
             raise DiveLogError(
@@ -378,7 +378,8 @@ class _Grouped:
         return np.array(found, dtype=np.int64).reshape(-1, 2)
 
 
-def _connect(file: Path) -> sqlite3.Connection:
+def connect(file: str | PathLike[str]) -> sqlite3.Connection:
+    """Open a database whose commits survive a power cut (WAL, synchronous FULL), statement by statement."""
     db = sqlite3.connect(file, isolation_level=None)
     db.execute("PRAGMA journal_mode=WAL")
     db.execute("PRAGMA synchronous=FULL")

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from os import PathLike
 from types import TracebackType
 
+from edge.divelog import connect
 from edge.errors import DiveLogError
 
 _SCHEMA = """
@@ -43,9 +44,7 @@ class Outbox:
 
     def __init__(self, path: str | PathLike[str]) -> None:
         try:
-            self._db = sqlite3.connect(path, isolation_level=None)
-            self._db.execute("PRAGMA journal_mode=WAL")
-            self._db.execute("PRAGMA synchronous=FULL")
+            self._db = connect(path)
             self._db.executescript(_SCHEMA)
         except sqlite3.Error as cause:
             raise DiveLogError(

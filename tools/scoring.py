@@ -193,7 +193,12 @@ class TruthScorer:
         return {
             "detection": self._detection.as_dict(),
             "taxa": {
-                label: {"water": int(water[i]), "board": int(padded[0, i]), "shore": int(padded[1, i])}
+                label: {
+                    "water": int(water[i]),
+                    "board": int(padded[0, i]),
+                    "shore": int(padded[1, i]),
+                    "error": int(padded[1, i] - water[i]),
+                }
                 for i, label in enumerate(self.labels)
                 if water[i] or padded[:, i].any()
             },

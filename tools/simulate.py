@@ -259,12 +259,13 @@ def show(done: Simulated, console: Any) -> None:
     rows = {taxon.label: [int(board[i]), int(shore[i])] for i, taxon in enumerate(done.bundle.counted_taxa)}
     columns = ["taxon", "on board", "on shore"]
     if truth is not None:
-        columns.insert(1, "in the water")
+        columns = ["taxon", "in the water", "on board", "on shore", "shore less water"]
         rows = {name: [c["water"], c["board"], c["shore"]] for name, c in truth["taxa"].items()}
     table = Table(*columns, title="Counts by taxon")
     for name, counts in sorted(rows.items(), key=lambda row: -max(row[1])):
         if any(counts):
-            table.add_row(name, *map(str, counts))
+            error = [] if truth is None else [f"{truth['taxa'][name]['error']:+d}"]
+            table.add_row(name, *map(str, counts), *error)
     console.print(table)
     if truth is not None:
         found = truth["detection"]
