@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib
 import json
 import platform
+import sys
 from pathlib import Path
 
 import click
@@ -30,7 +31,7 @@ def bench(name: str, json_file: Path | None) -> None:
     table = Table(*result["columns"], title=result["title"])
     for row in result["rows"]:
         table.add_row(*(cell if isinstance(cell, str) else f"{cell:.4g}" for cell in row))
-    console = Console()
+    console = Console(width=None if sys.stdout.isatty() else 130)  # a file or a pipe has no width
     console.print(table)
     for note in result["notes"]:
         console.print(f"- {note}", highlight=False)
