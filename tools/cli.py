@@ -30,6 +30,13 @@ COMMANDS: dict[str, tuple[str, str]] = {
 }
 
 
+EXTRA_OF = {
+    "h5netcdf": "shore", "jinja2": "shore", "plotly": "shore", "xarray": "shore",
+    "keras": "train", "sklearn": "train", "tensorflow": "train",
+}  # fmt: skip
+"""Which extra of the distribution brings a package that a command of the shore or of training needs."""
+
+
 class LazyGroup(click.Group):
     """A group that knows its subcommands' names and one-line helps without importing them."""
 
@@ -63,6 +70,12 @@ def main(args: list[str] | None = None) -> Any:
         return cli.main(args=args, prog_name="seston")
     except (SestonError, BridgeError) as error:
         click.echo(f"seston: {error}", err=True)
+    except ModuleNotFoundError as missing:
+        package = (missing.name or "").partition(".")[0]
+        if package not in EXTRA_OF:
+            raise
+        extra = EXTRA_OF[package]
+        click.echo(f"seston: {package} is not installed; pip install 'seston[{extra}]'.", err=True)
     except BrokenPipeError:
         sys.stderr.close()  # the reader of a pipe has gone: nothing to say, and nobody to say it to
     except OSError as error:

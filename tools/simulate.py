@@ -310,6 +310,7 @@ def write_shore_products(out: Path, console: Any) -> None:
         decode_files([out / "messages"], out / "shore")
         page = write_report(out)
     except ImportError as missing:
-        console.print(f"No report: {missing.name} is not installed; pip install 'seston[shore]'.")
+        sentence = f"No report: {missing.name} is not installed; pip install 'seston[shore]'."
+        console.print(sentence, markup=False)
         return
     console.print(f"Report: {page}", highlight=False, soft_wrap=True)
