@@ -92,10 +92,15 @@ def config_of(log: DiveLog) -> Config:
     return to_struct(log.meta("config"), Config, file=log.path, error=DiveLogError)
 
 
+def codebook_in(log: DiveLog) -> Codebook:
+    """Codebook of a dive's messages."""
+    return to_struct(log.meta("codebook"), Codebook, file=log.path, error=DiveLogError)
+
+
 def summarise(log: DiveLog) -> DiveSummary:
     """Profile and all that a message may hold: a pure replay of the log."""
     config = config_of(log)
-    codebook = to_struct(log.meta("codebook"), Codebook, file=log.path, error=DiveLogError)
+    codebook = codebook_in(log)
     records = list(log.records())
     times_ms = [log.meta("started_ms"), *(record.time_ms for record in records)]
     return DiveSummary(

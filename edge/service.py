@@ -6,7 +6,6 @@ a folder. All decisions are `mission`'s and `instrument`'s; here are only the en
 
 from __future__ import annotations
 
-import json
 import math
 import os
 import time
@@ -21,7 +20,7 @@ from edge.divelog import DiveLog
 from edge.errors import SestonError
 from edge.frame import Frame, FrameOutcome
 from edge.inference.bundle import Bundle
-from edge.instrument import Instrument, begin_dive, config_of
+from edge.instrument import Instrument, begin_dive, codebook_in, config_of
 from edge.mission import Command, Mission, PressureRead, State, Stop, step
 from edge.outbox import Outbox
 from edge.recording import open_recording
@@ -200,9 +199,9 @@ class Service:
         except SestonError as error:
             self._say(f"dive {dive.folder.name} sends nothing: {error}")
         self._outbox.put(number, messages, self._clock.utc_ms())
-        codebook = json.dumps(dive.log.meta("codebook"), sort_keys=True, indent=1).encode()
-        _write_durably(dive.folder / "codebook.json", codebook)
-        _write_durably(self._messages / "codebook.json", codebook)
+        codebook = codebook_in(dive.log)
+        # One file a codebook: messages of an older configuration stay readable.
+        _write_durably(self._messages / f"codebook-{codebook.id.hex()}.json", codebook.to_json())
         dive.log.set_meta("ended_ms", self._clock.utc_ms())
         dive.log.close()
         self.deliver()

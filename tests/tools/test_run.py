@@ -124,7 +124,8 @@ def test_a_dive_stopped_in_the_middle_goes_on_and_is_delivered(float_side):
     stop(process)
     assert "dive 00000 goes on after" in said
 
-    codebook = load_codebook((folder / "messages/codebook.json").read_bytes())
+    (book,) = (folder / "messages").glob("codebook-*.json")
+    codebook = load_codebook(book.read_bytes())
     messages = [file.read_bytes() for file in sorted((folder / "messages").glob("*.msg"))]
     (dive,) = decode_messages(messages, [codebook]).dives
     with DiveLog.open(folder / "dives/00000") as log:

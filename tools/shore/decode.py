@@ -19,7 +19,7 @@ from edge.telemetry.summary import Quantity
 from tools.shore.exports.tidy_csv import NAMES, write_csv
 
 SUFFIXES = (".msg", ".sbd", ".bin")
-CODEBOOK = "codebook.json"
+CODEBOOKS = "codebook*.json"
 MAX_FILE_BYTES = 1 << 20
 """A larger file is no message."""
 
@@ -55,7 +55,7 @@ def decode_files(paths: Iterable[Path], out: Path, codebooks: Iterable[Path] = (
     Parameters
     ----------
     paths
-        Files, or folders with ``*.msg``, ``*.sbd``, ``*.bin``; a codebook.json beside them is used.
+        Files, or folders with ``*.msg``, ``*.sbd``, ``*.bin``; every ``codebook*.json`` beside them is used.
     out
         Folder to write to; made if missing.
     codebooks
@@ -129,14 +129,13 @@ def _find(paths: Iterable[Path]) -> tuple[list[Path], list[Path]]:
                     remedy="give the folder of the messages",
                 )
             files |= dict.fromkeys(found)
-            beside = path / CODEBOOK
+            beside = path
         elif path.is_file():
             files[path] = None
-            beside = path.parent / CODEBOOK
+            beside = path.parent
         else:
             raise MessageError("does not exist", file=path, remedy="check the path")
-        if beside.is_file():
-            books[beside] = None
+        books |= dict.fromkeys(sorted(beside.glob(CODEBOOKS)))
     if not files:
         raise MessageError("no file was given", field="MESSAGES", remedy="give message files or folders")
     return list(files), list(books)
@@ -175,7 +174,7 @@ def _decode(files: Sequence[Path], books: Sequence[Codebook]) -> tuple[Decoding,
 @click.argument("messages", metavar="MESSAGES...", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option(
     "--codebook", "codebooks", multiple=True, type=click.Path(path_type=Path),
-    help="Codebook file; codebook.json beside the messages is found without it. May be repeated.",
+    help="Codebook file; codebook*.json beside the messages is found without it. May be repeated.",
 )  # fmt: skip
 @click.option(
     "--out", type=click.Path(path_type=Path), default=Path("out/shore"), show_default=True,
