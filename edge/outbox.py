@@ -6,8 +6,9 @@ bytes each time, so that the shore counts it once.
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from os import PathLike
 from types import TracebackType
@@ -43,6 +44,7 @@ class Outbox:
     """A durable queue. Safe for one process; a power cut costs nothing that `put` returned from."""
 
     def __init__(self, path: str | PathLike[str]) -> None:
+        self._path = path
         try:
             self._db = connect(path)
             self._db.executescript(_SCHEMA)
@@ -92,6 +94,14 @@ class Outbox:
                 "UPDATE outbox SET delivered_ms = ? WHERE dive = ? AND part = ?", (now_ms, dive, part)
             )
 
-    def _transaction(self) -> sqlite3.Connection:
-        self._db.execute("BEGIN IMMEDIATE")
-        return self._db
+    @contextlib.contextmanager
+    def _transaction(self) -> Iterator[None]:
+        """All of it or nothing; what the disk refuses becomes a `DiveLogError`."""
+        try:
+            self._db.execute("BEGIN IMMEDIATE")
+            with self._db:
+                yield
+        except sqlite3.Error as cause:
+            raise DiveLogError(
+                f"cannot be written ({cause})", file=self._path, remedy="free the disk"
+            ) from cause

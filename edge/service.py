@@ -134,10 +134,13 @@ class Service:
 
     def deliver(self) -> None:
         """Hand every waiting message to the folder: durable there before it is marked delivered."""
-        for message in self._outbox.waiting():
-            self._outbox.attempted(message.dive, message.part)
-            _write_durably(self._messages / f"{message.dive:05d}-{message.part:03d}.msg", message.data)
-            self._outbox.delivered(message.dive, message.part, self._clock.utc_ms())
+        try:
+            for message in self._outbox.waiting():
+                self._outbox.attempted(message.dive, message.part)
+                _write_durably(self._messages / f"{message.dive:05d}-{message.part:03d}.msg", message.data)
+                self._outbox.delivered(message.dive, message.part, self._clock.utc_ms())
+        except (SestonError, OSError) as error:
+            self._say(f"messages wait in the outbox: {error}")
 
     def _wait_for_dive(self) -> bool:
         """Look at the pressure once; begin a dive when the mission says so."""
@@ -192,21 +195,20 @@ class Service:
         self._mission = Mission()
         if dive is None:
             return
-        number = int(dive.folder.name)
-        messages: tuple[bytes, ...] = ()
+        name, number = dive.folder.name, int(dive.folder.name)
         try:
             messages = dive.instrument.finish().messages
-        except SestonError as error:
-            self._say(f"dive {dive.folder.name} sends nothing: {error}")
-        self._outbox.put(number, messages, self._clock.utc_ms())
-        codebook = codebook_in(dive.log)
-        # One file a codebook: messages of an older configuration stay readable.
-        _write_durably(self._messages / f"codebook-{codebook.id.hex()}.json", codebook.to_json())
-        dive.log.set_meta("ended_ms", self._clock.utc_ms())
+            self._outbox.put(number, messages, self._clock.utc_ms())
+            codebook = codebook_in(dive.log)
+            # One file a codebook: messages of an older configuration stay readable.
+            _write_durably(self._messages / f"codebook-{codebook.id.hex()}.json", codebook.to_json())
+            dive.log.set_meta("ended_ms", self._clock.utc_ms())
+            total = sum(map(len, messages))
+            self._say(f"dive {name} ended: {dive.next_frame} frames, {total} bytes in messages")
+        except (SestonError, OSError) as error:
+            self._say(f"dive {name} has sent nothing yet, the next start tries again: {error}")
         dive.log.close()
         self.deliver()
-        total = sum(map(len, messages))
-        self._say(f"dive {dive.folder.name} ended: {dive.next_frame} frames, {total} bytes in messages")
 
     def _resume(self) -> _Dive | None:
         """The last dive, if it has not ended: its mission is rebuilt from the pressures in its log."""

@@ -33,3 +33,13 @@ def test_a_foreign_file_is_refused_with_a_sentence(tmp_path):
     file.write_bytes(b"not a database, but long enough to look like one" * 100)
     with pytest.raises(DiveLogError, match=r"outbox\.sqlite: cannot be used as an outbox"):
         Outbox(file)
+
+
+def test_a_full_disk_is_a_sentence_and_nothing_half_queued(tmp_path):
+    with Outbox(tmp_path / "outbox.sqlite") as box:
+        box.put(1, [b"first"], now_ms=1)
+        (pages,) = box._db.execute("PRAGMA page_count").fetchone()
+        box._db.execute(f"PRAGMA max_page_count = {pages}")
+        with pytest.raises(DiveLogError, match=r"outbox\.sqlite: cannot be written .*full.*; free the disk"):
+            box.put(2, [bytes(4000)] * 9, now_ms=2)
+        assert [(m.dive, m.part) for m in box.waiting()] == [(1, 0)]
