@@ -81,9 +81,12 @@ class Optics(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
         return round(self.image_volume_l * 1e6)
 
     def esd_um(self, area_px: NDArray[np.int64] | float) -> NDArray[np.float64]:
-        """Equivalent spherical diameter of an area in pixels, um, float64, any shape."""
+        """Equivalent spherical diameter of an area in pixels, um, float64, any shape.
+
+        To a millionth of a um: the last bit of a power differs between processors.
+        """
         area = np.asarray(area_px, dtype=np.float64)
-        return 2.0 * np.sqrt(self.area_unit_um2 * area**self.exp / math.pi)
+        return np.round(2.0 * np.sqrt(self.area_unit_um2 * area**self.exp / math.pi), 6)
 
     def min_area_px(self, esd_um: float) -> int:
         """Smallest whole area in pixels whose ESD is at least `esd_um` (1 or more)."""

@@ -73,7 +73,7 @@ def measure(
             ym,
             4 * math.sqrt(larger),
             4 * math.sqrt(smaller),
-            0.5 * math.atan2(2 * u11, u20 - u02),
+            _angle(u11, u20, u02),
             math.sqrt(1 - smaller / larger) if larger else 0.0,
             total,
             median,
@@ -182,12 +182,21 @@ def _eigenvalues(xx: float, xy: float, yy: float) -> tuple[float, float]:
     return (xx + yy) / 2 + half, max(0.0, (xx + yy) / 2 - half)
 
 
+def _angle(xy: float, xx: float, yy: float) -> float:
+    """Direction of the longer axis, radians, y downwards, -pi/2 to pi/2.
+
+    Rounded, since processors differ in an arc tangent's last bit.
+    """
+    angle = round(0.5 * math.atan2(2 * xy, xx - yy), 12)
+    return min(max(angle, -math.pi / 2), math.pi / 2)
+
+
 def _ellipse(xx: float, xy: float, yy: float, area: int) -> tuple[float, float, float]:
     """ImageJ's ellipse: major and minor axis, px, and angle, degrees."""
     square = 1 / 12  # variance of a pixel, a square and not a point
     larger, smaller = _eigenvalues(xx + square, xy, yy + square)
     ratio = math.sqrt(larger / smaller)
-    angle = -math.degrees(0.5 * math.atan2(2 * xy, xx - yy)) % 180.0
+    angle = -math.degrees(_angle(xy, xx, yy)) % 180.0
     scale = 2 * math.sqrt(area / math.pi)
     return scale * math.sqrt(ratio), scale / math.sqrt(ratio), angle if angle < 180.0 else 0.0
 
