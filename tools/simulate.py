@@ -46,6 +46,7 @@ class Simulated:
     shore: DecodedDive
     truth: dict[str, Any] | None
     vignettes_left_out: int
+    first_notes: dict[FrameOutcome, str]
 
 
 def simulate_dive(
@@ -86,6 +87,13 @@ def simulate_dive(
         plan = instrument.finish()
         profile = summarise(log).profile
         left_out = log.vignettes_left_out
+        notes = {
+            FrameOutcome(row["outcome"]): row["note"]
+            if row["source"] in row["note"]
+            else f"{row['source']}: {row['note']}"
+            for row in reversed(log.frames())
+            if row["note"]
+        }
         write_messages(log, out / "messages")
     codebook = codebook_of(config, bundle)
     (shore,) = decode_messages(plan.messages, [codebook]).dives
@@ -93,7 +101,7 @@ def simulate_dive(
     if scorer is not None:
         scores = scorer.result(profile.taxa(), shore.taxa())
         (out / "truth.json").write_text(json.dumps(scores, indent=1) + "\n", encoding="utf-8")
-    return Simulated(out, bundle, profile, plan, shore, scores, left_out)
+    return Simulated(out, bundle, profile, plan, shore, scores, left_out, notes)
 
 
 def write_messages(log: DiveLog, folder: Path) -> None:
@@ -247,6 +255,8 @@ def show(done: Simulated, console: Any) -> None:
     table.add_section()
     table.add_row("captured", str(outcomes.sum()), str(shore_outcomes.sum()))
     console.print(table)
+    for outcome, note in sorted(done.first_notes.items()):
+        console.print(f"First {outcome.label} frame: {note}", markup=False)
     console.print(f"Particles of all sizes on board: {done.profile.lpm().sum()}")
     if done.vignettes_left_out:
         console.print(
