@@ -61,6 +61,7 @@ def test_each_outcome_counts_where_it_should():
 def test_a_frame_without_pressure_is_counted_but_never_as_water():
     profile = build_profile([record(0, math.nan, FrameOutcome.ANALYSED)], OPTICS, CONFIG, n_taxa=3)
     assert profile.outcomes().sum() == 1
+    assert profile.phases[0].n_bins == 1
     assert profile.phases[0].volume_sized_ul.sum() == 0
     assert profile.lpm().sum() == 0
 

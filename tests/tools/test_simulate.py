@@ -204,6 +204,23 @@ def test_bad_input_gets_a_sentence_and_exit_code_2(dive, tmp_path, args, said):
     assert "Traceback" not in output
 
 
+def test_a_dive_whose_pressure_sensor_was_silent_is_still_sent(tmp_path):
+    frames = tmp_path / "frames"
+    frames.mkdir()
+    for i in range(3):
+        cv2.imwrite(str(frames / f"f{i}.png"), scene(i))
+    (frames / "sensors.csv").write_text("time_s,pressure_dbar\n500,5\n510,6\n")
+    code, said = seston(
+        "simulate", frames, "--fps", 1, "--bundle", "demo", "--out", tmp_path / "out", "--no-report"
+    )
+    assert code == 0, said
+    book = load_codebook((tmp_path / "out/messages/codebook.json").read_bytes())
+    with DiveLog.open(tmp_path / "out") as log:
+        (shore,) = decode_messages(log.messages(), [book]).dives
+    assert shore.outcomes()[FrameOutcome.ANALYSED] == 3
+    assert shore.taxa().sum() == 0
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root to mount a small disk")
 def test_a_disk_too_small_for_vignettes_still_carries_the_dive(dive, tmp_path):
     folder, _ = dive
