@@ -208,7 +208,7 @@ def _build_phase(
     else:
         edges = np.asarray(config.edges_dbar(), dtype=np.int64)
         where = [_bin_of(record.pressure_dbar, edges) for record in records]
-        edges = edges[: max(0, max(where)) + 2]  # one bin even when no frame has a pressure
+        edges = edges[: max(0, *where) + 2]  # one bin even when no frame has a pressure
     n, k = len(edges) - 1, optics.n_size_classes
 
     def zeros(*columns: int) -> Ints:

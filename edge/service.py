@@ -23,7 +23,7 @@ from edge.inference.bundle import Bundle
 from edge.instrument import Instrument, begin_dive, codebook_in, config_of
 from edge.mission import Command, Mission, PressureRead, State, Stop, step
 from edge.outbox import Outbox
-from edge.recording import open_recording
+from edge.recording import INFO_FILE, SENSORS_FILE, open_recording
 from edge.sensors.serial import SerialPressure
 
 STANDBY_POLL_S = 0.5
@@ -101,7 +101,7 @@ class Service:
         self._messages.mkdir(parents=True, exist_ok=True)
         self._outbox = Outbox(self._dives / "outbox.sqlite")
         self._pressure = SerialPressure(config.run.pressure, self._clock.monotonic_s)
-        self._frames = _frames(config)
+        self._frames = _open_camera(config)
         self._mission = Mission()
         self._dive = self._resume()
 
@@ -243,19 +243,29 @@ class Service:
         return Instrument(config, self._bundle, log, mission=mission)
 
 
-def _frames(config: Config) -> Iterator[Frame]:
-    """Frames of the configured camera; a camera that gives none yields a dropped frame."""
+def _open_camera(config: Config) -> Iterator[Frame]:
+    """Open the configured camera at once: a wrong one is known on deck. Its frames come when asked."""
     camera = config.run.camera
-    if camera.kind is CameraKind.REPLAY:
-        yield from open_recording(camera.source, fps=camera.frame_rate_hz).frames()
-        return
-    device = V4L2Camera(camera)
+    if camera.kind is CameraKind.V4L2:
+        return _capture(V4L2Camera(camera), camera.source)
+    source = Path(camera.source)
+    described, has_sensors = (source / INFO_FILE).is_file(), (source / SENSORS_FILE).is_file()
+    recording = open_recording(
+        source,
+        fps=None if described else camera.frame_rate_hz,
+        pressure=None if has_sensors else (0.0, 0.0),  # aboard, pressure comes from the port
+    )
+    return recording.frames()
+
+
+def _capture(device: V4L2Camera, name: str) -> Iterator[Frame]:
+    """Frames of a device for ever; where it gives none, a dropped frame."""
     try:
         while True:
             pixels = device.capture()
             fault = FrameOutcome.DROPPED if pixels is None else None
             note = "the camera gave no frame" if pixels is None else ""
-            yield Frame(0, 0, math.nan, True, pixels, camera.source, fault=fault, note=note)
+            yield Frame(0, 0, math.nan, True, pixels, name, fault=fault, note=note)
     finally:
         device.close()
 

@@ -51,7 +51,6 @@ def float_side(tmp_path):
     frames.mkdir()
     for i in range(60):
         cv2.imwrite(str(frames / f"{i:03d}.png"), scene(i % 5))
-    (frames / "sensors.csv").write_text("time_s,pressure_dbar\n0,0\n100,0\n")
     config = tmp_path / "seston.toml"
     config.write_text(CONFIG.format(frames=frames, port=os.ttyname(instrument)))
     yield host, config, tmp_path
@@ -144,10 +143,17 @@ def test_a_configuration_without_optics_is_refused_with_a_sentence(tmp_path):
     assert said.decode().strip() == "seston: optics: is missing; add an [optics] section."
 
 
+def test_a_camera_that_is_not_there_is_known_on_deck(float_side):
+    _, config, folder = float_side
+    config.write_text(config.read_text().replace(str(folder / "frames"), str(folder / "nowhere")))
+    said, _ = (process := start(config, folder)).communicate(timeout=60)
+    assert process.returncode == 2
+    assert "nowhere: is not there; check the path." in said.decode()
+
+
 def test_a_port_that_is_not_there_is_a_sentence(tmp_path):
-    frames = tmp_path / "frames"
     config = tmp_path / "seston.toml"
-    config.write_text(CONFIG.format(frames=frames, port="/dev/nowhere"))
+    config.write_text(CONFIG.format(frames=tmp_path, port="/dev/nowhere"))
     process = start(config, tmp_path)
     said, _ = process.communicate(timeout=60)
     assert process.returncode == 2
