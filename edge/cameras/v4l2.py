@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from edge.cameras.video import to_grey
 from edge.config import CameraConfig
 from edge.errors import RecordingError
 
@@ -31,8 +32,7 @@ class V4L2Camera:
         there, image = self._capture.read()
         if not there or image is None:
             return None
-        grey = image if image.ndim == 2 else cv2.cvtColor(image, cv2.COLOR_BGR2GRAY)
-        return np.asarray(grey, dtype=np.uint8)
+        return to_grey(image)
 
     def close(self) -> None:
         """Let the device go."""

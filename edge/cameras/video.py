@@ -11,6 +11,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+from cv2.typing import MatLike
 from numpy.typing import NDArray
 
 from edge.errors import ImageError, RecordingError
@@ -40,5 +41,10 @@ def read_video(file: Path, n_frames: int) -> Iterator[NDArray[np.uint8] | ImageE
                     f"frame {i} of {n_frames} cannot be decoded", file=file, remedy="copy it again"
                 )
             else:
-                grey = pixels if pixels.ndim == 2 else cv2.cvtColor(pixels, cv2.COLOR_BGR2GRAY)
-                yield np.asarray(grey, dtype=np.uint8)
+                yield to_grey(pixels)
+
+
+def to_grey(pixels: MatLike) -> NDArray[np.uint8]:
+    """Grey uint8 (height, width) of what a video or a camera gave, grey or BGR."""
+    grey = pixels if pixels.ndim == 2 else cv2.cvtColor(pixels, cv2.COLOR_BGR2GRAY)
+    return np.asarray(grey, dtype=np.uint8)
