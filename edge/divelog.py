@@ -54,7 +54,7 @@ CREATE TABLE particles (
     taxon INTEGER NOT NULL,         -- index in the codebook's counted taxa: the decision
     top INTEGER NOT NULL,           -- index of the highest score
     score REAL NOT NULL,            -- the highest score
-    scores BLOB NOT NULL,           -- float32 little-endian, one a taxon of the model
+    scores BLOB NOT NULL,           -- float32 little-endian, one a taxon of the bundle
     measures BLOB NOT NULL          -- float64 little-endian, in the order of meta.measures
 );
 CREATE INDEX particles_by_frame ON particles (frame);

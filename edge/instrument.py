@@ -162,7 +162,6 @@ class Instrument:
         self.log = log
         self.mission = mission
         self._optics = optics_of(config)
-        self._bundle = bundle
         self._classifier = Classifier(bundle, threads=config.classify.threads)
         self._remover = BackgroundRemover(config.vision, self._optics, flat_field)
         self._min_area_px = self._optics.min_area_px(config.classify.min_esd_um)
@@ -255,11 +254,11 @@ class Instrument:
         large = np.flatnonzero(regions.area_px >= self._min_area_px)
         vignettes = [cut_vignette(white, regions, int(i), vision) for i in large]
         try:
-            scores = self._classifier.scores(vignettes)
+            answers = self._classifier.answer(vignettes)
         except (RuntimeError, ValueError) as error:
             note = f"the classifier failed on {len(large)} particles ({error})"
             return _Look(FrameOutcome.INFERENCE_FAILED, note, histogram, regions=regions)
-        taxa = self._bundle.decide(scores)
+        taxa, scores = answers.decisions, answers.taxon_scores
         esd_um = np.rint(optics.esd_um(regions.area_px[large])).astype(np.int64)
         particles = tuple(
             self._particle(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,10 +14,8 @@ from edge.errors import ImageError, InputError
 from edge.optics import Polarity
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
     from edge.inference.bundle import Bundle
+    from edge.inference.classifier import Answers
 
 CHUNK = 256
 """Images in memory at a time."""
@@ -38,13 +37,23 @@ CHUNK = 256
     help="bright-field images are inverted first.",
 )
 @click.option(
+    "--level",
+    type=click.Choice(["taxon", "class"]),
+    default="taxon",
+    show_default=True,
+    help="What is told: the taxa that are counted, or all classes that the network tells apart.",
+)
+@click.option(
     "--threads", default=1, show_default=True, type=click.IntRange(1, 64), help="Of the interpreter."
 )
-def classify(images: Path, path_or_name: str, csv_file: Path, polarity: str, threads: int) -> None:
+def classify(
+    images: Path, path_or_name: str, csv_file: Path, polarity: str, level: str, threads: int
+) -> None:
     """Classify every image in a folder or zip, however deep, and write one row each.
 
-    Columns: file (as in the folder or zip), taxon (the highest probability), decision (after thresholds and
-    roll-up), score (the highest probability), then one probability a class. What cannot be read is named on
+    Columns: file (as in the folder or zip), taxon (of the highest probability; with --level class the class),
+    decision (the counted taxon after reject, thresholds and roll-up), score (the highest probability), then
+    one probability a taxon or class. What cannot be read is named on
     stderr and left out.
     """
     from edge.inference.bundle import load_bundle
@@ -60,7 +69,8 @@ def classify(images: Path, path_or_name: str, csv_file: Path, polarity: str, thr
         try:
             with beside.open("w", newline="", encoding="utf-8") as file:
                 writer = csv.writer(file)
-                labels = [taxon.label for taxon in bundle.taxa]
+                by_class = level == "class"
+                labels = bundle.classes if by_class else [taxon.label for taxon in bundle.taxa]
                 writer.writerow(["file", "taxon", "decision", "score", *labels])
                 for start in range(0, len(store.names), CHUNK):
                     names, vignettes = [], []
@@ -73,7 +83,7 @@ def classify(images: Path, path_or_name: str, csv_file: Path, polarity: str, thr
                             continue
                         names.append(name)
                         vignettes.append(255 - pixels if invert else pixels)
-                    writer.writerows(_rows(bundle, names, classifier.scores(vignettes)))
+                    writer.writerows(_rows(bundle, names, labels, classifier.answer(vignettes)))
                     n_good += len(names)
             if n_good == 0:
                 raise ImageError("holds no image that can be read", file=images, remedy="check the files")
@@ -88,17 +98,17 @@ def classify(images: Path, path_or_name: str, csv_file: Path, polarity: str, thr
     click.echo(f"{n_good} images classified{left_out}: {csv_file}")
 
 
-def _rows(bundle: Bundle, names: list[str], scores: NDArray[np.float32]) -> list[list[str]]:
-    """CSV rows of one chunk; scores are (n, k)."""
+def _rows(bundle: Bundle, names: list[str], labels: Sequence[str], answers: Answers) -> list[list[str]]:
+    """CSV rows of one chunk, at the level that the labels are of."""
+    scores = answers.scores if labels is bundle.classes else answers.taxon_scores
     best = scores.argmax(axis=1)
-    decisions = bundle.decide(scores)
     return [
         [
             name,
-            bundle.taxa[b].label,
+            labels[b],
             bundle.counted_taxa[d].label,
             f"{row[b]:.5f}",
             *(f"{value:.5f}" for value in row.tolist()),
         ]
-        for name, b, d, row in zip(names, best, decisions, scores, strict=True)
+        for name, b, d, row in zip(names, best, answers.decisions, scores, strict=True)
     ]

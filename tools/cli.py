@@ -24,15 +24,20 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "report": ("tools.shore.report:report", "Make one self-contained HTML page of a dive."),
     "segment": ("tools.segment:segment_image", "Segment one image into a CSV of particles."),
     "classify": ("tools.classify:classify", "Classify vignettes of a folder or zip into a CSV."),
-    "bundle": ("tools.bundle:bundle", "Show or verify a model bundle."),
-    "train": ("tools.train:train", "Train a model and write its bundle."),
+    "bundle": ("tools.bundle:bundle", "Show, verify or check a model bundle."),
+    "retrain": ("tools.train:retrain", "From sorted images to a bundle: train, quantize, score."),
+    "train": ("tools.train:train", "Train a network on sorted images, or report what they hold."),
+    "quantize": ("tools.train:quantize", "Turn a trained network into an int8 bundle."),
+    "evaluate": ("tools.evaluate:evaluate", "Score a bundle on sorted images."),
+    "compare": ("tools.compare:compare", "Score bundles and baselines side by side."),
     "bench": ("tools.bench.command:bench", "Measure speed and memory, side by side."),
 }
 
 
 EXTRA_OF = {
     "h5netcdf": "shore", "jinja2": "shore", "plotly": "shore", "xarray": "shore",
-    "keras": "train", "sklearn": "train", "tensorflow": "train",
+    "keras": "train", "sklearn": "train", "tensorflow": "train", "tensorboardX": "train", "tomli_w": "train",
+    "xgboost": "train",
 }  # fmt: skip
 """Which extra of the distribution brings a package that a command of the shore or of training needs."""
 

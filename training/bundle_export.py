@@ -2,121 +2,35 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import sys
-import tomllib
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
-from os import PathLike
 from pathlib import Path
+from typing import Any
 
-import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.config import Section, to_struct
-from edge.errors import BundleError, ConfigError
+from edge.errors import BundleError
 from edge.inference.bundle import GOLDEN_OUTPUTS, Bundle, Manifest, Provenance, pack_bundle, parse_bundle
-from edge.inference.classifier import Classifier
-from edge.inference.preprocessing import Preprocessing, prepare
-from edge.taxonomy import Taxon, build_tree
+from edge.inference.classifier import Classifier, input_table
+from edge.inference.litert import Int8Model, Kernels
+from edge.inference.preprocessing import Preprocessing, describe, prepare
+from edge.taxonomy import build_tree
+from training.calibration import Counting, calibrate, cross_judge
+from training.card import write_card
 from training.drawn_set import golden_inputs
-from training.evaluate import (
-    calibration_error,
-    choose_thresholds,
-    class_table,
-    confusion_matrix,
-    fit_temperature,
-    probabilities,
-    summarize,
-)
-from training.quantize import int8_outputs
+from training.evaluate import KEEP, HeldBack, plain
+from training.scores import decision_matrix, score
+from training.taxonomy_file import Taxonomy
 
 PACKAGES = ("ai-edge-litert", "keras", "numpy", "opencv-python-headless", "tensorflow-cpu", "tensorflow")
 
-
-class TaxonEntry(Section, frozen=True):
-    """What a taxonomy file says of one taxon."""
-
-    living: bool | None = None
-    parent: str | None = None
-    aphia_id: int | None = None
-    ecotaxa_id: int | None = None
-
-
-class TaxonomyFile(Section, frozen=True):
-    """A taxonomy TOML: classes of the data set, parents that are no class, and what the card should say.
-
-    Attributes
-    ----------
-    taxa
-        By class label.
-    parents
-        By label.
-    limits
-        Known limits of a model trained on these data, one sentence each.
-    """
-
-    taxa: dict[str, TaxonEntry] = msgspec.field(default_factory=dict)
-    parents: dict[str, TaxonEntry] = msgspec.field(default_factory=dict)
-    limits: tuple[str, ...] = ()
-
-
-def read_taxonomy(
-    path: str | PathLike[str] | None, classes: Sequence[Taxon]
-) -> tuple[tuple[Taxon, ...], tuple[Taxon, ...], tuple[str, ...]]:
-    """Taxa, parents and limits: the data set's classes with what a taxonomy file adds to them.
-
-    Raises
-    ------
-    ConfigError
-        When the file cannot be read, names a class that the data set does not have, or its parents do not
-        fit.
-    """
-    if path is None:
-        return tuple(classes), (), ()
-    try:
-        text = Path(path).read_text(encoding="utf-8")
-        table = to_struct(tomllib.loads(text), TaxonomyFile, file=path, error=ConfigError)
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as cause:
-        raise ConfigError(f"cannot be read ({cause})", file=path, remedy="check the file") from cause
-    unknown = sorted(set(table.taxa) - {taxon.label for taxon in classes})
-    if unknown:
-        raise ConfigError(
-            "is no class of the data set",
-            file=path,
-            field=f"taxa.{unknown[0]}",
-            remedy="correct or remove it",
-        )
-    taxa = []
-    for taxon in classes:
-        entry = table.taxa.get(taxon.label, TaxonEntry())
-        ids = taxon.ecotaxa_id if entry.ecotaxa_id is None else entry.ecotaxa_id
-        taxa.append(
-            Taxon(
-                label=taxon.label,
-                living=entry.living,
-                parent=entry.parent,
-                ecotaxa_id=ids,
-                aphia_id=entry.aphia_id,
-            )
-        )
-    parents = tuple(
-        Taxon(
-            label=label,
-            living=entry.living,
-            parent=entry.parent,
-            ecotaxa_id=entry.ecotaxa_id,
-            aphia_id=entry.aphia_id,
-        )
-        for label, entry in table.parents.items()
-    )
-    try:
-        build_tree(taxa, parents)
-    except ValueError as cause:
-        raise ConfigError(str(cause), file=path, remedy="correct the taxonomy") from cause
-    return tuple(taxa), parents, table.limits
+GOLDEN_PIXELS = 10_000
+"""Larger drawn vignettes are no goldens: they weigh much and show a board nothing that others do not."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -129,74 +43,116 @@ class Trained:
         Of the bundle.
     model
         int8 TFLite flatbuffer.
-    taxa, parents, limits
-        From `read_taxonomy`.
+    taxonomy
+        Classes, taxa, parents, and what the card should say of their limits.
     preprocessing
         That training used.
-    int8_logits
-        float64 (n, k), of the held-back images, by the int8 model.
-    held_back_labels
-        int64 (n,).
-    training_hashes, training_counts
-        `image_hash` of every training image, and images a class, int64 (k,).
-    scores
-        Further held-back scores by model, e.g. ``{"float": {...}}``.
+    held_back
+        What the model, and its float network, say of the held-back images; at least one.
+    training_hashes, held_back_hashes
+        `image_hash` of every image.
+    training_counts
+        Images that trained each class, int64 (k,).
+    parity
+        `training.parity.Parity.facts`; empty when nothing was compared.
     provenance
         Where it comes from.
+    run
+        TOML of the run.
+    facts
+        Whatever else was measured, by name: the card shows it.
     """
 
     name: str
     model: bytes
-    taxa: tuple[Taxon, ...]
-    parents: tuple[Taxon, ...]
-    limits: tuple[str, ...]
+    taxonomy: Taxonomy
     preprocessing: Preprocessing
-    int8_logits: NDArray[np.float64]
-    held_back_labels: NDArray[np.int64]
+    held_back: HeldBack
     training_hashes: tuple[bytes, ...]
+    held_back_hashes: tuple[bytes, ...]
     training_counts: NDArray[np.int64]
-    scores: dict[str, dict[str, float]]
+    parity: Mapping[str, Any]
     provenance: Provenance
+    run: str = ""
+    facts: Mapping[str, Any] = field(default_factory=dict)
 
 
-def make_bundle(trained: Trained, *, precision: float) -> bytes:
-    """Calibrate, choose thresholds for a wanted precision, compute the goldens, and pack.
+def make_bundle(trained: Trained, *, precision: float, keep: float = KEEP) -> bytes:
+    """Calibrate, score, compute the goldens, write the card, and pack.
 
-    Temperature and thresholds are fitted to the held-back images, as the card says.
+    Temperature, thresholds and reject are fitted to all held-back images. What the manifest says of them
+    (decisions, and every score that depends on them) was measured on each half of those images with what was
+    fitted to the other half.
+
+    Parameters
+    ----------
+    precision
+        Wanted of decisions: sets the thresholds.
+    keep
+        Share of the held-back images that the reject lets pass.
     """
-    k, labels = len(trained.taxa), trained.held_back_labels
-    tree = build_tree(trained.taxa, trained.parents)
-    temperature = fit_temperature(trained.int8_logits, labels)
-    scores = probabilities(trained.int8_logits, temperature)
-    thresholds = choose_thresholds(scores, labels, tree, precision)
-    decided = tree.decide(scores, thresholds)
-    confusion = confusion_matrix(labels, scores.argmax(axis=1), k, k)
-    inputs = golden_inputs()
-    prepared = np.stack([prepare(vignette, trained.preprocessing) for vignette in inputs])
-    outputs = {kernels: int8_outputs(trained.model, prepared, kernels)[0] for kernels in GOLDEN_OUTPUTS}
-    int8 = summarize(confusion) | {
-        "calibration_error": calibration_error(scores, labels),
-        "unclassified": float(np.mean(decided == len(tree.counted) - 1)),
-        "decided_precision": _decided_precision(decided, labels, tree.members),
+    taxonomy, held_back = trained.taxonomy, trained.held_back
+    counting = Counting(taxonomy.class_taxon, build_tree(taxonomy.taxa, taxonomy.parents))
+    shipped = calibrate(held_back.int8_logits, held_back.labels, counting, precision=precision, keep=keep)
+    judged = cross_judge(held_back, counting, precision=precision, keep=keep)
+    found = score(held_back, judged, counting)
+    decisions = decision_matrix(judged, counting.taxa_of(held_back.labels), counting)
+    inputs = [image for image in golden_inputs() if image.size <= GOLDEN_PIXELS]
+    found.facts["classes"]["trained"] = plain(trained.training_counts)
+    facts = {
+        "limits": list(taxonomy.limits),
+        "model_bytes": len(trained.model),
+        "wanted": {"precision": precision, "keep": keep},
+        "fingerprint": fingerprint((*trained.training_hashes, *trained.held_back_hashes)),
     }
+    if trained.parity:
+        facts["parity"] = trained.parity
     manifest = Manifest(
         name=trained.name,
-        taxa=trained.taxa,
-        parents=trained.parents,
+        classes=taxonomy.classes,
+        taxa=taxonomy.taxa,
+        class_taxon=tuple(taxonomy.class_taxon.tolist()),
+        parents=taxonomy.parents,
+        source_classes=dict(taxonomy.source_classes),
         preprocessing=trained.preprocessing,
-        temperature=temperature,
-        thresholds=thresholds,
-        confusion=_rows(confusion),
-        decisions=_rows(confusion_matrix(labels, decided, k, len(tree.counted))),
-        scores={
-            model: {name: round(value, 4) for name, value in values.items()}
-            for model, values in ({"int8": int8} | trained.scores).items()
-        },
+        temperature=shipped.temperature,
+        least_evidence=shipped.least_evidence,
+        thresholds=shipped.thresholds,
+        confusion=_rows(found.confusion),
+        decisions=_rows(decisions),
+        scores=found.scores,
+        facts=plain(dict(trained.facts), 6) | found.facts | plain(facts),
         golden_sizes=tuple((image.shape[0], image.shape[1]) for image in inputs),
         provenance=trained.provenance,
     )
-    card = write_card(manifest, confusion, trained)
-    return pack_bundle(manifest, trained.model, inputs, outputs, trained.training_hashes, card)
+    outputs = {
+        kernels: golden_outputs(trained.model, inputs, trained.preprocessing, kernels)
+        for kernels in GOLDEN_OUTPUTS
+    }
+    card = write_card(manifest)
+    return pack_bundle(manifest, trained.model, inputs, outputs, trained.training_hashes, card, trained.run)
+
+
+def golden_outputs(
+    model: bytes, inputs: Sequence[NDArray[np.uint8]], spec: Preprocessing, kernels: Kernels
+) -> NDArray[np.int8]:
+    """Raw outputs, int8 (n, k), of a model for one view of each of n vignettes."""
+    runner = Int8Model(model, kernels=kernels)
+    table = input_table(runner.input_scale, runner.input_zero_point)
+    return np.stack(
+        [
+            runner.run(
+                table[prepare(image, spec)[np.newaxis]],
+                table[describe(image, spec)[np.newaxis]] if runner.n_numbers else None,
+            )
+            for image in inputs
+        ]
+    )
+
+
+def fingerprint(hashes: Sequence[bytes]) -> dict[str, Any]:
+    """What a data set is recognised by: number of images and SHA-256 over their sorted hashes."""
+    return {"images": len(hashes), "sha256": hashlib.sha256(b"".join(sorted(hashes))).hexdigest()}
 
 
 def publish_bundle(data: bytes, path: Path) -> Bundle:
@@ -231,72 +187,6 @@ def packages() -> dict[str, str]:
         except PackageNotFoundError:
             continue
     return found
-
-
-def write_card(manifest: Manifest, confusion: NDArray[np.int64], trained: Trained) -> str:
-    """The model card, Markdown."""
-    provenance = manifest.provenance
-    n_trained, n_held_back = int(trained.training_counts.sum()), int(confusion.sum())
-    lines = [
-        f"# {manifest.name}",
-        "",
-        f"int8 MobileNetV2, {manifest.preprocessing.size_px} x {manifest.preprocessing.size_px} grey, "
-        f"{len(manifest.taxa)} classes, {len(trained.model) / 1000:.0f} kB.",
-        "",
-        "## Trained on",
-        "",
-        *(
-            f"- {source.name}: {source.use}"
-            + (f", {source.images} images" if source.images else "")
-            + f". Licence: {source.licence}."
-            for source in provenance.sources
-        ),
-        "",
-        f"{n_trained} images trained the model, {n_held_back} were held back. Split {provenance.split}.",
-        "",
-        "## Held-back scores",
-        "",
-        "| model | accuracy | balanced accuracy | macro-F1 |",
-        "|---|---:|---:|---:|",
-    ]
-    for model, values in manifest.scores.items():
-        cells = (f"{values[name]:.3f}" for name in ("accuracy", "balanced_accuracy", "macro_f1"))
-        lines.append(f"| {model} | {' | '.join(cells)} |")
-    int8 = manifest.scores["int8"]
-    lines += [
-        "",
-        f"Calibration error {int8['calibration_error']:.3f}. With thresholds and roll-up "
-        f"{int8['unclassified']:.1%} of the held-back images end as unclassified; of the others "
-        f"{int8['decided_precision']:.1%} are right (as the class itself or a parent of it). Temperature "
-        "and thresholds were fitted to the same held-back images, so these three figures flatter the model.",
-        "",
-        class_table(confusion, [taxon.label for taxon in manifest.taxa], trained.training_counts),
-        "",
-        "## Known limits",
-        "",
-        *(f"- {limit}" for limit in trained.limits),
-        "- Scores hold for images of the same camera and the same share of classes: check another camera, "
-        "pixel size or sea on images sorted from it.",
-        "- A vignette is scaled to the input: the network does not see how large the particle was.",
-        "",
-        "## Made by",
-        "",
-        f"`{provenance.command}`, seed {provenance.seed}, with "
-        + ", ".join(f"{name} {number}" for name, number in sorted(provenance.packages.items()))
-        + ".",
-        "",
-    ]
-    return "\n".join(lines)
-
-
-def _decided_precision(
-    decided: NDArray[np.int64], labels: NDArray[np.int64], members: NDArray[np.float32]
-) -> float:
-    """Share of right decisions among those that are not `unclassified`."""
-    named = decided != members.shape[1] - 1
-    if not named.any():
-        return 0.0
-    return float(members[labels[named], decided[named]].mean())
 
 
 def _rows(counts: NDArray[np.int64]) -> tuple[tuple[int, ...], ...]:

@@ -1,4 +1,4 @@
-"""Sorted images on disk: a folder or zip with one folder a class becomes arrays. Reads only; sorts nothing.
+"""Sorted images on disk become arrays: class folders, EcoTaxa exports, UVP6 vignettes. It sorts nothing.
 
 A class folder is `Name` or `Name__EcotaxaID`. An image that cannot be used is listed with its reason, never
 fatal.
@@ -6,26 +6,32 @@ fatal.
 
 from __future__ import annotations
 
-import zipfile
-import zlib
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 from os import PathLike
 from pathlib import Path, PurePosixPath
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.errors import ImageError
+from edge.errors import ImageError, InputError
 from edge.images import IMAGE_SUFFIXES, decode_image
 from edge.inference.bundle import image_hash
-from edge.inference.preprocessing import Preprocessing, prepare
+from edge.inference.preprocessing import N_NUMBERS, Preprocessing, describe, prepare
 from edge.taxonomy import Taxon
+from training.ecotaxa import NEEDED, EcotaxaArchive, EcotaxaRow, is_table
+from training.legend import crop_legend
+from training.split import acquisition_groups
+from training.stores import FileStore
+from training.taxonomy_file import Taxonomy, parse_class, read_taxonomy
 
 Pixels = NDArray[np.uint8]
 
 
-class ImageStore:
+class ImageStore(FileStore):
     """Images of a folder or zip, by name; names are paths inside it with forward slashes, sorted.
 
     Parameters
@@ -40,38 +46,13 @@ class ImageStore:
     """
 
     def __init__(self, path: str | PathLike[str]) -> None:
-        self.path = Path(path)
-        self._zip: zipfile.ZipFile | None = None
-        if self.path.is_dir():
-            found = (file for file in self.path.rglob("*") if file.is_file())
-            names = [file.relative_to(self.path).as_posix() for file in found]
-        else:
-            try:
-                self._zip = zipfile.ZipFile(self.path)
-            except FileNotFoundError:
-                raise ImageError("is not there", file=path, remedy="check the path") from None
-            except (OSError, zipfile.BadZipFile) as cause:
-                raise ImageError(
-                    f"is neither a folder nor a readable zip ({cause})", file=path, remedy="check the file"
-                ) from cause
-            names = [info.filename for info in self._zip.infolist() if not info.is_dir()]
-        self.names: tuple[str, ...] = tuple(sorted(name for name in names if _is_image(name)))
+        super().__init__(path)
+        self.names = tuple(name for name in self.names if _is_image(name))
         if not self.names:
             self.close()
             raise ImageError(
                 "holds no image", file=path, remedy=f"give files ending in {', '.join(IMAGE_SUFFIXES)}"
             )
-
-    def __enter__(self) -> ImageStore:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Close the zip."""
-        if self._zip is not None:
-            self._zip.close()
 
     def read(self, name: str) -> Pixels:
         """Grey pixels of one image, uint8 (height, width), as the file has them.
@@ -81,29 +62,14 @@ class ImageStore:
         ImageError
             When it cannot be read or decoded.
         """
-        where = f"{self.path}/{name}"
-        try:
-            data = (self.path / name).read_bytes() if self._zip is None else self._zip.read(name)
-        except (
-            OSError,
-            zipfile.BadZipFile,
-            zlib.error,
-            RuntimeError,
-            NotImplementedError,
-            EOFError,
-        ) as cause:
-            raise ImageError(f"cannot be read ({cause})", file=where, remedy="copy it again") from cause
-        return decode_image(data, where)
+        return decode_image(self.read_bytes(name), f"{self.path}/{name}")
 
 
 def _is_image(name: str) -> bool:
-    path = PurePosixPath(name)
-    return path.suffix.lower() in IMAGE_SUFFIXES and not any(
-        part.startswith(".") or part == "__MACOSX" for part in path.parts
-    )
+    return PurePosixPath(name).suffix.lower() in IMAGE_SUFFIXES
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Dataset:
     """Images of sorted classes, already through `prepare`.
 
@@ -111,129 +77,219 @@ class Dataset:
     ----------
     name
         File name of the source.
-    classes
-        Taxa in the order of their folder names; parents and the living flag are not known here.
+    taxonomy
+        How its classes are learnt and counted.
     files
         Names in the source, n of them.
     images
         uint8 (n, size_px, size_px, 1), white on black.
+    numbers
+        uint8 (n, N_NUMBERS), what `describe` tells of each image.
+    sizes_px
+        int64 (n, 2), height and width, without a legend.
     labels
-        int64 (n,), index into `classes`.
+        int64 (n,), index into `taxonomy.classes`.
     hashes
         `image_hash` of the pixels as they are in the file, n of them.
+    acquisitions
+        Acquisition or profile of each image, or None when the data do not know it.
     faults
         What was left out: a sentence an image.
     """
 
     name: str
-    classes: tuple[Taxon, ...]
+    taxonomy: Taxonomy
     files: tuple[str, ...]
     images: Pixels
+    numbers: Pixels
+    sizes_px: NDArray[np.int64]
     labels: NDArray[np.int64]
     hashes: tuple[bytes, ...]
+    acquisitions: tuple[str, ...] | None
     faults: tuple[str, ...]
 
-    def select(self, which: NDArray[np.bool_]) -> Dataset:
-        """The images where `which`, bool (n,), is true; the classes stay."""
-        chosen = np.flatnonzero(which)
-        return Dataset(
-            self.name,
-            self.classes,
-            tuple(self.files[i] for i in chosen),
-            self.images[chosen],
-            self.labels[chosen],
-            tuple(self.hashes[i] for i in chosen),
-            self.faults,
-        )
 
-
-def parse_class(folder: str) -> Taxon:
-    """Taxon of a class folder: `Name`, or `Name__EcotaxaID` where the id is a whole number."""
-    name, separator, number = folder.rpartition("__")
-    if separator and name and number.isascii() and number.isdigit():
-        return Taxon(label=name, ecotaxa_id=int(number))
-    return Taxon(label=folder)
-
-
-def read_dataset(path: str | PathLike[str], spec: Preprocessing, *, invert: bool = False) -> Dataset:
-    """Read a folder or zip of class folders.
+def read_dataset(
+    path: str | PathLike[str],
+    spec: Preprocessing,
+    *,
+    invert: bool = False,
+    taxonomy: str | PathLike[str] | None = None,
+    all_statuses: bool = False,
+) -> Dataset:
+    """Read sorted images; what kind of source it is, its content tells.
 
     Parameters
     ----------
     path
-        Folder or zip whose images lie in one folder a class.
+        Folder or zip: EcoTaxa's or a UVP6's where it holds an `ecotaxa*.tsv`, else one with a folder a class.
     spec
         Preprocessing of the model to be trained.
     invert
         Whether the images are dark on white.
+    taxonomy
+        A taxonomy file.
+    all_statuses
+        Whether objects of an EcoTaxa export that nobody validated are taken, too.
 
     Raises
     ------
-    ImageError
-        When there are not two classes with a usable image, or two folders give one label.
+    InputError
+        When there are not two classes with a usable image, a table cannot be read, or the taxonomy does not
+        fit.
     """
-    with ImageStore(path) as store:
-        classes = _classes(store)
-        index = {folder: i for i, folder in enumerate(classes)}
-        files: list[str] = []
-        images: list[Pixels] = []
-        labels: list[int] = []
-        hashes: list[bytes] = []
-        faults: list[str] = []
-        for name, pixels in _usable(store, faults):
-            files.append(name)
-            labels.append(index[PurePosixPath(name).parent.name])
-            hashes.append(image_hash(pixels))
-            images.append(prepare(255 - pixels if invert else pixels, spec))
-    if len(set(labels)) < 2:
+    with FileStore(path) as store:
+        is_archive = any(is_table(name) for name in store.names)
+    if is_archive:
+        with EcotaxaArchive(path, NEEDED) as archive:
+            return _read_archive(archive, spec, invert, taxonomy, all_statuses)
+    with ImageStore(path) as images:
+        return _read_folders(images, spec, invert, taxonomy)
+
+
+def _read_folders(
+    store: ImageStore, spec: Preprocessing, invert: bool, taxonomy: str | PathLike[str] | None
+) -> Dataset:
+    folder_of = {name: PurePosixPath(name).parent.name for name in store.names}
+    found = read_taxonomy(
+        taxonomy, {folder: parse_class(folder) for folder in sorted(set(folder_of.values()) - {""})}
+    )
+    images = [
+        _Image(name, folder, partial(store.read, name), None) for name, folder in folder_of.items() if folder
+    ]
+    faults = [
+        f"{name}: lies in no class folder; move it into one."
+        for name, folder in folder_of.items()
+        if not folder
+    ]
+    data = _prepare_all(store.path, images, found, spec, invert, faults)
+    groups = acquisition_groups(data.files)
+    return data if groups is None else replace(data, acquisitions=tuple(groups))
+
+
+def _read_archive(
+    archive: EcotaxaArchive,
+    spec: Preprocessing,
+    invert: bool,
+    taxonomy: str | PathLike[str] | None,
+    all_statuses: bool,
+) -> Dataset:
+    objects = archive.objects()
+    rows = [row for row in objects if row.category and (all_statuses or row.status == "validated")]
+    named = sum(bool(row.category) for row in objects)
+    if not rows:
+        raise InputError(
+            f"holds no validated object ({len(objects)} objects, {named} with a category)",
+            file=archive.path,
+            remedy="validate them in EcoTaxa" + (", or take all statuses" if named else ""),
+        )
+    faults = list(archive.faults)
+    if len(rows) < len(objects):
+        statuses = Counter(row.status or "without a status" for row in objects)
+        statuses.subtract(row.status or "without a status" for row in rows)
+        told = ", ".join(f"{count} {status}" for status, count in sorted(statuses.items()) if count)
+        faults.append(f"{archive.path.name}: {len(objects) - len(rows)} objects are left out: {told}.")
+    taxon_of = _categories(rows)
+    sources = {_source(taxon): taxon for taxon in sorted(set(taxon_of.values()), key=_source)}
+    groups = _acquisitions(rows)
+    images = [
+        _Image(
+            archive.image_name(row) or row.image,
+            _source(taxon_of[row.category, row.category_id]),
+            partial(archive.read_image, row),
+            group,
+        )
+        for row, group in zip(rows, groups, strict=True)
+    ]
+    return _prepare_all(archive.path, images, read_taxonomy(taxonomy, sources), spec, invert, faults)
+
+
+def _categories(rows: Sequence[EcotaxaRow]) -> dict[tuple[str, int | None], Taxon]:
+    """Taxon of every category and id; rows without an id take the one that the others give to the name."""
+    pairs = {(row.category, row.category_id) for row in rows}
+    ids: dict[str, set[int]] = {}
+    for name, number in pairs:
+        ids.setdefault(name, set()).update([] if number is None else [number])
+    found = {}
+    for name, number in pairs:
+        known = number if number is not None or len(ids[name]) != 1 else next(iter(ids[name]))
+        found[name, number] = Taxon(label=name, ecotaxa_id=known)
+    return found
+
+
+def _source(taxon: Taxon) -> str:
+    """Name of a category as a class folder has it."""
+    known = taxon.ecotaxa_id is not None and taxon.label != str(taxon.ecotaxa_id)
+    return f"{taxon.label}__{taxon.ecotaxa_id}" if known else taxon.label
+
+
+def _acquisitions(rows: Sequence[EcotaxaRow]) -> list[str] | list[None]:
+    """Sample of every object, or acquisition where there is one sample; none where the rows do not tell."""
+    for told in ([row.sample for row in rows], [row.acquisition for row in rows]):
+        if all(told) and len(set(told)) > 1:
+            return told
+    return [None] * len(rows)
+
+
+class _Image(NamedTuple):
+    """An image that may be learnt from: its name, its source class, how to read it, and its acquisition."""
+
+    file: str
+    source: str
+    read: Callable[[], Pixels]
+    acquisition: str | None
+
+
+def _prepare_all(
+    path: Path,
+    images: Sequence[_Image],
+    taxonomy: Taxonomy,
+    spec: Preprocessing,
+    invert: bool,
+    faults: list[str],
+) -> Dataset:
+    """Read and prepare all images that can be learnt from; the others go to `faults`."""
+    images = [image for image in images if taxonomy.source_to_class[image.source]]
+    index = {name: i for i, name in enumerate(taxonomy.classes)}
+    # Memory that is not written to is not used: room for all, then cut to those that are usable.
+    prepared = np.empty((len(images), spec.size_px, spec.size_px, 1), dtype=np.uint8)
+    numbers = np.empty((len(images), N_NUMBERS), dtype=np.uint8)
+    sizes = np.empty((len(images), 2), dtype=np.int64)
+    usable: list[_Image] = []
+    hashes: list[bytes] = []
+    for image in images:
+        try:
+            pixels = image.read()
+        except ImageError as error:
+            faults.append(str(error))
+            continue
+        vignette = crop_legend(pixels)
+        if vignette.min() == vignette.max():
+            faults.append(f"{image.file}: is of one colour; remove it.")
+            continue
+        white = 255 - vignette if invert else vignette
+        at = len(usable)
+        prepared[at], numbers[at], sizes[at] = prepare(white, spec), describe(white, spec), vignette.shape
+        usable.append(image)
+        hashes.append(image_hash(pixels))
+    labels = np.array([index[taxonomy.source_to_class[image.source]] for image in usable], dtype=np.int64)
+    if len(set(labels.tolist())) < 2:
         raise ImageError(
             "holds fewer than two classes with a usable image",
             file=path,
             remedy="put the images into one folder a class",
         )
+    acquisitions = [image.acquisition for image in usable if image.acquisition is not None]
+    n = len(usable)
     return Dataset(
-        Path(path).name,
-        tuple(classes.values()),
-        tuple(files),
-        np.stack(images),
-        np.array(labels, dtype=np.int64),
-        tuple(hashes),
-        tuple(faults),
+        name=path.name,
+        taxonomy=taxonomy,
+        files=tuple(image.file for image in usable),
+        images=prepared[:n],
+        numbers=numbers[:n],
+        sizes_px=sizes[:n],
+        labels=labels,
+        hashes=tuple(hashes),
+        acquisitions=tuple(acquisitions) if len(acquisitions) == n else None,
+        faults=tuple(faults),
     )
-
-
-def _classes(store: ImageStore) -> dict[str, Taxon]:
-    """Taxon by folder name, sorted by folder."""
-    folders = sorted({PurePosixPath(name).parent.name for name in store.names} - {""})
-    classes = {folder: parse_class(folder) for folder in folders}
-    seen: dict[str, str] = {}
-    for folder, taxon in classes.items():
-        if taxon.label in seen:
-            raise ImageError(
-                f"has two folders for one class, {seen[taxon.label]} and {folder}",
-                file=store.path,
-                remedy="merge or rename one",
-            )
-        seen[taxon.label] = folder
-    return classes
-
-
-def _usable(store: ImageStore, faults: list[str]) -> Iterator[tuple[str, Pixels]]:
-    """Images that can be learnt from; the others go to `faults`."""
-    for name in store.names:
-        try:
-            pixels = store.read(name)
-        except ImageError as error:
-            faults.append(str(error))
-            continue
-        if PurePosixPath(name).parent.name == "":
-            faults.append(f"{name}: lies in no class folder; move it into one.")
-        elif pixels.min() == pixels.max():
-            faults.append(f"{name}: is of one colour; remove it.")
-        else:
-            yield name, pixels
-
-
-def class_counts(labels: NDArray[np.int64], classes: Sequence[Taxon]) -> NDArray[np.int64]:
-    """Images a class, int64 (k,)."""
-    return np.bincount(labels, minlength=len(classes)).astype(np.int64)

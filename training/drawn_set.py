@@ -7,18 +7,20 @@ margin: by the functions the instrument itself uses. `training.drawn` does the d
 from __future__ import annotations
 
 import math
+from os import PathLike
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edge.config import VisionConfig
 from edge.inference.bundle import image_hash
-from edge.inference.preprocessing import Preprocessing, prepare
+from edge.inference.preprocessing import Preprocessing, describe, prepare
 from edge.taxonomy import Taxon
 from edge.vision.segmentation import segment
 from edge.vision.vignette import cut_vignette
 from training.datasets import Dataset
 from training.drawn import KINDS, THRESHOLD, add_noise, blur, draw_particle, shade
+from training.taxonomy_file import read_taxonomy
 
 ESD_PX = (8.0, 64.0)
 """Sizes are drawn between these as their logarithm is."""
@@ -45,27 +47,37 @@ def drawn_vignette(kind: str, rng: np.random.Generator, esd_px: float) -> NDArra
     return cut_vignette(frame, regions, int(np.argmax(regions.area_px)), VisionConfig())
 
 
-def drawn_dataset(per_kind: int, spec: Preprocessing, seed: int) -> Dataset:
+def drawn_dataset(
+    per_kind: int, spec: Preprocessing, seed: int, *, taxonomy: str | PathLike[str] | None = None
+) -> Dataset:
     """A data set of `per_kind` drawn vignettes of each kind; the same seed gives the same images."""
-    taxa = tuple(Taxon(label=kind) for kind in KINDS)
-    files, images, labels, hashes = [], [], [], []
+    found = read_taxonomy(taxonomy, {kind: Taxon(label=kind) for kind in KINDS})
+    files, images, numbers, sizes, labels, hashes = [], [], [], [], [], []
     low, high = (math.log(value) for value in ESD_PX)
-    for label, kind in enumerate(KINDS):
+    for number, kind in enumerate(KINDS):
+        if not found.source_to_class[kind]:
+            continue
+        label = found.classes.index(found.source_to_class[kind])
         for i in range(per_kind):
-            rng = np.random.default_rng((seed, label, i))
+            rng = np.random.default_rng((seed, number, i))
             vignette = drawn_vignette(kind, rng, math.exp(rng.uniform(low, high)))
             files.append(f"{kind}/{seed}-{i:06d}.png")
             images.append(prepare(vignette, spec))
+            numbers.append(describe(vignette, spec))
+            sizes.append(vignette.shape)
             labels.append(label)
             hashes.append(image_hash(vignette))
     return Dataset(
-        f"drawn particles, seed {seed}",
-        taxa,
-        tuple(files),
-        np.stack(images),
-        np.array(labels, dtype=np.int64),
-        tuple(hashes),
-        (),
+        name=f"drawn particles, seed {seed}",
+        taxonomy=found,
+        files=tuple(files),
+        images=np.stack(images),
+        numbers=np.stack(numbers),
+        sizes_px=np.array(sizes, dtype=np.int64),
+        labels=np.array(labels, dtype=np.int64),
+        hashes=tuple(hashes),
+        acquisitions=None,
+        faults=(),
     )
 
 

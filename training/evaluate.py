@@ -1,9 +1,15 @@
-"""How good a model is on images it has not seen; from that its temperature and thresholds. NumPy alone."""
+"""How good a model is on images it has not seen, and what is fitted to them. NumPy alone.
+
+Temperature, thresholds and reject must not be measured on what they were fitted to: `training.calibration`
+crosses the two halves of the held-back part.
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +24,41 @@ MIN_ANSWERS = 10
 """A taxon answered less often on held-back images gets the threshold of all taxa together."""
 HIGHEST_THRESHOLD = 0.9
 """Where no threshold gives the wanted precision, answers surer than this still stand."""
+KEEP = 0.98
+"""Share of the held-back images that the reject lets pass."""
+N_BINS = 15
+"""Bins of a calibration error and of a reliability diagram."""
+COUNTED_OBJECTS, PREVALENCES, PREVALENCE_SEED = 100, 200, 20_260
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class HeldBack:
+    """What a model and the network it was made from say of images that trained neither.
+
+    Attributes
+    ----------
+    int8_logits, float_logits
+        float64 (N, k); the latter None where there is no float network.
+    labels
+        int64 (N,), true class.
+    groups
+        Acquisition of each image, or its file name where that is not known: N names. Images of one group are
+        alike, so groups are what intervals resample.
+    """
+
+    int8_logits: Floats
+    float_logits: Floats | None
+    labels: Ints
+    groups: tuple[str, ...]
+
+    @property
+    def n_classes(self) -> int:
+        """Number of classes, k."""
+        return int(self.int8_logits.shape[1])
+
+    def __len__(self) -> int:
+        """Number of images, N."""
+        return len(self.labels)
 
 
 def confusion_matrix(truth: Ints, answers: Ints, n_rows: int, n_columns: int) -> Ints:
@@ -26,18 +67,20 @@ def confusion_matrix(truth: Ints, answers: Ints, n_rows: int, n_columns: int) ->
 
 
 def summarize(confusion: Ints) -> dict[str, float]:
-    """Accuracy, balanced accuracy and macro-F1 of a (k, k) confusion matrix; the latter over classes that
-    occur.
+    """Accuracy, balanced accuracy, macro-F1 and mean precision of a (k, k) confusion matrix.
 
-    Balanced accuracy is the mean recall, macro-F1 the mean of 2 TP / (true + answered).
+    All but accuracy are means over the classes that occur: of recall, of 2 TP / (true + answered), and of
+    precision, which is 0 for a class that is never answered. Without any image all are 0.
     """
     hits, true, answered = np.diag(confusion), confusion.sum(axis=1), confusion.sum(axis=0)
     there = true > 0
-    f1 = 2 * hits[there] / (true[there] + answered[there])
+    n = max(1, int(there.sum()))
+    hits, each, said = hits[there], true[there], answered[there]
     return {
         "accuracy": float(hits.sum() / max(1, true.sum())),
-        "balanced_accuracy": float(np.mean(hits[there] / true[there])),
-        "macro_f1": float(np.mean(f1)),
+        "balanced_accuracy": float((hits / each).sum() / n),
+        "macro_f1": float((2 * hits / (each + said)).sum() / n),
+        "mean_precision": float((hits / np.maximum(said, 1)).sum() / n),
     }
 
 
@@ -76,12 +119,72 @@ def fit_temperature(logits: Floats, labels: Ints) -> float:
     return round(math.exp((low + high) / 2), 4)
 
 
-def calibration_error(scores: NDArray[np.floating], labels: Ints, n_bins: int = 15) -> float:
-    """Expected calibration error of probabilities (n, k): mean |accuracy - score| over equal bins."""
-    score, right = scores.max(axis=1), scores.argmax(axis=1) == labels
-    where = np.minimum((score * n_bins).astype(np.int64), n_bins - 1)
-    gap = np.bincount(where, right.astype(np.float64) - score, minlength=n_bins)
-    return float(np.abs(gap).sum() / len(labels))
+def reliability(scores: NDArray[np.floating], labels: Ints) -> tuple[Ints, Floats, Floats]:
+    """Images, mean highest score and share of right answers in each of `N_BINS` equal bins of that score.
+
+    Parameters
+    ----------
+    scores, labels
+        (N, k) probabilities and (N,) labels.
+
+    Returns
+    -------
+    int64, float64 and float64 (N_BINS,); 0 in a bin without images.
+    """
+    score, right = scores.max(axis=1).astype(np.float64), scores.argmax(axis=1) == labels
+    where = np.minimum((score * N_BINS).astype(np.int64), N_BINS - 1)
+    n = np.bincount(where, minlength=N_BINS)
+    shares = [np.bincount(where, values, N_BINS) / np.maximum(n, 1) for values in (score, right)]
+    return n, shares[0], shares[1]
+
+
+def calibration_error(scores: NDArray[np.floating], labels: Ints) -> float:
+    """Expected calibration error of probabilities (N, k): mean |right - score| over the bins.
+
+    Naeini et al. 2015 (AAAI 29), by the number of images in each of `reliability`'s bins.
+    """
+    n, score, right = reliability(scores, labels)
+    return float((n * np.abs(right - score)).sum() / max(1, n.sum()))
+
+
+def bray_curtis(labels: Ints, answers: Ints, seed: int = PREVALENCE_SEED) -> float:
+    """Mean Bray-Curtis distance of counts from the truth, where the classes are as common as chance has it.
+
+    Each of 200 samples has 100 objects at prevalences drawn from a flat Dirichlet over the classes that have
+    images; an object is an image of its class, drawn with replacement, and is counted as it was answered.
+
+    Parameters
+    ----------
+    labels, answers
+        int64 (N,).
+    """
+    if len(labels) == 0:
+        return 0.0
+    rng = np.random.default_rng(seed)
+    classes, n = np.unique(labels, return_counts=True)
+    prevalence = rng.dirichlet(np.ones(len(classes)), PREVALENCES)
+    true = rng.multinomial(COUNTED_OBJECTS, prevalence)  # (samples, classes)
+    chosen = np.repeat(np.tile(np.arange(len(classes)), PREVALENCES), true.ravel())
+    first = np.concatenate([[0], np.cumsum(n)[:-1]])
+    images = first[chosen] + (rng.random(chosen.size) * n[chosen]).astype(np.int64)
+    counted = answers[np.argsort(labels, kind="stable")[images]]
+    k = int(max(labels.max(), answers.max())) + 1
+    sample = np.repeat(np.arange(PREVALENCES), COUNTED_OBJECTS)
+    both = [confusion_matrix(sample, names, PREVALENCES, k) for names in (classes[chosen], counted)]
+    return float(np.abs(both[0] - both[1]).sum(axis=1).mean() / (2 * COUNTED_OBJECTS))
+
+
+def auroc(known: NDArray[np.floating], unknown: NDArray[np.floating]) -> float:
+    """Chance that a known image has more evidence than an unknown one, ties counted as half (Mann-Whitney).
+
+    Parameters
+    ----------
+    known, unknown
+        Evidence, (n,) and (m,), at least one each.
+    """
+    ordered = np.sort(unknown)
+    below = np.searchsorted(ordered, known, "left") + np.searchsorted(ordered, known, "right")
+    return float(below.sum() / (2 * len(known) * len(unknown)))
 
 
 def choose_thresholds(
@@ -96,7 +199,7 @@ def choose_thresholds(
     Parameters
     ----------
     scores, labels
-        (n, k) probabilities and (n,) labels of held-back images.
+        (N, n) probabilities of the taxa and (N,) taxa of held-back images.
     tree
         Of the bundle.
     precision
@@ -129,17 +232,32 @@ def _threshold(probability: NDArray[np.floating], right: NDArray[np.bool_], prec
     return min(math.floor(1000 * float(probability[order[last]])) / 1000, HIGHEST_THRESHOLD)
 
 
-def class_table(confusion: Ints, labels: Sequence[str], training_counts: Ints) -> str:
-    """Markdown table: class, training images, held-back images, recall and precision."""
-    rows = ["| class | trained on | held back | recall | precision |", "|---|---:|---:|---:|---:|"]
-    hits, true, answered = np.diag(confusion), confusion.sum(axis=1), confusion.sum(axis=0)
-    for i, label in enumerate(labels):
-        recall = f"{hits[i] / true[i]:.2f}" if true[i] else "-"
-        right = f"{hits[i] / answered[i]:.2f}" if answered[i] else "-"
-        rows.append(f"| {label} | {training_counts[i]} | {true[i]} | {recall} | {right} |")
-    return "\n".join(rows)
+def choose_least_evidence(evidence: NDArray[np.floating], keep: float = KEEP) -> float:
+    """Evidence that a share `keep` of the held-back images reaches, rounded down to four digits.
+
+    Parameters
+    ----------
+    evidence
+        (N,), from `edge.inference.classifier.evidence`.
+    """
+    return math.floor(1e4 * float(np.quantile(evidence, 1 - keep, method="lower"))) / 1e4
 
 
 def probabilities(logits: NDArray[np.floating], temperature: float) -> NDArray[np.float32]:
     """Calibrated probabilities of logits, float32 (n, k)."""
     return softmax(np.asarray(logits, dtype=np.float64) / temperature)
+
+
+def plain(value: Any, digits: int = 4) -> Any:
+    """Numbers, however nested, for JSON: rounded, NumPy's as Python's own, None for what is not finite."""
+    if isinstance(value, Mapping):
+        return {str(key): plain(item, digits) for key, item in value.items()}
+    if isinstance(value, np.ndarray):
+        return plain(value.tolist(), digits)
+    if isinstance(value, list | tuple):
+        return [plain(item, digits) for item in value]
+    if isinstance(value, np.generic):
+        return plain(value.item(), digits)
+    if isinstance(value, float):
+        return round(value, digits) if math.isfinite(value) else None
+    return value

@@ -13,29 +13,30 @@ import contextlib
 import io
 import os
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Any
 
 import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.errors import BundleError
 from edge.inference.classifier import input_table
 from edge.inference.litert import Int8Model, Kernels
+from edge.inference.preprocessing import views as ways_to_look
 from training.augment import INPUT_RANGE
-from training.model import INPUT, OUTPUT, Architecture, Bound, arrays, build_model, load_arrays
+from training.layers import Bound
+from training.model import INPUT, NUMBERS_INPUT, OUTPUT, Architecture, arrays, build_model, load_arrays
 
 CALIBRATION_IMAGES = 100
 
 
-def reestimate_normalisation(model: Any, batches: Iterable[NDArray[np.float32]]) -> None:
+def reestimate_normalisation(model: Any, batches: Iterable[Any]) -> None:
     """Set the moving statistics of all batch normalisations to what the batches show; weights stay.
 
     Parameters
     ----------
     batches
-        float32 (batch, side, side, 1) each, varied as in training.
+        What the network takes (`training.fit.network_inputs`), varied as in training.
     """
     normalisations = [x for x in model.layers if isinstance(x, keras.layers.BatchNormalization)]
     before = [layer.momentum for layer in normalisations]
@@ -43,7 +44,7 @@ def reestimate_normalisation(model: Any, batches: Iterable[NDArray[np.float32]])
         # A running mean of all batches: the i-th has the weight 1 / (i + 1).
         for layer in normalisations:
             layer.momentum = i / (i + 1)
-        model(keras.ops.convert_to_tensor(batch), training=True)
+        model(keras.tree.map_structure(keras.ops.convert_to_tensor, batch), training=True)
     for layer, momentum in zip(normalisations, before, strict=True):
         layer.momentum = momentum
 
@@ -66,7 +67,7 @@ def convert(model: Any, architecture: Architecture, logits: NDArray[np.floating]
 
     end = 1.05 * float(np.abs(logits).max())
     ranges = {layer.name: layer.range() for layer in model.layers if isinstance(layer, Bound)}
-    ranges |= {INPUT: INPUT_RANGE, OUTPUT: (-end, end)}
+    ranges |= {INPUT: INPUT_RANGE, NUMBERS_INPUT: INPUT_RANGE, OUTPUT: (-end, end)}
 
     class Held(keras.layers.Layer):  # type: ignore[misc]
         """Tells the converter a tensor's range."""
@@ -78,7 +79,7 @@ def convert(model: Any, architecture: Architecture, logits: NDArray[np.floating]
         def call(self, x: Any) -> Any:
             return tf.quantization.fake_quant_with_min_max_args(x, self.low, self.high, num_bits=8)
 
-    side, n_classes = model.input_shape[1], model.output_shape[-1]
+    side, n_classes = model.inputs[0].shape[1], model.output_shape[-1]
     static = build_model(side, n_classes, architecture, batch_size=1, hold=lambda x, name: Held(name)(x))
     load_arrays(static, arrays(model))
     converter = tf.lite.TFLiteConverter.from_keras_model(static)
@@ -102,49 +103,28 @@ def choose_calibration(labels: NDArray[np.int64], rng: np.random.Generator) -> N
     return order[np.argsort(rank, kind="stable")[:CALIBRATION_IMAGES]]
 
 
-def int8_outputs(
-    model: bytes, images: NDArray[np.uint8], kernels: Kernels = "xnnpack"
-) -> tuple[NDArray[np.int8], float]:
-    """Raw outputs of an int8 model for prepared images, int8 (n, k), and the scale of the output."""
+def int8_logits(
+    model: bytes,
+    images: NDArray[np.uint8],
+    numbers: NDArray[np.uint8],
+    *,
+    views: int = 1,
+    kernels: Kernels = "xnnpack",
+) -> NDArray[np.float64]:
+    """Logits of an int8 model for prepared images, float64 (n, k): the mean of so many views.
+
+    Parameters
+    ----------
+    model
+        The TFLite flatbuffer.
+    images, numbers
+        uint8 (n, side, side, 1) and (n, N_NUMBERS); the numbers are used if the model takes them.
+    """
     runner = Int8Model(model, kernels=kernels)
     table = input_table(runner.input_scale, runner.input_zero_point)
-    return np.stack([runner.run(table[image[np.newaxis]]) for image in images]), runner.output_scale
-
-
-def require_agreement(
-    float_logits: NDArray[np.floating], int8_logits: NDArray[np.floating], *, least: float
-) -> float:
-    """Share of images, all (n, k) logits, that float and int8 model give the same label.
-
-    Raises
-    ------
-    BundleError
-        When it is less than `least`: such a model must not go to sea.
-    """
-    agreement = float(np.mean(float_logits.argmax(axis=1) == int8_logits.argmax(axis=1)))
-    if agreement < least:
-        raise BundleError(
-            f"int8 and float model agree on {agreement:.1%} of the held-back images, "
-            f"{least:.1%} are required",
-            field="model.tflite",
-            remedy="train longer, or re-estimate the normalisation with more images",
-        )
-    return agreement
-
-
-def require_scores(float_scores: Mapping[str, float], int8: Mapping[str, float], *, most_loss: float) -> None:
-    """Refuse an int8 model that loses more than `most_loss` of accuracy or of balanced accuracy.
-
-    Raises
-    ------
-    BundleError
-        With the score that it loses.
-    """
-    for name in ("accuracy", "balanced_accuracy"):
-        if float_scores[name] - int8[name] > most_loss:
-            before, after = float_scores[name], int8[name]
-            raise BundleError(
-                f"the {name} falls from {before:.3f} to {after:.3f} in int8, {most_loss:.3f} less is allowed",
-                field="model.tflite",
-                remedy="let it settle longer",
-            )
+    out = np.zeros((len(images), runner.n_outputs), dtype=np.int64)
+    for i, image in enumerate(images):
+        told = table[numbers[i : i + 1]] if runner.n_numbers else None
+        for way in ways_to_look(image, views):
+            out[i] += runner.run(table[way[np.newaxis]], told)
+    return np.asarray((out - views * runner.output_zero_point) * (runner.output_scale / views))

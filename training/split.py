@@ -1,7 +1,7 @@
 """Which images are held back: whole acquisitions, chosen by a hash, so that the choice never drifts. Pure.
 
 Neighbouring frames show the same water and often the same animal: a split by image would test on what was
-learnt.
+learnt. So would a copy of a held-back image: it is not learnt from.
 """
 
 from __future__ import annotations
@@ -9,10 +9,17 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import PurePosixPath
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
+
+from training.duplicates import find_duplicates
+
+if TYPE_CHECKING:
+    from training.datasets import Dataset
 
 N_FOLDS = 5
 HELD_BACK_FOLD = 1
@@ -54,10 +61,65 @@ def fold(group: str) -> int:
 
 def folds(files: Sequence[str]) -> tuple[NDArray[np.int64], str]:
     """Fold of each file, int64 (n,), and the rule in words: by acquisition if names tell, else by image."""
-    groups = acquisition_groups(files)
-    rule = "by acquisition (files of a camera less than 600 s apart)"
-    if groups is None:
-        groups = [PurePosixPath(file).name for file in files]
-        rule = "by image (the file names tell no acquisition)"
-    rule += f", fold = SHA-256 of the group mod {N_FOLDS}, fold {HELD_BACK_FOLD} held back"
+    groups, rule = _groups(acquisition_groups(files), files)
     return np.array([fold(group) for group in groups], dtype=np.int64), rule
+
+
+def _groups(acquisitions: Sequence[str] | None, files: Sequence[str]) -> tuple[tuple[str, ...], str]:
+    if acquisitions is not None:
+        return tuple(acquisitions), "by acquisition or profile, as the data tell"
+    return tuple(PurePosixPath(file).name for file in files), "by image (the data tell no acquisition)"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Split:
+    """What is learnt from and what is held back.
+
+    Attributes
+    ----------
+    fold
+        int64 (n,), of each image, 0 to 4.
+    groups
+        Acquisition, or file name, of each image: what the fold is the hash of.
+    train, held_back
+        bool (n,); an image may be neither.
+    rule
+        In words.
+    left_out
+        Images that are not learnt from although they are not held back, a sentence each.
+    duplicates
+        int64 (m, 2), pairs of images that show one particle.
+    """
+
+    fold: NDArray[np.int64]
+    groups: tuple[str, ...]
+    train: NDArray[np.bool_]
+    held_back: NDArray[np.bool_]
+    rule: str
+    left_out: tuple[str, ...]
+    duplicates: NDArray[np.int64]
+
+
+def split_dataset(data: Dataset, held_back: Sequence[int] = (HELD_BACK_FOLD,)) -> Split:
+    """Hold back whole folds; the copy of a held-back image is not learnt from.
+
+    The held-back side stays as it is when images are added; it is the training side that gives way.
+    """
+    groups, rule = _groups(data.acquisitions, data.files)
+    of_group = {group: fold(group) for group in set(groups)}
+    fold_of = np.array([of_group[group] for group in groups], dtype=np.int64)
+    out = np.isin(fold_of, np.array(held_back, dtype=np.int64))
+    train = ~out
+    duplicates = find_duplicates(data.images, data.hashes)
+    left_out = []
+    for pair in duplicates.tolist():
+        for one, other in (pair, pair[::-1]):
+            if train[one] and out[other]:
+                train[one] = False
+                left_out.append(
+                    f"{data.files[one]}: shows the same as {data.files[other]}, which is held back; "
+                    "it is not learnt from."
+                )
+    told = ", ".join(map(str, held_back)) or "none"
+    rule += f", fold = SHA-256 of the group mod {N_FOLDS}, held back: {told}"
+    return Split(fold_of, groups, train, out, rule, tuple(left_out), duplicates)

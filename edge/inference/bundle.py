@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any
 
 import msgspec
 import numpy as np
@@ -24,12 +24,13 @@ from edge.inference.litert import Kernels
 from edge.inference.preprocessing import Preprocessing
 from edge.taxonomy import Taxon, TaxonTree, build_tree
 
-FORMAT = 1
+FORMAT = 2
 SUFFIX = ".seston"
 SHIPPED = Path(__file__).parent / "bundles"
 MAX_BYTES = 64 << 20
-HASH_BYTES = 8
-MANIFEST, MODEL, CARD = "bundle.json", "model.tflite", "card.md"
+HASH_BYTES = 5
+"""Bytes of an image's hash: of 20,000 images one in fifty million has another's by chance."""
+MANIFEST, MODEL, CARD, RUN = "bundle.json", "model.tflite", "card.md", "run.toml"
 GOLDEN_INPUTS, HASHES = "golden_inputs.bin", "training_hashes.bin"
 GOLDEN_OUTPUTS: dict[Kernels, str] = {
     "reference": "golden_outputs_reference.bin",
@@ -84,22 +85,34 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
         Version of the bundle's format.
     name
         Short name.
+    classes
+        The k names that the network tells apart, in the order of its outputs.
     taxa
-        The k labels, in the order of the model's outputs.
+        The n taxa that are counted and sent; every class belongs to one.
+    class_taxon
+        Index of the taxon of each class, (k,).
     parents
-        Taxa that labels roll up to and that are no labels themselves.
+        Taxa that others roll up to and that no class belongs to.
+    source_classes
+        Label of the taxon that each class of the training data went to, by its name there; "" when it was
+        dropped.
     preprocessing
         For `edge.inference.preprocessing.prepare`.
     temperature
         The logits are divided by it before the softmax, so that scores are probabilities.
+    least_evidence
+        What lies below this `evidence` is unlike all that the model learnt, and `unclassified` whatever its
+        scores; None rejects nothing.
     thresholds
         Lowest probability of every counted taxon but `unclassified` (see `TaxonTree.decide`).
     confusion
-        (k, k) held-back images by true label and by the label with the highest score.
+        (k, k) held-back images by true class and by the class with the highest score.
     decisions
-        (k, m) held-back images by true label and by counted taxon, after thresholds and roll-up.
+        (n, m) held-back images by true taxon and by counted taxon, after reject, thresholds and roll-up.
     scores
         Held-back scores: ``{"int8": {"accuracy": ...}, "float": ...}``.
+    facts
+        What else was measured, for the card: intervals, reliability, parity, counts (JSON).
     golden_sizes
         (height, width) of the golden inputs, px.
     provenance
@@ -107,17 +120,26 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     """
 
     name: str
+    classes: tuple[str, ...]
     taxa: tuple[Taxon, ...]
+    class_taxon: tuple[Whole, ...]
     parents: tuple[Taxon, ...] = ()
+    source_classes: dict[str, str] = msgspec.field(default_factory=dict)
     preprocessing: Preprocessing
     temperature: Annotated[float, msgspec.Meta(gt=0, le=1000)]
+    least_evidence: float | None = None
     thresholds: tuple[Unit, ...]
     confusion: tuple[tuple[Whole, ...], ...]
     decisions: tuple[tuple[Whole, ...], ...]
     scores: dict[str, dict[str, float]]
     golden_sizes: tuple[tuple[Side, Side], ...]
     provenance: Provenance
-    format: Literal[1] = 1
+    facts: dict[str, Any] = msgspec.field(default_factory=dict)
+    format: int = FORMAT
+
+
+class _Version(msgspec.Struct):
+    format: int = 0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -143,8 +165,10 @@ class Bundle:
         `image_hash` of every image the model was trained on.
     card
         Model card, Markdown.
+    run
+        The TOML of the run that made it.
     tree
-        Labels, parents, `unclassified`.
+        Taxa, parents, `unclassified`.
     """
 
     path: Path
@@ -155,6 +179,7 @@ class Bundle:
     golden_outputs: Mapping[Kernels, NDArray[np.int8]]
     training_hashes: frozenset[bytes]
     card: str
+    run: str
     tree: TaxonTree
 
     @property
@@ -163,13 +188,18 @@ class Bundle:
         return self.manifest.name
 
     @property
+    def classes(self) -> tuple[str, ...]:
+        """What the network tells apart, in the order of its outputs."""
+        return self.manifest.classes
+
+    @property
     def taxa(self) -> tuple[Taxon, ...]:
-        """The model's labels, in the order of its outputs."""
+        """What is counted; every class belongs to one."""
         return self.manifest.taxa
 
     @property
     def counted_taxa(self) -> tuple[Taxon, ...]:
-        """Labels in order, parents used for roll-up, and `unclassified` last."""
+        """Taxa in order, parents used for roll-up, and `unclassified` last."""
         return self.tree.counted
 
     @property
@@ -182,13 +212,38 @@ class Bundle:
         """The logits are divided by it before the softmax."""
         return self.manifest.temperature
 
-    def decide(self, scores: NDArray[np.floating]) -> NDArray[np.int64]:
-        """Decisions of (n, k) probabilities, int64 (n,), index into `counted_taxa`."""
-        return self.tree.decide(scores, self.manifest.thresholds)
+    def taxon_scores(self, scores: NDArray[np.floating]) -> NDArray[np.float32]:
+        """Probabilities of the taxa, float32 (N, n), from those of the classes, (N, k)."""
+        return sum_classes(scores, self.manifest.class_taxon, len(self.taxa))
+
+    def decide(
+        self, taxon_scores: NDArray[np.floating], evidence: NDArray[np.floating] | None = None
+    ) -> NDArray[np.int64]:
+        """Decisions, int64 (N,), index into `counted_taxa`.
+
+        Parameters
+        ----------
+        taxon_scores
+            (N, n) probabilities of the taxa.
+        evidence
+            (N,), from `edge.inference.classifier.evidence`; None rejects nothing.
+        """
+        decided = self.tree.decide(taxon_scores, self.manifest.thresholds)
+        if evidence is not None and self.manifest.least_evidence is not None:
+            decided[~(np.asarray(evidence) >= self.manifest.least_evidence)] = len(self.counted_taxa) - 1
+        return decided
+
+
+def sum_classes(scores: NDArray[np.floating], class_taxon: Sequence[int], n_taxa: int) -> NDArray[np.float32]:
+    """Add up the probabilities of the classes of each taxon, (N, k) to float32 (N, n_taxa), in one order."""
+    out = np.zeros((len(scores), n_taxa))
+    for column, taxon in enumerate(class_taxon):
+        out[:, taxon] += scores[:, column]
+    return out.astype(np.float32)
 
 
 def image_hash(pixels: NDArray[np.uint8]) -> bytes:
-    """Eight bytes that stand for an image: of the SHA-256 of its shape and grey pixels.
+    """Five bytes that stand for an image: of the SHA-256 of its shape and grey pixels.
 
     Parameters
     ----------
@@ -212,13 +267,15 @@ def pack_bundle(
     golden_outputs: Mapping[Kernels, NDArray[np.int8]],
     training_hashes: Sequence[bytes],
     card: str,
+    run: str = "",
 ) -> bytes:
     """Bytes of a bundle file; the same parts give the same bytes."""
     return seal(
         {
-            MANIFEST: msgspec.json.format(msgspec.json.encode(manifest, order="deterministic"), indent=1),
+            MANIFEST: msgspec.json.encode(manifest, order="deterministic"),
             MODEL: model,
             CARD: card.encode(),
+            RUN: run.encode(),
             GOLDEN_INPUTS: b"".join(image.tobytes() for image in golden_inputs),
             **{name: golden_outputs[kernels].tobytes() for kernels, name in GOLDEN_OUTPUTS.items()},
             HASHES: b"".join(sorted(set(training_hashes))),
@@ -269,31 +326,42 @@ def load_bundle(path_or_name: str | PathLike[str]) -> Bundle:
 def parse_bundle(data: bytes, path: Path) -> Bundle:
     """Bundle from the bytes of its file; `path` stands in errors. Raises `BundleError`."""
     members = _open(data, path)
+    _expect(MANIFEST in members, "is missing", MANIFEST, path)
     try:
+        version = msgspec.json.decode(members[MANIFEST], type=_Version).format
+        _expect(version == FORMAT, f"is {version}, {FORMAT} is read here", "format", path)
+        for name in (MODEL, CARD, RUN, GOLDEN_INPUTS, *GOLDEN_OUTPUTS.values(), HASHES):
+            _expect(name in members, "is missing", name, path)
         manifest = msgspec.json.decode(members[MANIFEST], type=Manifest)
-        card = members[CARD].decode()
+        card, run = members[CARD].decode(), members[RUN].decode()
     except (msgspec.MsgspecError, UnicodeDecodeError) as cause:
         raise BundleError(str(cause), file=path, field=MANIFEST, remedy=_REMEDY) from cause
     try:
         tree = build_tree(manifest.taxa, manifest.parents)
     except ValueError as cause:
         raise BundleError(str(cause), file=path, field=MANIFEST, remedy=_REMEDY) from cause
-    k, m = len(manifest.taxa), len(tree.counted)
+    k, n, m = len(manifest.classes), len(manifest.taxa), len(tree.counted)
     n_goldens = len(manifest.golden_sizes)
     pixels = [height * width for height, width in manifest.golden_sizes]
-    _expect(k >= 2, "fewer than two labels", MANIFEST, path)
+    _expect(k >= 2, "fewer than two classes", MANIFEST, path)
+    _expect(len(set(manifest.classes)) == k, "a class stands twice", "classes", path)
+    fits = len(manifest.class_taxon) == k and set(manifest.class_taxon) == set(range(n))
+    _expect(fits, f"{k} classes that use all of {n} taxa were expected", "class_taxon", path)
     _expect(n_goldens > 0, "no golden inputs", MANIFEST, path)
     _expect(len(manifest.thresholds) == m - 1, f"{m - 1} thresholds were expected", "thresholds", path)
-    for field, table, columns in (("confusion", manifest.confusion, k), ("decisions", manifest.decisions, m)):
-        fits = len(table) == k and all(len(row) == columns for row in table)
-        _expect(fits, f"{k} rows of {columns} counts were expected", field, path)
+    for field, table, rows, columns in (
+        ("confusion", manifest.confusion, k, k),
+        ("decisions", manifest.decisions, n, m),
+    ):
+        fits = len(table) == rows and all(len(row) == columns for row in table)
+        _expect(fits, f"{rows} rows of {columns} counts were expected", field, path)
     _expect(
         len(members[GOLDEN_INPUTS]) == sum(pixels), "its size does not fit the manifest", GOLDEN_INPUTS, path
     )
     for name in GOLDEN_OUTPUTS.values():
         fits = len(members[name]) == n_goldens * k
-        _expect(fits, f"{n_goldens} rows of {k} labels were expected", name, path)
-    _expect(len(members[HASHES]) % HASH_BYTES == 0, "its size is no multiple of 8", HASHES, path)
+        _expect(fits, f"{n_goldens} rows of {k} classes were expected", name, path)
+    _expect(len(members[HASHES]) % HASH_BYTES == 0, f"its size is no multiple of {HASH_BYTES}", HASHES, path)
     _expect(members[MODEL][4:8] == b"TFL3", "is not a TFLite model", MODEL, path)
     flat = np.frombuffer(members[GOLDEN_INPUTS], dtype=np.uint8)
     parts = np.split(flat, np.cumsum(pixels)[:-1])
@@ -312,6 +380,7 @@ def parse_bundle(data: bytes, path: Path) -> Bundle:
         },
         training_hashes=frozenset(hashes[i : i + HASH_BYTES] for i in range(0, len(hashes), HASH_BYTES)),
         card=card,
+        run=run,
         tree=tree,
     )
 
@@ -328,8 +397,6 @@ def _open(data: bytes, path: Path) -> dict[str, bytes]:
             members = {info.filename: archive.read(info) for info in archive.infolist()}
     except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError, ValueError) as cause:
         raise BundleError(f"cannot be unpacked ({cause})", file=path, remedy=_REMEDY) from cause
-    for name in (MANIFEST, MODEL, CARD, GOLDEN_INPUTS, *GOLDEN_OUTPUTS.values(), HASHES):
-        _expect(name in members, "is missing", name, path)
     return members
 
 

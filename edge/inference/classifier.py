@@ -7,6 +7,7 @@ must not count. Decisions are the bundle's (`Bundle.decide`).
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,10 +15,35 @@ from numpy.typing import NDArray
 from edge.errors import BundleError
 from edge.inference.bundle import Bundle
 from edge.inference.litert import Int8Model, Kernels
-from edge.inference.preprocessing import prepare
+from edge.inference.preprocessing import N_NUMBERS, describe, prepare, views
 
 TOLERANCE: dict[Kernels, int] = {"reference": 0, "xnnpack": 1}
 """Largest difference from the golden outputs of the same kernels, in units of the int8 output."""
+
+
+NOTHING = np.zeros(0, dtype=np.uint8)
+"""The numbers of a model that takes none."""
+
+
+class Answers(NamedTuple):
+    """What a classifier says of N vignettes.
+
+    Attributes
+    ----------
+    scores
+        float32 (N, k): probabilities of the classes.
+    taxon_scores
+        float32 (N, n): probabilities of the taxa.
+    evidence
+        float32 (N,): how much the model has seen its like; see `evidence`.
+    decisions
+        int64 (N,): index into the bundle's `counted_taxa`.
+    """
+
+    scores: NDArray[np.float32]
+    taxon_scores: NDArray[np.float32]
+    evidence: NDArray[np.float32]
+    decisions: NDArray[np.int64]
 
 
 class Classifier:
@@ -42,7 +68,7 @@ class Classifier:
     >>> from edge.inference.bundle import load_bundle
     >>> bundle = load_bundle("demo")
     >>> scores = Classifier(bundle).scores(bundle.golden_inputs)
-    >>> scores.shape == (len(bundle.golden_inputs), len(bundle.taxa))
+    >>> scores.shape == (len(bundle.golden_inputs), len(bundle.classes))
     True
     """
 
@@ -57,7 +83,8 @@ class Classifier:
             ) from error
         for what, got, wanted in (
             ("side", self._model.side_px, bundle.preprocessing.size_px),
-            ("number of outputs", self._model.n_outputs, len(bundle.taxa)),
+            ("number of outputs", self._model.n_outputs, len(bundle.classes)),
+            ("second input", self._model.n_numbers, N_NUMBERS if bundle.preprocessing.numbers else 0),
         ):
             if got != wanted:
                 raise BundleError(
@@ -78,37 +105,62 @@ class Classifier:
 
     def golden_difference(self) -> int:
         """Largest difference between this machine's outputs and the golden ones, in int8 units."""
-        outputs = self.outputs(self.bundle.golden_inputs).astype(np.int64)
-        return int(np.abs(outputs - self.bundle.golden_outputs[self.kernels]).max())
+        spec, golden = self.bundle.preprocessing, self.bundle.golden_outputs[self.kernels]
+        outputs = [
+            self.infer(prepare(image, spec), self._describe(image)) for image in self.bundle.golden_inputs
+        ]
+        return int(np.abs(np.stack(outputs).astype(np.int64) - golden).max())
 
-    def outputs(self, vignettes: Sequence[NDArray[np.uint8]]) -> NDArray[np.int8]:
-        """Raw outputs of the model, int8 (n, k)."""
+    def infer(self, prepared: NDArray[np.uint8], numbers: NDArray[np.uint8]) -> NDArray[np.int8]:
+        """Raw outputs, int8 (k,), for one view of a vignette that went through `prepare` and `describe`."""
+        told = self._table[numbers[np.newaxis]] if self._model.n_numbers else None
+        return self._model.run(self._table[prepared[np.newaxis]], told)
+
+    def logits_of(self, prepared: NDArray[np.uint8], numbers: NDArray[np.uint8]) -> NDArray[np.float64]:
+        """Logits of one prepared vignette, float64 (k,): the mean of all views."""
+        ways = views(prepared, self.bundle.preprocessing.views)
+        total = np.sum([self.infer(way, numbers) for way in ways], axis=0, dtype=np.int64)
+        # A softmax does not see a constant, but the evidence does: the zero point is subtracted.
+        zero = len(ways) * self._model.output_zero_point
+        return np.asarray((total - zero) * (self._model.output_scale / len(ways)))
+
+    def logits(self, vignettes: Sequence[NDArray[np.uint8]]) -> NDArray[np.float64]:
+        """Logits, float64 (N, k), of vignettes, each uint8 (height, width), white on black."""
         spec = self.bundle.preprocessing
-        out = np.empty((len(vignettes), len(self.bundle.taxa)), dtype=np.int8)
-        for i, vignette in enumerate(vignettes):
-            out[i] = self.infer(prepare(vignette, spec))
-        return out
+        rows = [self.logits_of(prepare(one, spec), self._describe(one)) for one in vignettes]
+        return np.reshape(rows, (len(rows), len(self.bundle.classes)))
 
-    def infer(self, prepared: NDArray[np.uint8]) -> NDArray[np.int8]:
-        """Raw outputs, int8 (k,), for one vignette that went through `prepare`."""
-        values: NDArray[np.int8] = self._table[prepared[np.newaxis]]
-        return self._model.run(values)
+    def _describe(self, vignette: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        return describe(vignette, self.bundle.preprocessing) if self._model.n_numbers else NOTHING
 
     def scores(self, vignettes: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
-        """Calibrated probabilities.
+        """Calibrated probabilities of the classes, float32 (N, k), rows adding up to 1."""
+        return softmax(self.logits(vignettes) / self.bundle.temperature)
 
-        Parameters
-        ----------
-        vignettes
-            n of them, each uint8 (height, width), white on black.
+    def answer(self, vignettes: Sequence[NDArray[np.uint8]]) -> Answers:
+        """Probabilities, evidence and decisions of N vignettes."""
+        return answer_logits(self.bundle, self.logits(vignettes))
 
-        Returns
-        -------
-        float32 (n, k), rows adding up to 1, columns in the order of `bundle.taxa`.
-        """
-        scale = self._model.output_scale / self.bundle.temperature
-        # A softmax does not see a constant, so the zero point needs no subtracting.
-        return softmax(self.outputs(vignettes).astype(np.float64) * scale)
+
+def answer_logits(bundle: Bundle, logits: NDArray[np.float64]) -> Answers:
+    """What the bundle makes of its model's logits, float64 (N, k)."""
+    scores = softmax(logits / bundle.temperature)
+    taxon_scores = bundle.taxon_scores(scores)
+    seen = evidence(logits, bundle.temperature)
+    return Answers(scores, taxon_scores, seen, bundle.decide(taxon_scores, seen))
+
+
+def evidence(logits: NDArray[np.floating], temperature: float) -> NDArray[np.float32]:
+    """How much a model has seen the like of each image: log of the sum of exp(logits / temperature), (N,).
+
+    The negative energy of Liu et al. 2020 (arXiv 2010.03759); low for what the training never saw.
+    """
+    if len(logits) == 0:
+        return np.zeros(0, dtype=np.float32)
+    scaled = np.asarray(logits, dtype=np.float64) / temperature
+    highest = scaled.max(axis=1)
+    total = highest + np.log(np.exp(scaled - highest[:, np.newaxis]).sum(axis=1))
+    return np.asarray(total, dtype=np.float32)
 
 
 def input_value(grey: NDArray[np.floating]) -> NDArray[np.floating]:

@@ -39,7 +39,7 @@ def runtime() -> ModuleType:
 
 
 class Int8Model:
-    """A loaded model with one int8 input (1, side, side, 1) and one int8 output (1, k).
+    """A loaded model: int8 picture (1, side, side, 1), perhaps numbers (1, n); int8 outputs (1, k).
 
     Parameters
     ----------
@@ -54,8 +54,10 @@ class Int8Model:
     ----------
     side_px, n_outputs
         Side of the input and number of outputs.
+    n_numbers
+        Width of the second input; 0 when there is none.
     input_scale, input_zero_point, output_scale, output_zero_point
-        Quantization: value = scale * (integer - zero point).
+        Quantization: value = scale * (integer - zero point); that of the numbers is the picture's.
 
     Raises
     ------
@@ -82,11 +84,14 @@ class Int8Model:
                 field="model.tflite",
                 remedy="export it again",
             ) from cause
-        if len(inputs) != 1 or len(outputs) != 1:
-            raise _foreign(f"has {len(inputs)} inputs and {len(outputs)} outputs, one each was expected")
-        source, sink = inputs[0], outputs[0]
+        if len(inputs) not in (1, 2) or len(outputs) != 1:
+            raise _foreign(
+                f"has {len(inputs)} inputs and {len(outputs)} outputs, one or two and one were expected"
+            )
+        source, sink = max(inputs, key=lambda detail: len(detail["shape"])), outputs[0]
+        numbers = next((detail for detail in inputs if detail is not source), None)
         shape, out_shape = tuple(source["shape"]), tuple(sink["shape"])
-        if source["dtype"] != np.int8 or sink["dtype"] != np.int8:
+        if any(detail["dtype"] != np.int8 for detail in (*inputs, sink)):
             raise _foreign("is not int8 in and out")
         if len(shape) != 4 or shape[0] != 1 or shape[1] != shape[2] or shape[3] != 1:
             raise _foreign(f"has an input of shape {shape}, (1, side, side, 1) was expected")
@@ -96,10 +101,19 @@ class Int8Model:
         self.input_scale, self.input_zero_point = _quantization(source)
         self.output_scale, self.output_zero_point = _quantization(sink)
         self._input, self._output = int(source["index"]), int(sink["index"])
+        self.n_numbers = 0
+        if numbers is not None:
+            if len(numbers["shape"]) != 2 or numbers["shape"][0] != 1:
+                raise _foreign(f"has a second input of shape {tuple(numbers['shape'])}, (1, n) was expected")
+            if _quantization(numbers) != (self.input_scale, self.input_zero_point):
+                raise _foreign("has two inputs of different scales")
+            self.n_numbers, self._numbers = int(numbers["shape"][1]), int(numbers["index"])
 
-    def run(self, values: NDArray[np.int8]) -> NDArray[np.int8]:
-        """Outputs, int8 (k,), for one input, int8 (1, side, side, 1)."""
+    def run(self, values: NDArray[np.int8], numbers: NDArray[np.int8] | None = None) -> NDArray[np.int8]:
+        """Outputs, int8 (k,), for one picture, int8 (1, side, side, 1), and its numbers, int8 (1, n)."""
         self._interpreter.set_tensor(self._input, values)
+        if numbers is not None:
+            self._interpreter.set_tensor(self._numbers, numbers)
         self._interpreter.invoke()
         out: NDArray[np.int8] = self._interpreter.get_tensor(self._output)[0]
         return out

@@ -1,19 +1,28 @@
-"""Scores, temperature and thresholds, on answers whose truth is known."""
+"""Scores, temperature, thresholds and reject, on answers whose truth is known."""
 
 from __future__ import annotations
+
+import json
+import math
 
 import numpy as np
 import pytest
 
-from edge.inference.classifier import softmax
+from edge.inference.classifier import evidence, softmax
 from edge.taxonomy import Taxon, build_tree
 from training.evaluate import (
     HIGHEST_THRESHOLD,
+    N_BINS,
+    HeldBack,
+    auroc,
+    bray_curtis,
     calibration_error,
+    choose_least_evidence,
     choose_thresholds,
-    class_table,
     confusion_matrix,
     fit_temperature,
+    plain,
+    reliability,
     score_logits,
     summarize,
 )
@@ -41,10 +50,20 @@ def test_scores_are_those_of_scikit_learn():
     assert scores["accuracy"] == pytest.approx(metrics.accuracy_score(labels, answers))
     assert scores["balanced_accuracy"] == pytest.approx(metrics.balanced_accuracy_score(labels, answers))
     assert scores["macro_f1"] == pytest.approx(metrics.f1_score(labels, answers, average="macro"))
+    precision = metrics.precision_score(labels, answers, average="macro")
+    assert scores["mean_precision"] == pytest.approx(precision)
 
 
-def test_a_class_without_images_does_not_count():
-    assert summarize(np.array([[4, 0, 0], [0, 2, 2], [0, 0, 0]]))["balanced_accuracy"] == 0.75
+def test_a_class_without_images_does_not_count_and_one_never_answered_has_no_precision():
+    metrics = pytest.importorskip("sklearn.metrics")
+    matrix = np.array([[4, 0, 0, 1], [0, 2, 2, 0], [0, 0, 0, 0], [3, 1, 0, 0]])
+    truth, answers = np.repeat(np.argwhere(matrix + 1), matrix.ravel(), axis=0).T
+    options = {"average": "macro", "labels": np.unique(truth), "zero_division": 0}
+    scores = summarize(matrix)
+    assert scores["balanced_accuracy"] == pytest.approx(metrics.recall_score(truth, answers, **options))
+    assert scores["mean_precision"] == pytest.approx(metrics.precision_score(truth, answers, **options))
+    assert scores["macro_f1"] == pytest.approx(metrics.f1_score(truth, answers, **options))
+    assert set(summarize(np.zeros((3, 3), dtype=np.int64)).values()) == {0.0}
 
 
 @pytest.mark.parametrize("temperature", [0.4, 1.0, 3.0])
@@ -58,6 +77,18 @@ def test_calibration_error():
     assert calibration_error(softmax(logits), labels) < 0.02
     assert calibration_error(softmax(logits * 5), labels) > 0.1
     assert calibration_error(np.array([[1.0, 0.0]] * 4), np.zeros(4, dtype=np.int64)) == 0
+
+
+def test_reliability_by_hand():
+    scores = np.array([[0.95, 0.05], [0.95, 0.05], [0.41, 0.59], [1.0, 0.0]])
+    n, certain, right = reliability(scores, np.array([0, 1, 1, 0]))
+    assert n.tolist() == [0] * 8 + [1] + [0] * 5 + [3]
+    assert certain[8] == pytest.approx(0.59)
+    assert certain[N_BINS - 1] == pytest.approx((0.95 + 0.95 + 1) / 3)
+    assert right[N_BINS - 1] == pytest.approx(2 / 3)
+    assert right[8] == 1
+    wanted = (abs(1 - 0.59) + 3 * abs(2 / 3 - 2.9 / 3)) / 4
+    assert calibration_error(scores, np.array([0, 1, 1, 0])) == pytest.approx(wanted)
 
 
 def test_thresholds_give_the_wanted_precision_to_taxa_and_parents():
@@ -101,7 +132,64 @@ def test_a_taxon_hardly_ever_answered_gets_the_threshold_of_all():
     assert min(thresholds[:3]) - 0.1 < thresholds[3] < max(thresholds[:3]) + 0.1
 
 
-def test_table():
-    table = class_table(np.array([[3, 1], [0, 0]]), ["A", "B"], np.array([9, 8]))
-    assert "| A | 9 | 4 | 0.75 | 1.00 |" in table
-    assert "| B | 8 | 0 | - | 0.00 |" in table
+def test_the_reject_keeps_what_it_must():
+    logits, labels = honest(1000, 5, 8)
+    seen = evidence(logits, 1.0)
+    for keep in (0.9, 0.98, 1.0):
+        kept = seen >= choose_least_evidence(seen, keep)
+        assert keep <= kept.mean() < keep + 0.005
+    assert (seen >= choose_least_evidence(seen)).mean() == pytest.approx(0.98, abs=0.002)
+    assert choose_least_evidence(np.array([3.25])) == 3.25
+    assert len(labels) == 1000
+
+
+def test_bray_curtis_of_right_and_of_blind_answers():
+    labels = np.repeat(np.arange(4), [5, 50, 500, 1])
+    assert bray_curtis(labels, labels) == 0
+    # What is always answered takes the place of all others: of flat prevalences three quarters on average.
+    assert bray_curtis(labels, np.zeros_like(labels)) == pytest.approx(0.75, abs=0.04)
+    assert bray_curtis(labels[labels > 0], np.zeros((labels > 0).sum(), dtype=np.int64)) == 1
+    assert bray_curtis(labels[:0], labels[:0]) == 0
+
+
+def test_bray_curtis_is_that_of_the_counts_drawn_one_by_one():
+    rng = np.random.default_rng(3)
+    labels = rng.integers(0, 5, 300)
+    answers = np.where(rng.random(300) < 0.6, labels, rng.integers(0, 6, 300))
+    found = bray_curtis(labels, answers)
+    assert found == bray_curtis(labels, answers)
+    distances = []
+    for _ in range(500):
+        drawn = rng.choice(5, 100, p=rng.dirichlet(np.ones(5)))
+        images = [rng.choice(np.flatnonzero(labels == one)) for one in drawn]
+        true, counted = (np.bincount(names, minlength=6) for names in (drawn, answers[images]))
+        distances.append(np.abs(true - counted).sum() / (true + counted).sum())
+    assert found == pytest.approx(np.mean(distances), abs=4 * np.std(distances) / math.sqrt(200))
+
+
+def test_auroc_is_that_of_scikit_learn():
+    metrics = pytest.importorskip("sklearn.metrics")
+    rng = np.random.default_rng(4)
+    known, unknown = rng.integers(3, 12, 90).astype(np.float32), rng.integers(0, 9, 40).astype(np.float32)
+    truth = np.r_[np.ones(90), np.zeros(40)]
+    wanted = metrics.roc_auc_score(truth, np.r_[known, unknown])
+    assert auroc(known, unknown) == pytest.approx(wanted)
+    assert auroc(known + 20, unknown) == 1
+    assert auroc(unknown, unknown) == 0.5
+
+
+def test_numbers_for_json_are_plain_and_finite():
+    given = {
+        "a": np.float32(0.123456),
+        3: np.array([[1, 2]]),
+        "b": (math.nan, np.inf, True, None, "x"),
+        "c": np.int8(4),
+    }
+    assert plain(given) == {"a": 0.1235, "3": [[1, 2]], "b": [None, None, True, None, "x"], "c": 4}
+    assert json.loads(json.dumps(plain(given), allow_nan=False))
+    assert plain({"a": 0.123456}, 2) == {"a": 0.12}
+
+
+def test_held_back_knows_its_size():
+    found = HeldBack(np.zeros((3, 7)), None, np.zeros(3, dtype=np.int64), ("a", "a", "b"))
+    assert (len(found), found.n_classes) == (3, 7)

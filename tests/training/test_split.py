@@ -5,11 +5,16 @@ from __future__ import annotations
 import zipfile
 from collections import Counter
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from training.split import HELD_BACK_FOLD, acquisition_groups, fold, folds
+from edge.inference.preprocessing import N_NUMBERS
+from edge.taxonomy import Taxon
+from training.datasets import Dataset
+from training.split import HELD_BACK_FOLD, N_FOLDS, acquisition_groups, fold, folds, split_dataset
+from training.taxonomy_file import read_taxonomy
 
 
 def name(epoch_s: int, frame: int = 1, camera: str = "SPC-PWSSC", folder: str = "Blob") -> str:
@@ -88,3 +93,87 @@ def test_pwssc(shared):
         assert (
             len(Counter(file.split("/")[0] for file, inside in zip(files, part, strict=True) if inside)) == 34
         )
+
+
+def shape(seed: int) -> np.ndarray:
+    """A mottled disc that is like no other."""
+    rng = np.random.default_rng(seed)
+    y, x = np.mgrid[:48, :48] - 23.5
+    return np.where(np.hypot(x, y) < 18, rng.integers(60, 255, (48, 48)), 0).astype(np.uint8)[..., np.newaxis]
+
+
+def made(files, shapes, acquisitions=None) -> Dataset:
+    n = len(files)
+    labels = np.arange(n) % 2
+    return Dataset(
+        name="made",
+        taxonomy=read_taxonomy(None, {"A": Taxon(label="A"), "B": Taxon(label="B")}),
+        files=tuple(files),
+        images=np.stack([shape(seed) for seed in shapes]),
+        numbers=np.zeros((n, N_NUMBERS), np.uint8),
+        sizes_px=np.full((n, 2), 48),
+        labels=labels.astype(np.int64),
+        hashes=tuple(f"{seed:08d}".encode() for seed in shapes),
+        acquisitions=acquisitions,
+        faults=(),
+    )
+
+
+def test_the_folds_of_a_data_set_are_those_of_its_files():
+    files = [f"A/{i}.png" for i in range(40)]
+    data = made(files, range(40))
+    split = split_dataset(data)
+    assert split.fold.tolist() == folds(files)[0].tolist() == [fold(f"{i}.png") for i in range(40)]
+    assert split.groups == tuple(f"{i}.png" for i in range(40))
+    assert split.held_back.tolist() == (split.fold == HELD_BACK_FOLD).tolist()
+    assert (split.train == ~split.held_back).all()
+    assert split.rule.startswith("by image")
+    assert split.rule.endswith("held back: 1")
+    assert split.left_out == ()
+    assert split.duplicates.shape == (0, 2)
+
+
+def test_acquisitions_decide_where_they_are_known():
+    data = made([f"A/{i}.png" for i in range(6)], range(6), acquisitions=("p1", "p1", "p2", "p2", "p3", "p3"))
+    split = split_dataset(data)
+    assert split.fold.tolist() == [fold(group) for group in ("p1", "p1", "p2", "p2", "p3", "p3")]
+    assert split.rule.startswith("by acquisition")
+
+
+def files_in(held_back: bool, n: int) -> list[str]:
+    names = (f"{i}.png" for i in range(1000) if (fold(f"{i}.png") == HELD_BACK_FOLD) is held_back)
+    return [f"A/{next(names)}" for _ in range(n)]
+
+
+def test_a_copy_is_never_on_both_sides_and_the_held_back_side_stays():
+    out, (kept, copy, other) = files_in(True, 2), files_in(False, 3)
+    data = made([*out, kept, copy, other], [1, 2, 3, 1, 3])
+    split = split_dataset(data)
+    assert split.duplicates.tolist() == [[0, 3], [2, 4]]
+    assert split.held_back.tolist() == [True, True, False, False, False]
+    assert split.train.tolist() == [False, False, True, False, True]
+    (sentence,) = split.left_out
+    assert sentence.startswith(f"{copy}: shows the same as {out[0]}, which is held back")
+    # Without the copy's twin among the images it is learnt from; the held-back side is the same.
+    fewer = split_dataset(made([out[1], kept, copy], [2, 3, 1]))
+    assert fewer.train.tolist() == [False, True, True]
+
+
+def test_in_every_fold_of_a_cross_validation_each_image_is_held_back_once():
+    data = made([f"A/{i}.png" for i in range(60)], [i % 50 for i in range(60)])
+    times = np.zeros(60, int)
+    for number in range(N_FOLDS):
+        split = split_dataset(data, (number,))
+        times += split.held_back
+        assert not (split.train & split.held_back).any()
+        learnt = {i % 50 for i in np.flatnonzero(split.train)}
+        assert not learnt & {i % 50 for i in np.flatnonzero(split.held_back)}
+    assert (times == 1).all()
+
+
+def test_nothing_may_be_held_back():
+    split = split_dataset(made(["A/a.png", "A/b.png", "A/c.png"], [1, 1, 2]), ())
+    assert split.train.all()
+    assert not split.held_back.any()
+    assert split.left_out == ()
+    assert split.rule.endswith("held back: none")

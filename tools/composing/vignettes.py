@@ -19,8 +19,9 @@ from numpy.typing import NDArray
 from edge.errors import ImageError
 from edge.inference.bundle import image_hash
 from edge.optics import Optics
-from training.datasets import ImageStore, parse_class
+from training.datasets import ImageStore
 from training.drawn import KINDS, draw_particle
+from training.taxonomy_file import parse_class
 
 Pixels = NDArray[np.uint8]
 

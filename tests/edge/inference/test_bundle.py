@@ -35,6 +35,8 @@ pytestmark = pytest.mark.board
 WHERE = Path("some.seston")
 MANIFEST = Manifest(
     name="small",
+    classes=("calanus", "snow", "snow_chain"),
+    class_taxon=(0, 1, 1),
     taxa=(
         Taxon(label="Calanus", living=True, parent="Copepod", ecotaxa_id=12),
         Taxon(label="Snow", living=False),
@@ -43,7 +45,8 @@ MANIFEST = Manifest(
     preprocessing=Preprocessing(size_px=32),
     temperature=1.25,
     thresholds=(0.5, 0.25, 0.75),
-    confusion=((5, 1), (2, 7)),
+    confusion=((5, 1, 0), (1, 5, 0), (1, 1, 1)),
+    source_classes={"calanus__12": "Calanus", "blur": ""},
     decisions=((4, 0, 1, 1), (1, 7, 0, 1)),
     scores={"int8": {"accuracy": 0.8}},
     golden_sizes=((4, 6), (9, 3)),
@@ -55,17 +58,18 @@ MANIFEST = Manifest(
         packages={"numpy": "2"},
     ),
 )
+RUN = 'name = "small"\n'
 MODEL = b"\x1c\0\0\0TFL3" + bytes(range(200))
 INPUTS = (np.arange(24, dtype=np.uint8).reshape(4, 6), np.arange(27, dtype=np.uint8).reshape(9, 3))
 OUTPUTS = {
-    "reference": np.array([[-128, 127], [3, -4]], dtype=np.int8),
-    "xnnpack": np.array([[-127, 127], [5, 4]], dtype=np.int8),
+    "reference": np.array([[-128, 127, 1], [3, -4, 1]], dtype=np.int8),
+    "xnnpack": np.array([[-127, 127, 1], [5, 4, 1]], dtype=np.int8),
 }
-HASHES = [bytes([i] * 8) for i in (9, 3, 7)]
+HASHES = [bytes([i] * 5) for i in (9, 3, 7)]
 
 
 def packed(manifest: Manifest = MANIFEST) -> bytes:
-    return pack_bundle(manifest, MODEL, INPUTS, OUTPUTS, HASHES, "# small\n")
+    return pack_bundle(manifest, MODEL, INPUTS, OUTPUTS, HASHES, "# small\n", RUN)
 
 
 def members() -> dict[str, bytes]:
@@ -86,7 +90,8 @@ def test_round_trip():
     found = parse_bundle(packed(), WHERE)
     assert found.manifest == MANIFEST
     assert found.model == MODEL
-    assert found.card == "# small\n"
+    assert (found.card, found.run) == ("# small\n", RUN)
+    assert found.classes == ("calanus", "snow", "snow_chain")
     assert found.training_hashes == frozenset(HASHES)
     for kernels, outputs in OUTPUTS.items():
         np.testing.assert_array_equal(found.golden_outputs[kernels], outputs)
@@ -98,8 +103,31 @@ def test_round_trip():
     assert found.decide(scores).tolist() == [1, 0, 1]
 
 
+def test_classes_are_summed_into_their_taxa():
+    found = parse_bundle(packed(), WHERE)
+    classes = np.array([[0.45, 0.35, 0.2], [0.6, 0.3, 0.1]], dtype=np.float32)
+    np.testing.assert_allclose(found.taxon_scores(classes), [[0.45, 0.55], [0.6, 0.4]], rtol=1e-6)
+    assert found.taxon_scores(classes).dtype == np.float32
+    assert found.taxon_scores(classes[:0]).shape == (0, 2)
+    assert found.decide(found.taxon_scores(classes)).tolist() == [1, 0]
+
+
+def test_what_has_too_little_evidence_is_unclassified_whatever_its_scores():
+    scores = np.array([[0.9, 0.1]] * 4, dtype=np.float32)
+    evidence = np.array([2.0, 1.5, 1.4, np.nan], dtype=np.float32)
+    assert parse_bundle(packed(), WHERE).decide(scores, evidence).tolist() == [0, 0, 0, 0]
+    strict = parse_bundle(changed(least_evidence=1.5), WHERE)
+    assert strict.decide(scores, evidence).tolist() == [0, 0, 3, 3]
+    assert strict.decide(scores).tolist() == [0, 0, 0, 0]
+
+
+def test_a_bundle_of_another_format_is_refused_by_its_number():
+    with pytest.raises(BundleError, match=r"format: is 1, 2 is read here"):
+        parse_bundle(changed(format=1), WHERE)
+
+
 def test_the_same_parts_give_the_same_bytes_in_whatever_order_the_hashes_come():
-    again = pack_bundle(MANIFEST, MODEL, INPUTS, OUTPUTS, [*HASHES[::-1], HASHES[0]], "# small\n")
+    again = pack_bundle(MANIFEST, MODEL, INPUTS, OUTPUTS, [*HASHES[::-1], HASHES[0]], "# small\n", RUN)
     assert again == packed()
     assert changed(name="other") != packed()
 
@@ -134,17 +162,18 @@ def test_no_cut_or_inserted_byte_passes(where, extra):
 def test_a_sealed_bundle_with_a_foreign_member_is_refused_or_whole(name, data):
     """Also what somebody sealed by mistake ends in a sentence, never in another exception."""
     sealed = seal(members() | {name: data})
-    # Any text may be the card, any multiple of eight bytes the hashes; what goldens of the right size are
+    # Any text may be the card, any multiple of five bytes the hashes; what goldens of the right size are
     # worth, and whether the runtime takes the model, the classifier finds out.
     whole = {
         room.CARD: data.isascii(),
-        room.HASHES: len(data) % 8 == 0,
+        room.HASHES: len(data) % 5 == 0,
+        room.RUN: data.isascii(),
         room.MODEL: data[4:8] == b"TFL3",
         room.MANIFEST: False,
     }.get(name, len(data) == len(members()[name]))
     if whole:
         assert parse_bundle(sealed, WHERE).manifest == MANIFEST
-    elif name != room.CARD:
+    elif name not in (room.CARD, room.RUN):
         with pytest.raises(BundleError, match=r"some\.seston"):
             parse_bundle(sealed, WHERE)
 
@@ -160,18 +189,22 @@ def test_a_missing_member_is_named(name):
 @pytest.mark.parametrize(
     ("fields", "sentence"),
     [
-        ({"taxa": MANIFEST.taxa[:1]}, "fewer than two labels"),
-        ({"taxa": (*MANIFEST.taxa, Taxon(label="Blob"))}, "4 thresholds were expected"),
+        ({"classes": ("a",), "class_taxon": (0,)}, "fewer than two classes"),
+        ({"classes": ("a", "b", "a")}, "a class stands twice"),
+        ({"class_taxon": (0, 1)}, "3 classes that use all of 2 taxa were expected"),
+        ({"class_taxon": (0, 0, 0)}, "3 classes that use all of 2 taxa were expected"),
+        ({"class_taxon": (0, 1, 2)}, "3 classes that use all of 2 taxa were expected"),
+        ({"taxa": (*MANIFEST.taxa, Taxon(label="Blob")), "class_taxon": (0, 1, 2)}, "4 thresholds were"),
         ({"parents": ()}, "parent 'Copepod' of 'Calanus' is unknown"),
         ({"thresholds": (0.5, 0.5)}, "3 thresholds were expected"),
-        ({"confusion": ((1, 2),)}, "2 rows of 2 counts were expected"),
+        ({"confusion": ((1, 2),)}, "3 rows of 3 counts were expected"),
         ({"decisions": ((1, 2), (3, 4))}, "2 rows of 4 counts were expected"),
         ({"golden_sizes": ((4, 6), (9, 4))}, "golden_inputs.bin: its size does not fit"),
         ({"golden_sizes": ()}, "no golden inputs"),
-        ({"golden_sizes": ((51, 1),)}, "golden_outputs_reference.bin: 1 rows of 2 labels were expected"),
+        ({"golden_sizes": ((51, 1),)}, "golden_outputs_reference.bin: 1 rows of 3 classes were expected"),
         ({"thresholds": (0.5, 1.5, 0.5)}, "thresholds"),
         ({"temperature": 0.0}, "temperature"),
-        ({"format": 2}, "format"),
+        ({"format": 3}, "format"),
     ],
 )
 def test_parts_that_do_not_fit_are_named(fields, sentence):
@@ -203,13 +236,13 @@ def test_an_unsealed_zip_is_refused(tmp_path):
 
 
 def test_image_hash_is_fixed_and_sees_shape():
-    assert image_hash(np.arange(12, dtype=np.uint8).reshape(3, 4)).hex() == "1c554033219b53c1"
+    assert image_hash(np.arange(12, dtype=np.uint8).reshape(3, 4)).hex() == "1c55403321"
     assert image_hash(np.zeros((3, 4), np.uint8)) != image_hash(np.zeros((4, 3), np.uint8))
     wide = np.arange(48, dtype=np.uint8).reshape(4, 12)
     assert image_hash(wide[:, 2:7]) == image_hash(wide[:, 2:7].copy())
 
 
-@pytest.mark.parametrize("name", ["darkfield", "demo"])
+@pytest.mark.parametrize("name", ["darkfield", "demo", "shadowgraph"])
 def test_shipped_bundles(name):
     assert name in shipped_bundles()
     found = load_bundle(name)
@@ -222,8 +255,12 @@ def test_shipped_bundles(name):
     assert found.manifest.scores["int8"]["accuracy"] == pytest.approx(
         np.trace(confusion) / confusion.sum(), abs=1e-4
     )
-    np.testing.assert_array_equal(np.array(found.manifest.decisions).sum(axis=1), confusion.sum(axis=1))
-    for word in ("Held-back scores", "balanced accuracy", "Known limits", *(t.label for t in found.taxa)):
+    decided = np.array(found.manifest.decisions).sum(axis=1)
+    true = np.bincount(found.manifest.class_taxon, confusion.sum(axis=1))
+    np.testing.assert_array_equal(decided, true)
+    assert len(found.counted_taxa) <= 48
+    assert set(found.manifest.source_classes.values()) <= {"", *(taxon.label for taxon in found.taxa)}
+    for word in ("Held-back scores", "balanced accuracy", "Known limits", *found.classes):
         assert word in found.card
     assert "/work" not in found.card
     assert all(taxon.ecotaxa_id is None and taxon.aphia_id is None for taxon in found.taxa)

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edge.errors import ImageError
-from edge.inference.preprocessing import Preprocessing, prepare
+from edge.inference.preprocessing import N_NUMBERS, NUMBERS, Preprocessing, describe, prepare
 
 pytestmark = pytest.mark.board
 
@@ -123,3 +123,67 @@ def test_a_vignette_that_is_a_view_gives_the_same():
 def test_what_is_no_vignette_is_refused_with_a_sentence(bad):
     with pytest.raises(ImageError, match="cannot be classified"):
         prepare(bad, SPEC)
+
+
+def disc(radius: int, pad: int = 8, grey: int = 200) -> np.ndarray:
+    y, x = np.mgrid[-radius - pad : radius + pad + 1, -radius - pad : radius + pad + 1]
+    return np.where(x * x + y * y <= radius * radius, grey, 0).astype(np.uint8)
+
+
+def told(image: np.ndarray, spec: Preprocessing = SPEC) -> dict[str, float]:
+    """What `describe` says, in its units again."""
+    numbers = dict(zip(NUMBERS, describe(image, spec).astype(float).tolist(), strict=True))
+    return {
+        "area": 2 ** (numbers["log_area"] / 12),
+        "aspect": 2 ** (numbers["log_aspect"] / 32),
+        "solidity": numbers["solidity"] / 255,
+        "side": 2 ** (numbers["log_side"] / 16),
+        "white": 2 ** (numbers["log_white"] / 32),
+    }
+
+
+def test_describe_tells_what_prepare_takes_away():
+    small, large = told(disc(10)), told(disc(40, pad=20, grey=90))
+    assert small["area"] == pytest.approx(np.pi * 100, rel=0.05)
+    assert large["area"] == pytest.approx(np.pi * 1600, rel=0.05)
+    assert small["side"] == pytest.approx(37, rel=0.03)
+    assert large["white"] == pytest.approx(90, rel=0.03)
+    for one in (small, large):
+        assert one["aspect"] == pytest.approx(1, abs=0.03)
+        assert one["solidity"] > 0.9
+    line = np.zeros((40, 40), np.uint8)
+    line[20, 4:36] = 255
+    assert told(line)["aspect"] == pytest.approx(32, rel=0.05)
+    cross = line + line.T
+    assert told(cross)["solidity"] < 0.2
+
+
+def test_aspect_does_not_turn_with_the_image():
+    ellipse = np.zeros((61, 61), np.uint8)
+    y, x = np.mgrid[-30:31, -30:31]
+    for angle in (0, 0.4, 0.8, 1.5):
+        u, v = x * np.cos(angle) + y * np.sin(angle), y * np.cos(angle) - x * np.sin(angle)
+        ellipse = np.where((u / 24) ** 2 + (v / 8) ** 2 <= 1, 220, 0).astype(np.uint8)
+        assert told(ellipse)["aspect"] == pytest.approx(3, rel=0.06)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(1, 70), st.integers(1, 70), st.integers(0, 2**32 - 1), st.booleans())
+def test_any_vignette_can_be_described(height, width, seed, stretch):
+    rng = np.random.default_rng(seed)
+    image = (rng.integers(0, 256, (height, width)) * (rng.random((height, width)) < rng.random())).astype(
+        np.uint8
+    )
+    spec = Preprocessing(stretch=stretch, black_permille=100)
+    numbers = describe(image, spec)
+    assert (numbers.shape, numbers.dtype) == ((N_NUMBERS,), np.uint8)
+    np.testing.assert_array_equal(numbers, describe(image.copy(), spec))
+    np.testing.assert_array_equal(numbers[:4], describe(np.rot90(image).copy(), spec)[:4])
+
+
+def test_describe_is_the_same_everywhere():
+    digest = hashlib.sha256(b"".join(describe(vignette(h, w), SPEC).tobytes() for h, w in SHAPES)).hexdigest()
+    assert digest[:16] == "293c2c18b57a2c08"
+
+
+SHAPES = ((1, 1), (5, 9), (40, 23), (96, 96), (131, 97), (300, 411), (7, 600))
