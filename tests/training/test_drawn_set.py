@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from edge.inference.bundle import load_bundle
-from edge.inference.preprocessing import Preprocessing
+from edge.inference.preprocessing import N_NUMBERS, Preprocessing
 from training.drawn import KINDS
 from training.drawn_set import drawn_dataset, drawn_vignette, golden_inputs
 
@@ -15,13 +15,28 @@ def test_a_set_is_its_seeds():
     spec = Preprocessing(size_px=24)
     data, same, other = (drawn_dataset(3, spec, seed) for seed in (1, 1, 2))
     assert data.images.shape == (3 * len(KINDS), 24, 24, 1)
-    assert [taxon.label for taxon in data.classes] == list(KINDS)
+    assert data.taxonomy.classes == tuple(sorted(KINDS))
     assert np.bincount(data.labels).tolist() == [3] * len(KINDS)
+    assert data.numbers.shape == (3 * len(KINDS), N_NUMBERS)
+    assert data.sizes_px.shape == (3 * len(KINDS), 2)
+    for file, label in zip(data.files, data.labels, strict=True):
+        assert file.split("/")[0] == data.taxonomy.classes[label]
     np.testing.assert_array_equal(data.images, same.images)
     assert data.hashes == same.hashes
     assert not set(data.hashes) & set(other.hashes)
     # A larger set begins with the smaller one's images.
     assert set(data.hashes) < set(drawn_dataset(4, spec, 1).hashes)
+
+
+def test_a_taxonomy_may_merge_and_drop_kinds(tmp_path):
+    path = tmp_path / "t.toml"
+    path.write_text('[classes]\nbubble = ""\nfibre = "detritus"\naggregate = "detritus"')
+    spec = Preprocessing(size_px=24)
+    data, whole = drawn_dataset(2, spec, 1, taxonomy=path), drawn_dataset(2, spec, 1)
+    assert "detritus" in data.taxonomy.classes
+    assert len(data.taxonomy.classes) == len(KINDS) - 2
+    assert set(data.hashes) < set(whole.hashes)
+    assert len(data.hashes) == len(whole.hashes) - 2
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 
 from edge.inference.bundle import image_hash
 from edge.inference.preprocessing import Preprocessing, prepare
-from training.datasets import read_dataset
 from training.drawn_set import drawn_vignette
 from training.duplicates import duplicate_pairs, find_duplicates, perceptual_hash
 
@@ -112,10 +111,3 @@ def test_many_images_take_little_memory():
     assert len(duplicate_pairs(hashes)) == 0
     assert tracemalloc.get_traced_memory()[1] < 20e6
     tracemalloc.stop()
-
-
-def test_pwssc_holds_particles_stuck_on_the_window(shared):
-    data = read_dataset(shared / "data" / "pwssc.zip", SPEC)
-    found = find_duplicates(data.images, data.hashes)
-    assert 45 <= len(found) <= 65
-    assert {data.files[i].split("/")[0] for i in found.ravel()} == {"Unknown"}

@@ -88,7 +88,8 @@ def test_it_is_told_as_text_and_as_json(found):
     assert len(plain["duplicates"]["across_split"]) == 1
 
 
-def test_acquisitions_are_counted_where_they_are_known(shared):
+@pytest.mark.slow
+def test_pwssc_knows_its_acquisitions_and_holds_particles_stuck_on_the_window(shared):
     data = read_dataset(shared / "data" / "pwssc.zip", Preprocessing())
     split = split_dataset(data)
     found = survey(data, split)
@@ -96,5 +97,8 @@ def test_acquisitions_are_counted_where_they_are_known(shared):
     assert found.classes[0].acquisitions == 16
     assert found.held_back == 1926
     assert len(found.duplicates.across_split) == len(split.left_out) == 3
+    assert 45 <= len(split.duplicates) <= 55
+    unknown = data.taxonomy.classes.index("Unknown")
+    assert set(data.labels[split.duplicates.ravel()].tolist()) == {unknown}
     assert found.not_learnt == found.not_held_back == found.few == ()
     assert "acquisitions" in found.text()
