@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tomllib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -70,6 +71,7 @@ def train(out: Path, dry_run: bool, json_file: Path | None, cross_validate: bool
 
     Stopped, the same command goes on. `seston quantize RUN` makes the bundle.
     """
+    _quieten()
     recipe = recipe_of(given)
     if dry_run:
         _survey(recipe, json_file)
@@ -95,6 +97,7 @@ def train(out: Path, dry_run: bool, json_file: Path | None, cross_validate: bool
 @click.argument("run", type=click.Path(file_okay=False, path_type=Path))
 def quantize(run: Path) -> None:
     """Turn the trained network in the folder RUN into an int8 bundle; refuses one that lost too much."""
+    _quieten()
     _quantize(run)
 
 
@@ -103,6 +106,7 @@ def quantize(run: Path) -> None:
 @OUT
 def retrain(out: Path, **given: Any) -> None:
     """Train, quantize and score in one command; with --from, the new model is compared with the old one."""
+    _quieten()
     from training.run import train as run_training
 
     recipe = recipe_of(given)
@@ -119,6 +123,11 @@ def retrain(out: Path, **given: Any) -> None:
         if recipe.data.polarity is not Polarity.DARK_FIELD:
             arguments += ["--polarity", recipe.data.polarity.value]
         click.get_current_context().invoke(compare, **compare.make_context("compare", arguments).params)
+
+
+def _quieten() -> None:
+    """TensorFlow tells much that is no taxonomist's business."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 
 def _quantize(run: Path, prepared: Any = None) -> Path:
