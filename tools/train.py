@@ -177,8 +177,11 @@ def recipe_of(given: dict[str, Any]) -> Recipe:
     ):
         if value is not None:
             _put(plain, path, value)
-    if not plain.get("data", {}).get("dataset") and not given["drawn"]:
-        raise click.UsageError("give DATASET, --drawn N, or a --config that names one")
+    named = plain.get("data", {})
+    if dataset is not None and given["drawn"]:
+        raise click.UsageError("give either DATASET or --drawn N")
+    if not named.get("dataset") and "drawn_per_kind" not in named:
+        raise click.UsageError("give either DATASET or --drawn N, or a --config that names one")
     plain.setdefault("name", dataset.stem if dataset else "drawn")
     return to_struct(plain, Recipe, file=given["config"], error=ConfigError)
 

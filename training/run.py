@@ -34,6 +34,7 @@ from training.parity import ParityLimits, compare, require_parity
 from training.quantize import choose_calibration, convert, int8_logits, reestimate_normalisation
 from training.recipe import RUN_FILE, Recipe, read_recipe, write_recipe
 from training.split import Split, split_dataset
+from training.unknown import leave_out, measure_unknown
 
 SOURCES = "sources"
 WEIGHTS, FLOAT_ANSWERS, INT8_ANSWERS = "weights.npz", "float_held_back.npz", "int8_held_back.npz"
@@ -59,10 +60,11 @@ class Watcher:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Prepared:
-    """Data of a run, read and split."""
+    """Data of a run, read and split; `unknown` are the images of classes that are not learnt."""
 
     data: Dataset
     split: Split
+    unknown: Examples | None = None
 
     def examples(self, which: NDArray[np.bool_]) -> Examples:
         """Images where `which`, bool (n,), is true."""
@@ -99,7 +101,10 @@ def prepare_data(recipe: Recipe) -> Prepared:
         data = drawn_dataset(
             section.drawn_per_kind, recipe.preprocessing, recipe.seed, taxonomy=section.taxonomy or None
         )
-    return Prepared(data, split_dataset(data, section.held_back))
+    unknown = None
+    if section.leave_out:
+        data, unknown = leave_out(data, section.leave_out)
+    return Prepared(data, split_dataset(data, section.held_back), unknown)
 
 
 def train(recipe: Recipe, out: Path, watcher: Watcher, *, may_lack: bool = False) -> Prepared:
@@ -202,6 +207,13 @@ def quantize(out: Path, command: str, watcher: Watcher, prepared: Prepared | Non
             balanced_accuracy_loss=section.most_loss,
         ),
     )
+    facts: dict[str, Any] = {}
+    if prepared.unknown is not None:
+        unknown = int8_logits(
+            model_bytes, prepared.unknown.images, prepared.unknown.numbers, views=recipe.preprocessing.views
+        )
+        keep = recipe.decision.keep
+        facts["unknown"] = measure_unknown(held_back, unknown, recipe.data.leave_out, keep)
     trained = Trained(
         name=recipe.name,
         model=model_bytes,
@@ -216,6 +228,7 @@ def quantize(out: Path, command: str, watcher: Watcher, prepared: Prepared | Non
             sources=sources, split=split.rule, seed=recipe.seed, command=command, packages=packages()
         ),
         run=write_recipe(recipe, names_only=True),
+        facts=facts,
     )
     watcher.stage("writing the bundle")
     packed = make_bundle(trained, precision=recipe.decision.precision, keep=recipe.decision.keep)

@@ -92,7 +92,7 @@ def test_a_classifier_that_fails_leaves_the_size_spectrum(dive, monkeypatch):
     def fail(_vignettes):
         raise RuntimeError("delegate lost")
 
-    monkeypatch.setattr(dive._classifier, "scores", fail)
+    monkeypatch.setattr(dive._classifier, "answer", fail)
     (record,) = take(dive, frame(0, scene(0)))
     assert record.outcome is FrameOutcome.INFERENCE_FAILED
     dive.finish()

@@ -59,9 +59,8 @@ def test_a_folder_becomes_a_csv(demo, vignettes, tmp_path):
     found = rows(tmp_path / "out.csv")
     assert list(found[0]) == ["file", "taxon", "decision", "score", *(taxon.label for taxon in demo.taxa)]
     assert [row["file"] for row in found] == sorted(images)
-    scores = Classifier(demo).scores([images[row["file"]] for row in found])
-    decided = demo.decide(scores)
-    for row, expected, decision in zip(found, scores, decided, strict=True):
+    answers = Classifier(demo).answer([images[row["file"]] for row in found])
+    for row, expected, decision in zip(found, answers.taxon_scores, answers.decisions, strict=True):
         got = np.array([float(row[taxon.label]) for taxon in demo.taxa])
         np.testing.assert_allclose(got, expected, atol=1e-5)
         assert row["taxon"] == demo.taxa[expected.argmax()].label
@@ -147,28 +146,52 @@ def test_bundle_verify(capsys, tmp_path, demo):
     assert "damaged" in fails(capsys, "bundle", "show", tmp_path / "x.seston")
 
 
+def test_classes_and_taxa_are_two_levels_of_one_answer(vignettes, tmp_path):
+    folder, _ = vignettes
+    bundle = load_bundle("shadowgraph")
+    for level in ("class", "taxon"):
+        done = run(
+            "classify",
+            folder,
+            "--bundle",
+            "shadowgraph",
+            "--level",
+            level,
+            "--csv",
+            tmp_path / f"{level}.csv",
+        )
+        assert done.exit_code == 0
+    by_class, by_taxon = rows(tmp_path / "class.csv"), rows(tmp_path / "taxon.csv")
+    assert list(by_class[0])[4:] == list(bundle.classes)
+    assert list(by_taxon[0])[4:] == [taxon.label for taxon in bundle.taxa]
+    assert len(bundle.classes) == 121
+    assert len(bundle.taxa) <= 40
+    for one, other in zip(by_class, by_taxon, strict=True):
+        assert one["decision"] == other["decision"]
+        assert one["taxon"] in bundle.classes
+        sums = dict.fromkeys((taxon.label for taxon in bundle.taxa), 0.0)
+        for name, taxon in zip(bundle.classes, bundle.manifest.class_taxon, strict=True):
+            sums[bundle.taxa[taxon].label] += float(one[name])
+        for label, value in sums.items():
+            assert float(other[label]) == pytest.approx(value, abs=1e-3)
+
+
 def test_train_wants_one_source(capsys):
     assert "either DATASET or --drawn" in fails(capsys, "train", "--out", "x")
     assert "either DATASET or --drawn" in fails(capsys, "train", "x.zip", "--drawn", "9", "--out", "x")
 
 
-def test_the_command_in_the_card_names_no_folder_of_this_machine(monkeypatch, tmp_path):
-    pytest.importorskip("keras", reason="needs the train extra")
-    import training.recipe
+def test_the_command_in_the_card_names_no_folder_of_this_machine(tmp_path):
+    from tools.train import command_line, retrain
 
-    seen = []
-
-    def note(recipe, out, command, report):
-        seen.append((recipe, command))
-        return training.recipe.Result((), None, {})
-
-    monkeypatch.setattr(training.recipe, "run_recipe", note)
-    run("train", tmp_path / "deep" / "my set.zip", "--out", tmp_path / "run", "--epochs", "4", "--all-images",
-        "--weights", tmp_path / "w.npz", "--licence", "CC BY")  # fmt: skip
-    recipe, command = seen[0]
+    words = [
+        str(tmp_path / "deep" / "my set.zip"), "--out", str(tmp_path / "run"), "--epochs", "4",
+        "--all-images", "--weights", str(tmp_path / "w.npz"), "--licence", "CC BY",
+        "--leave-out", "a", "--leave-out", "b",
+    ]  # fmt: skip
+    with retrain.make_context("retrain", words):
+        command = command_line()
     assert command == (
-        "seston train 'my set.zip' --out run --licence 'CC BY' --weights w.npz --all-images --epochs 4"
+        "seston retrain 'my set.zip' --licence 'CC BY' --weights w.npz --epochs 4 --all-images "
+        "--leave-out a --leave-out b --out run"
     )
-    assert recipe.name == "my set"
-    assert recipe.schedule.epochs == 4
-    assert not recipe.hold_back

@@ -123,7 +123,7 @@ def test_bad_words_are_sentences(sorted_images, tmp_path, capsys, words, sentenc
 def test_something_must_be_learnt_from(tmp_path):
     done = CliRunner().invoke(train, ["--out", str(tmp_path)])
     assert done.exit_code == 2
-    assert "give DATASET" in done.output
+    assert "give either DATASET" in done.output
 
 
 def test_options_win_over_the_toml(tmp_path):

@@ -260,3 +260,23 @@ def test_a_full_disk_is_a_sentence(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(InputError, match="cannot be written"):
         train(RECIPE, tmp_path / "file" / "out", Watcher())
+
+
+def test_classes_that_are_left_out_are_unknown_to_the_model(tmp_path):
+    data = msgspec.structs.replace(RECIPE.data, leave_out=("fibre", "bell"))
+    recipe = msgspec.structs.replace(RECIPE, data=data)
+    prepared = train(recipe, tmp_path, Watcher())
+    bundle = quantize(tmp_path, "", Watcher(), prepared)
+    assert len(bundle.classes) == 6
+    assert "fibre" not in bundle.classes
+    assert bundle.manifest.source_classes["fibre"] == ""
+    told = bundle.manifest.facts["unknown"]
+    assert told["images of them"] == 48
+    assert 0 <= told["area under the ROC curve, evidence"] <= 1
+    assert "fibre, bell" in bundle.card
+    for names, sentence in ((("fish",), "names fish, which is no class"), (bundle.classes, "fewer than two")):
+        wrong = msgspec.structs.replace(RECIPE.data, leave_out=names)
+        if names != ("fish",):
+            wrong = msgspec.structs.replace(wrong, leave_out=(*names, "fibre"))
+        with pytest.raises(InputError, match=sentence):
+            prepare_data(msgspec.structs.replace(RECIPE, data=wrong))

@@ -260,7 +260,7 @@ def test_shipped_bundles(name):
     np.testing.assert_array_equal(decided, true)
     assert len(found.counted_taxa) <= 48
     assert set(found.manifest.source_classes.values()) <= {"", *(taxon.label for taxon in found.taxa)}
-    for word in ("Held-back scores", "balanced accuracy", "Known limits", *found.classes):
+    for word in ("Learnt from", "balanced accuracy", "Known limits", *found.classes):
         assert word in found.card
     assert "/work" not in found.card
     assert all(taxon.ecotaxa_id is None and taxon.aphia_id is None for taxon in found.taxa)
