@@ -94,7 +94,7 @@ class QuantizationSection(Section, frozen=True):
         Accuracy and balanced accuracy that int8 may cost at most.
     """
 
-    settling: Schedule = Schedule(epochs=3, rate=2e-4, warm_up=0.3, label_smoothing=0.0, distil=1.0)
+    settling: Schedule = Schedule(epochs=3, rate=5e-5, warm_up=0.3, label_smoothing=0.0, distil=1.0)
     bound_permille: Annotated[float, msgspec.Meta(gt=500, le=1000)] = 999.5
     normalisation_batches: Annotated[int, msgspec.Meta(ge=1)] = 60
     least_agreement: Share = 0.8
