@@ -286,7 +286,7 @@ def _draw_prior(counts: Ints, priors: Floats, log_weights: Floats, rng: np.rando
     log_chance = each.sum(axis=2) + _log_gamma(total) - _log_gamma(total + n) + log_weights
     chance = np.exp(log_chance - log_chance.max(axis=1, keepdims=True)).cumsum(axis=1)
     at = rng.random((len(counts), 1)) * chance[:, -1:]
-    return np.minimum((chance <= at).sum(axis=1), len(priors) - 1).astype(np.int64)
+    return np.asarray(np.minimum((chance <= at).sum(axis=1), len(priors) - 1), dtype=np.int64)
 
 
 def _least_distance(samples: Ints, n: int) -> Ints:
