@@ -125,7 +125,10 @@ def _raw_moments(mask: NDArray[np.bool_], grey: NDArray[np.uint8]) -> list[list[
     planes[0] = mask
     np.multiply(grey, mask, out=planes[1])
     sums = _powers(height, kind).T @ (planes @ _powers(width, kind))
-    raw: list[list[list[int]]] = sums.astype(np.int64).tolist()
+    with np.errstate(
+        invalid="ignore"
+    ):  # the sums of order above three, which nobody asks for, may be too large
+        raw: list[list[list[int]]] = sums.astype(np.int64).tolist()
     return raw
 
 
