@@ -22,7 +22,8 @@ from training.evaluate import KEEP, Floats, HeldBack, Ints, confusion_matrix
 
 METHODS = ("highest", "decisions", "summed", "adjusted", "em", "posterior")
 RAW = ("highest", "decisions")
-"""Counts without any correction: of the taxon with the highest score, and of the decisions as they are sent."""
+"""Counts without any correction: of the taxon with the highest score, and of the decisions as they are
+sent."""
 REGIMES = ("flat", "usual", "dominated", "few")
 SIZES = (20, 100)
 REFERENCE = ("flat", 100)
@@ -150,8 +151,9 @@ def fit_implied(scores: NDArray[np.floating], taxa: Ints, *, ridge: float = 1.0)
     """The prevalence at which scores are right, and that of the images themselves.
 
     A network that was trained with balanced classes, or whose logits were shifted, gives probabilities for
-    some other sea than that of its images. A bias a taxon is added to the log-scores so that they add up to the
-    number of images of each taxon (bias-corrected calibration, Alexandari et al. 2020, arXiv 1901.06852), held
+    some other sea than that of its images. A bias a taxon is added to the log-scores so that they
+    add up to the number of images of each taxon (bias-corrected calibration, Alexandari et al. 2020, arXiv
+    1901.06852), held
     to 0 by a ridge where images are few; the prevalence of the images, less that bias, is what is implied.
 
     Parameters
@@ -194,7 +196,8 @@ def study(
 ) -> Study:
     """Count samples drawn at many prevalences by every method.
 
-    Regimes: `flat`, prevalence drawn from a flat Dirichlet; `usual`, that of the images; `dominated`, one taxon
+    Regimes: `flat`, prevalence drawn from a flat Dirichlet; `usual`, that of the images;
+    `dominated`, one taxon
     has 80 %; `few`, drawn from a Dirichlet of 0.1, so that most objects are of a few taxa. The reference
     regime is always among them.
 
@@ -218,7 +221,8 @@ def study(
     halves = crossed(range(splits))
     if not halves:
         return Study(
-            rows=(), chosen=RAW[0], score_spread=0, decision_spread=0, taxa_drawn=0, bias_by_taxon={}, splits=0,
+            rows=(), chosen=RAW[0],
+            score_spread=0, decision_spread=0, taxa_drawn=0, bias_by_taxon={}, splits=0,
             draws=0,
         )  # fmt: skip
     others = crossed(range(splits, splits + max(1, splits // 2))) or halves
@@ -249,9 +253,11 @@ def study(
 def choose_method(rows: Sequence[Row]) -> str:
     """The method to send and show.
 
-    Of the corrections that come with intervals (`posterior` from scores, `adjusted` from decisions) the one with
+    Of the corrections that come with intervals (`posterior` from scores, `adjusted` from
+    decisions) the one with
     the lowest mean Bray-Curtis distance in the reference regime, provided that in every regime and number of
-    objects its distance exceeds that of the better raw counts by no more than 0.01 and not measurably (the 90 %
+    objects its distance exceeds that of the better raw counts by no more than 0.01 and not
+    measurably (the 90 %
     interval of the excess, on the same draws, reaches 0). If neither passes, raw counts: `highest`.
     """
     passing = []
@@ -287,7 +293,8 @@ def as_facts(found: Study) -> dict[str, Any]:
         "method": "Mean Bray-Curtis distance of counts from the truth by regime and number of objects (0 is "
         f"best); bias, interval and its width in objects with {regime} prevalence and {objects} objects. "
         "Corrections were fitted to one half of the held-back acquisitions and measured on the other, "
-        f"{found.splits} times with {found.draws} samples each; taxa with fewer than {LEAST_IMAGES} images in a "
+        f"{found.splits} times with {found.draws} samples each; "
+        f"taxa with fewer than {LEAST_IMAGES} images in a "
         f"half were not drawn ({found.taxa_drawn:.0f} were).",
     }
 
@@ -295,7 +302,8 @@ def as_facts(found: Study) -> dict[str, Any]:
 def _halve(
     held_back: HeldBack, counting: Counting, number: int, precision: float, keep: float
 ) -> list[_Half]:
-    """Both halves of one split, each with what was fitted to the other; none where taxa to draw are lacking."""
+    """Both halves of one split, each with what was fitted to the other; none where taxa to draw are
+    lacking."""
     second_of = {
         group: hashlib.sha256(f"{number}:{group}".encode()).digest()[-1] % 2 == 1
         for group in set(held_back.groups)
@@ -323,7 +331,8 @@ def _halve(
 
 
 def draw_prevalence(regime: str, images: Ints, rng: np.random.Generator) -> Floats:
-    """Prevalence of taxa with the given numbers of images, (t,), in a regime of `study`; raises `ValueError`."""
+    """Prevalence of taxa with the given numbers of images, (t,), in a regime of `study`; raises
+    `ValueError`."""
     n = len(images)
     if regime == "flat":
         return rng.dirichlet(np.ones(n))
@@ -382,11 +391,11 @@ def _count(
     fitted, scores = half.fitted, half.scores[chosen]
     n_taxa, n_decisions = fitted.matrix.shape
     if method == "highest":
-        return np.bincount(scores.argmax(axis=1), minlength=n_taxa)
+        return np.asarray(np.bincount(scores.argmax(axis=1), minlength=n_taxa))
     if method == "summed":
-        return scores.sum(axis=0, dtype=np.float64)
+        return np.asarray(scores.sum(axis=0, dtype=np.float64))
     if method == "em":
-        return len(chosen) * em_prevalence(np.maximum(scores / fitted.implied, 1e-12))
+        return np.asarray(len(chosen) * em_prevalence(np.maximum(scores / fitted.implied, 1e-12)))
     if method == "posterior":
         return count_from_scores(scores, fitted.implied, fitted.usual, spread=spreads[1])
     decided = np.bincount(half.decisions[chosen], minlength=n_decisions)
@@ -468,8 +477,8 @@ def _coverage(truth: Floats, low: Floats, high: Floats, which: NDArray[np.bool_]
 def _interval(values: Floats, seed: int) -> tuple[float, float]:
     """90 % interval of the mean of (halves, draws): draws halves, then samples within them, again and again.
 
-    Cluster bootstrap (Davison and Hinkley 1997, Bootstrap Methods and their Application, section 3.8): samples
-    from one half share what was fitted to the other.
+    Cluster bootstrap (Davison and Hinkley 1997, Bootstrap Methods and their Application, section
+    3.8): samples from one half share what was fitted to the other.
     """
     rng = np.random.default_rng(seed)
     halves, draws = values.shape

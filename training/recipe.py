@@ -77,6 +77,16 @@ class BeginSection(Section, frozen=True):
     teacher: str = ""
 
 
+class Settling(Schedule, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A schedule that is short and slow, and follows the float network alone."""
+
+    epochs: Annotated[int, msgspec.Meta(ge=0)] = 3
+    rate: Annotated[float, msgspec.Meta(gt=0)] = 5e-5
+    warm_up: Annotated[float, msgspec.Meta(ge=0)] = 0.3
+    label_smoothing: Annotated[float, msgspec.Meta(ge=0, lt=1)] = 0.0
+    distil: Annotated[float, msgspec.Meta(ge=0, le=1)] = 1.0
+
+
 class QuantizationSection(Section, frozen=True):
     """How the network gets used to int8, and what int8 may cost.
 
@@ -94,7 +104,7 @@ class QuantizationSection(Section, frozen=True):
         Accuracy and balanced accuracy that int8 may cost at most.
     """
 
-    settling: Schedule = Schedule(epochs=3, rate=5e-5, warm_up=0.3, label_smoothing=0.0, distil=1.0)
+    settling: Settling = Settling()
     bound_permille: Annotated[float, msgspec.Meta(gt=500, le=1000)] = 999.5
     normalisation_batches: Annotated[int, msgspec.Meta(ge=1)] = 60
     least_agreement: Share = 0.8

@@ -137,3 +137,10 @@ def test_options_win_over_the_toml(tmp_path):
     recipe = recipe_of(context.params)
     assert (recipe.name, recipe.seed, recipe.data.dataset) == ("a", 4, "x.zip")
     assert (recipe.schedule.epochs, recipe.schedule.rate, recipe.schedule.batch) == (3, 0.01, 8)
+
+
+def test_one_key_of_a_section_leaves_the_others_as_they_are(tmp_path):
+    words = ["x.zip", "--out", "o", "--set", "quantization.settling.epochs=9"]
+    context = train.make_context("train", words)
+    settling = recipe_of(context.params).quantization.settling
+    assert (settling.epochs, settling.rate, settling.distil, settling.label_smoothing) == (9, 5e-5, 1.0, 0.0)

@@ -25,13 +25,14 @@ from training.recipe import (
     DecisionSection,
     QuantizationSection,
     Recipe,
+    Settling,
     read_recipe,
     write_recipe,
 )
 from training.run import INT8_ANSWERS, Watcher, begin, prepare_data, quantize, train
 from training.split import HELD_BACK_FOLD, fold
 
-SETTLING = Schedule(epochs=1, batch=16, rate=1e-3, label_smoothing=0.0, distil=1.0)
+SETTLING = Settling(epochs=1, batch=16, rate=1e-3)
 RECIPE = Recipe(
     name="tiny",
     seed=3,
