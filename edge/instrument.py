@@ -20,11 +20,12 @@ from edge.config import Config, to_struct
 from edge.divelog import DiveLog, LoggedFrame, Particle
 from edge.errors import ConfigError, DiveLogError, ImageError
 from edge.frame import Frame, FrameOutcome, Phase
-from edge.inference.bundle import Bundle
+from edge.inference.bundle import Bundle, Correction
 from edge.inference.classifier import Classifier
 from edge.mission import Mission, PhaseGiven, PressureRead, step
 from edge.optics import Optics
 from edge.profile import EMPTY_HISTOGRAM, AreaHistogram, FrameRecord, Ints, build_profile
+from edge.quantification import count_from_scores
 from edge.telemetry.codebook import Codebook
 from edge.telemetry.planner import Plan, plan
 from edge.telemetry.summary import DiveSummary
@@ -60,6 +61,7 @@ def begin_dive(
             "config": msgspec.to_builtins(config),
             "codebook": msgspec.to_builtins(codebook_of(config, bundle)),
             "bundle": {"name": bundle.name, "sha256": bundle.sha256},
+            "correction": msgspec.to_builtins(bundle.manifest.correction),
             "measures": [one.name for one in MEASURES],
             "recording": dict(recording or {}),
         },
@@ -97,11 +99,43 @@ def codebook_in(log: DiveLog) -> Codebook:
     return to_struct(log.meta("codebook"), Codebook, file=log.path, error=DiveLogError)
 
 
+def correct_dive(log: DiveLog) -> Ints | None:
+    """Counts of a dive's classified particles, corrected from their scores, int64 (3, n_taxa).
+
+    Rows: corrected count, and both ends of its 90 % interval, by counted taxon. The particles are those of
+    the profile. None when the model brought no correction.
+    """
+    told = log.meta("correction") if log.has_meta("correction") else None
+    if told is None:
+        return None
+    correction = to_struct(told, Correction, file=log.path, error=DiveLogError)
+    placed = {
+        record.index
+        for record in log.records()
+        if record.phase is Phase.PARK or math.isfinite(record.pressure_dbar)
+    }
+    scores = [particle.scores for particle in log.particles() if particle.frame in placed]
+    implied, usual = np.array(correction.implied), np.array(correction.usual)
+    found = count_from_scores(
+        np.stack(scores) if scores else np.zeros((0, len(usual))), implied, usual, spread=correction.spread
+    )
+    corrected = np.zeros((3, len(codebook_in(log).taxa)), dtype=np.int64)
+    corrected[:, : len(usual)] = found.count, found.low, found.high
+    return corrected
+
+
 def summarise(log: DiveLog) -> DiveSummary:
-    """Profile and all that a message may hold: a pure replay of the log."""
+    """Profile and all that a message may hold: a pure replay of the log.
+
+    Corrected counts are those of the board once the dive is finished: their sampling is the same on every
+    machine but for the last bit of a logarithm.
+    """
     config = config_of(log)
     codebook = codebook_in(log)
     records = list(log.records())
+    corrected = (
+        np.array(log.meta("corrected"), dtype=np.int64) if log.has_meta("corrected") else correct_dive(log)
+    )
     times_ms = [log.meta("started_ms"), *(record.time_ms for record in records)]
     return DiveSummary(
         dive_number=log.meta("dive_number"),
@@ -109,6 +143,7 @@ def summarise(log: DiveLog) -> DiveSummary:
         profile=build_profile(records, optics_of(config), config.profile, len(codebook.taxa)),
         start_ms=min(times_ms),
         end_ms=max(times_ms),
+        corrected=corrected,
     )
 
 
@@ -215,6 +250,9 @@ class Instrument:
         self.close_bloc()
         if self.log.vignettes_left_out:
             self.log.set_meta("vignettes_left_out", self.log.vignettes_left_out)
+        corrected = correct_dive(self.log)
+        if corrected is not None:
+            self.log.set_meta("corrected", corrected.tolist())
         planned = plan_messages(self.log)
         self.log.set_messages(planned.messages)
         return planned

@@ -179,8 +179,10 @@ class TruthScorer:
             replace(record, histogram=EMPTY_HISTOGRAM, taxa=taxa, esd_um=np.zeros(len(taxa), dtype=np.int64))
         )
 
-    def result(self, board: NDArray[np.int64], shore: NDArray[np.int64]) -> dict[str, Any]:
-        """All scores as plain data; `board` and `shore` are counts by counted taxon."""
+    def result(
+        self, board: NDArray[np.int64], shore: NDArray[np.int64], corrected: NDArray[np.int64] | None = None
+    ) -> dict[str, Any]:
+        """All scores as plain data; `board`, `shore` and `corrected` are counts by counted taxon."""
         profile = build_profile(self._records, self._optics, self._config.profile, len(self.labels))
         water = profile.taxa()
         padded = np.zeros((2, len(self.labels)), dtype=np.int64)
@@ -190,6 +192,14 @@ class TruthScorer:
             notes.append(f"{self._too_small} named particles were below the size cut and count nowhere.")
         if self._unnamed:
             notes.append(f"{self._unnamed} particles above the size cut have no name in the truth.")
+        distances = {
+            "bray_curtis_board": bray_curtis(water, padded[0]),
+            "bray_curtis_shore": bray_curtis(water, padded[1]),
+        }
+        if corrected is not None:
+            whole = np.zeros(len(self.labels), dtype=np.int64)
+            whole[: len(corrected)] = corrected
+            distances["bray_curtis_corrected"] = bray_curtis(water, whole)
         return {
             "detection": self._detection.as_dict(),
             "taxa": {
@@ -202,8 +212,7 @@ class TruthScorer:
                 for i, label in enumerate(self.labels)
                 if water[i] or padded[:, i].any()
             },
-            "bray_curtis_board": bray_curtis(water, padded[0]),
-            "bray_curtis_shore": bray_curtis(water, padded[1]),
+            **distances,
             "wrong_outcomes": self._wrong_outcomes,
             "phases": [
                 {

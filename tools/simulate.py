@@ -99,7 +99,8 @@ def simulate_dive(
     (shore,) = decode_messages(plan.messages, [codebook]).dives
     scores = None
     if scorer is not None:
-        scores = scorer.result(profile.taxa(), shore.taxa())
+        corrected = shore.corrected()
+        scores = scorer.result(profile.taxa(), shore.taxa(), None if corrected is None else corrected[0][0])
         (out / "truth.json").write_text(json.dumps(scores, indent=1) + "\n", encoding="utf-8")
     return Simulated(out, bundle, profile, plan, shore, scores, left_out, notes)
 
@@ -265,17 +266,26 @@ def show(done: Simulated, console: Any) -> None:
         )
 
     truth = done.truth
-    board, shore = done.profile.taxa(), done.shore.taxa()
+    board, shore, corrected = done.profile.taxa(), done.shore.taxa(), done.shore.corrected()
     rows = {taxon.label: [int(board[i]), int(shore[i])] for i, taxon in enumerate(done.bundle.counted_taxa)}
+    intervals = {}
+    if corrected is not None:
+        for taxon, (count, low, high), known in zip(
+            done.bundle.counted_taxa, corrected[0].T.tolist(), corrected[1].tolist(), strict=True
+        ):
+            intervals[taxon.label] = f"{count} ({low}-{high})" if known else ""
     columns = ["taxon", "on board", "on shore"]
     if truth is not None:
         columns = ["taxon", "in the water", "on board", "on shore", "shore less water"]
         rows = {name: [c["water"], c["board"], c["shore"]] for name, c in truth["taxa"].items()}
+    if intervals:
+        columns.append("corrected (90 %)")
     table = Table(*columns, title="Counts by taxon")
     for name, counts in sorted(rows.items(), key=lambda row: -max(row[1])):
         if any(counts):
             error = [] if truth is None else [f"{truth['taxa'][name]['error']:+d}"]
-            table.add_row(name, *map(str, counts), *error)
+            interval = [intervals.get(name, "")] if intervals else []
+            table.add_row(name, *map(str, counts), *error, *interval)
     console.print(table)
     if truth is not None:
         found = truth["detection"]
@@ -283,7 +293,8 @@ def show(done: Simulated, console: Any) -> None:
             f"Detection: recall {found['recall']:.3f}, precision {found['precision']:.3f} over "
             f"{found['n_truth']} particles; above the size cut recall {found['recall_large']:.3f}. "
             f"Bray-Curtis of the counts against the water: board {truth['bray_curtis_board']:.3f}, "
-            f"shore {truth['bray_curtis_shore']:.3f}."
+            f"shore {truth['bray_curtis_shore']:.3f}"
+            + (f", corrected {truth['bray_curtis_corrected']:.3f}." if intervals else ".")
         )
         if truth["note"]:
             console.print(truth["note"])

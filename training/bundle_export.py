@@ -15,15 +15,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.errors import BundleError
-from edge.inference.bundle import GOLDEN_OUTPUTS, Bundle, Manifest, Provenance, pack_bundle, parse_bundle
+from edge.inference.bundle import (
+    GOLDEN_OUTPUTS,
+    Bundle,
+    Correction,
+    Manifest,
+    Provenance,
+    pack_bundle,
+    parse_bundle,
+)
 from edge.inference.classifier import Classifier, input_table
 from edge.inference.litert import Int8Model, Kernels
 from edge.inference.preprocessing import Preprocessing, describe, prepare
 from edge.taxonomy import build_tree
-from training.calibration import Counting, calibrate, cross_judge
+from training.calibration import Calibration, Counting, calibrate, cross_judge, judge
 from training.card import write_card
 from training.drawn_set import golden_inputs
 from training.evaluate import KEEP, HeldBack, plain
+from training.prevalence import Study, as_facts, fit_implied, study
 from training.scores import decision_matrix, score
 from training.taxonomy_file import Taxonomy
 
@@ -105,6 +114,8 @@ def make_bundle(trained: Trained, *, precision: float, keep: float = KEEP) -> by
         "wanted": {"precision": precision, "keep": keep},
         "fingerprint": fingerprint((*trained.training_hashes, *trained.held_back_hashes)),
     }
+    studied = study(held_back, counting, precision=precision, keep=keep)
+    facts["counts"] = as_facts(studied)
     if trained.parity:
         facts["parity"] = trained.parity
     manifest = Manifest(
@@ -118,6 +129,7 @@ def make_bundle(trained: Trained, *, precision: float, keep: float = KEEP) -> by
         temperature=shipped.temperature,
         least_evidence=shipped.least_evidence,
         thresholds=shipped.thresholds,
+        correction=_correction(held_back, counting, shipped, studied),
         confusion=_rows(found.confusion),
         decisions=_rows(decisions),
         scores=found.scores,
@@ -131,6 +143,19 @@ def make_bundle(trained: Trained, *, precision: float, keep: float = KEEP) -> by
     }
     card = write_card(manifest)
     return pack_bundle(manifest, trained.model, inputs, outputs, trained.training_hashes, card, trained.run)
+
+
+def _correction(
+    held_back: HeldBack, counting: Counting, shipped: Calibration, studied: Study
+) -> Correction | None:
+    """How counts are corrected, fitted to all held-back images; None unless the study chose it."""
+    if studied.chosen != "posterior":
+        return None
+    scores = judge(held_back.int8_logits, shipped, counting).answers.taxon_scores
+    implied, usual = fit_implied(scores, counting.taxa_of(held_back.labels))
+    return Correction(
+        implied=tuple(map(float, implied)), usual=tuple(map(float, usual)), spread=studied.score_spread
+    )
 
 
 def golden_outputs(

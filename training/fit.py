@@ -46,6 +46,10 @@ class Schedule(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
         The loss of an image is weighted with its class's size to the power `-class_weight`.
     distil
         Share of each target that a teacher gives, where there is one (Hinton et al. 2015, arXiv 1503.02531).
+    mixup
+        Every image is laid over another one of its batch, and their targets with them, in a share drawn from
+        a beta distribution with both parameters at this; 0 leaves images alone (Zhang et al. 2018,
+        arXiv 1710.09412).
     adjust
         This times the log of the class's share is added to the logits in the loss, so that the network need
         not learn which classes are common (Menon et al. 2021, arXiv 2007.07314).
@@ -59,6 +63,7 @@ class Schedule(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     label_smoothing: Annotated[float, msgspec.Meta(ge=0, lt=1)] = 0.05
     balance: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.0
     class_weight: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.0
+    mixup: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.0
     adjust: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.0
     distil: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.0
 
@@ -189,9 +194,11 @@ def fit(
         rng = np.random.default_rng((seed, epoch))
         total = np.zeros(2)
         step = epoch * steps_an_epoch
-        for done, (grey, numbers, y) in enumerate(batches(examples, schedule, rng, variation), start=1):
+        for done, (*shown, y) in enumerate(batches(examples, schedule, rng, variation), start=1):
             model.optimizer.learning_rate = schedule.rate * _rate_factor(step, warm_up, n_steps)
-            target = targets[y]
+            grey, numbers, target = (*shown, targets[y])
+            if schedule.mixup:
+                grey, numbers, target = _mixed(rng, schedule.mixup, grey, numbers, target)
             if teacher is not None and schedule.distil:
                 taught = softmax(teacher.predict_on_batch(network_inputs(teacher, grey, numbers)))
                 target = (1 - schedule.distil) * target + schedule.distil * taught
@@ -224,6 +231,19 @@ def _compile(model: Any, schedule: Schedule, counts: NDArray[np.int64]) -> None:
         return cross_entropy(target, logits + shift if schedule.adjust else logits)
 
     model.compile(optimizer=optimizer, loss=loss, metrics=["accuracy"], jit_compile=False)
+
+
+def _mixed(rng: np.random.Generator, parameter: float, *arrays: Floats) -> list[Floats]:
+    """Each row of the arrays mixed with another, all arrays alike; the larger share stays with its own."""
+    n = len(arrays[0])
+    drawn = rng.beta(parameter, parameter, n)
+    share = np.maximum(drawn, 1 - drawn).astype(np.float32)
+    other = rng.permutation(n)
+    mixed = []
+    for array in arrays:
+        own = share.reshape(-1, *(1,) * (array.ndim - 1))
+        mixed.append(own * array + (1 - own) * array[other])
+    return mixed
 
 
 def _rate_factor(step: int, warm_up: int, n_steps: int) -> float:

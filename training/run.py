@@ -36,7 +36,7 @@ from training.recipe import RUN_FILE, Recipe, read_recipe, write_recipe
 from training.split import Split, split_dataset
 from training.unknown import leave_out, measure_unknown
 
-SOURCES = "sources"
+SOURCES, CLASSES = "sources", "classes"
 WEIGHTS, FLOAT_ANSWERS, INT8_ANSWERS = "weights.npz", "float_held_back.npz", "int8_held_back.npz"
 TRAINING_STATE, SETTLING_STATE = "training-state.npz", "settling-state.npz"
 
@@ -154,7 +154,7 @@ def train(recipe: Recipe, out: Path, watcher: Watcher, *, may_lack: bool = False
             use=use,
             images=int(prepared.split.train.sum()),
         )
-        _save_weights(model, out / WEIGHTS, (*sources, source))
+        _save_weights(model, out / WEIGHTS, (*sources, source), prepared.data.taxonomy.classes)
         if prepared.split.held_back.any():
             _save_answers(out / FLOAT_ANSWERS, prepared, predict(model, prepared.held_back))
     except OSError as cause:
@@ -320,7 +320,9 @@ def begin(recipe: Recipe, prepared: Prepared) -> tuple[Any, tuple[Source, ...]]:
     path = Path(recipe.begin.weights)
     stored = _read_weights(path)
     try:
-        n_set = load_arrays(model, stored, head=False)
+        # A former run's last layer is of use where the classes are the same.
+        told = [str(name) for name in stored[CLASSES]] if CLASSES in stored else []
+        n_set = load_arrays(model, stored, head=told == list(classes))
         if SOURCES in stored:
             sources = msgspec.json.decode(stored[SOURCES].tobytes(), type=tuple[Source, ...])
         else:
@@ -436,9 +438,10 @@ def _varied(model: Any, examples: Examples, recipe: Recipe, rng: np.random.Gener
     return islice(endless(), recipe.quantization.normalisation_batches)
 
 
-def _save_weights(model: Any, path: Path, sources: tuple[Source, ...]) -> None:
+def _save_weights(model: Any, path: Path, sources: tuple[Source, ...], classes: tuple[str, ...]) -> None:
     stored: dict[str, Any] = arrays(model) | {
-        SOURCES: np.frombuffer(msgspec.json.encode(sources), dtype=np.uint8)
+        SOURCES: np.frombuffer(msgspec.json.encode(sources), dtype=np.uint8),
+        CLASSES: np.array(classes),
     }
     np.savez(path, **stored)
 

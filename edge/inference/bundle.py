@@ -41,6 +41,7 @@ _SEAL_BYTES = len(_MARK) + 64
 _REMEDY = "copy or export the bundle again"
 
 Unit = Annotated[float, msgspec.Meta(ge=0, le=1)]
+Positive = Annotated[float, msgspec.Meta(gt=0, le=1)]
 Whole = Annotated[int, msgspec.Meta(ge=0)]
 Side = Annotated[int, msgspec.Meta(ge=1, le=1 << 14)]
 
@@ -76,6 +77,24 @@ class Provenance(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     packages: dict[str, str]
 
 
+class Correction(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What `edge.quantification.count_from_scores` needs to know of a model.
+
+    Attributes
+    ----------
+    implied
+        Prevalence of the taxa at which the scores are right, (n,), all above 0.
+    usual
+        Prevalence of the taxa in usual water, (n,), all above 0.
+    spread
+        By how much the odds of a taxon are off in one piece of water or another.
+    """
+
+    implied: tuple[Positive, ...]
+    usual: tuple[Positive, ...]
+    spread: Annotated[float, msgspec.Meta(ge=0)]
+
+
 class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """`bundle.json`: everything about a model but its arrays.
 
@@ -105,6 +124,8 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
         scores; None rejects nothing.
     thresholds
         Lowest probability of every counted taxon but `unclassified` (see `TaxonTree.decide`).
+    correction
+        How counts are corrected; None when that was not measured to be better than counting answers.
     confusion
         (k, k) held-back images by true class and by the class with the highest score.
     decisions
@@ -129,6 +150,7 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     temperature: Annotated[float, msgspec.Meta(gt=0, le=1000)]
     least_evidence: float | None = None
     thresholds: tuple[Unit, ...]
+    correction: Correction | None = None
     confusion: tuple[tuple[Whole, ...], ...]
     decisions: tuple[tuple[Whole, ...], ...]
     scores: dict[str, dict[str, float]]
@@ -349,6 +371,9 @@ def parse_bundle(data: bytes, path: Path) -> Bundle:
     _expect(fits, f"{k} classes that use all of {n} taxa were expected", "class_taxon", path)
     _expect(n_goldens > 0, "no golden inputs", MANIFEST, path)
     _expect(len(manifest.thresholds) == m - 1, f"{m - 1} thresholds were expected", "thresholds", path)
+    told = manifest.correction
+    fits = told is None or len(told.implied) == len(told.usual) == n
+    _expect(fits, f"two prevalences of {n} taxa were expected", "correction", path)
     for field, table, rows, columns in (
         ("confusion", manifest.confusion, k, k),
         ("decisions", manifest.decisions, n, m),

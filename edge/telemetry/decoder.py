@@ -200,6 +200,19 @@ class DecodedDive:
         """Particles by size class as far as known, int64 (n_classes,), as `Profile.lpm`."""
         return self.totals(Quantity.SIZES)[0]
 
+    def corrected(self) -> tuple[Ints, NDArray[np.bool_]] | None:
+        """Corrected counts of the dive and both ends of their 90 % interval, int64 (3, n_taxa).
+
+        Beside them, bool (n_taxa,), whether all three of a taxon are at hand; None when nothing is.
+        """
+        table = self.whole.get(Quantity.CORRECTED)
+        if table is None:
+            return None
+        sums, known = table.totals()
+        count, below, above = sums.reshape(3, -1)
+        at_hand: NDArray[np.bool_] = np.all(known.reshape(3, -1), axis=0)
+        return np.stack([count, count - below, count + above]), at_hand
+
     def _phases_known(self, quantity: Quantity) -> bool:
         """Whether every phase that the dive has is at hand with this quantity."""
         mask = self.facts.get(DiveFact.PHASES)

@@ -47,5 +47,6 @@ FLAT: dict[Quantity, SplitParameters] = {
     Quantity.TAXA: _TAXA,
     Quantity.SIZES: _SIZES,
     Quantity.NOISE: _SIZES,
+    Quantity.CORRECTED: _TAXA,
 }
 """Parameters by count quantity, for a region of which nothing is known."""

@@ -254,7 +254,7 @@ class Stream:
         if code >= len(Quantity):
             raise _bad("holds a table unknown to this version", "update seston")
         quantity = Quantity(code)
-        if (scope == WHOLE_DIVE and quantity.is_mean) or (scope != WHOLE_DIVE and quantity is Quantity.DIVE):
+        if (scope == WHOLE_DIVE and quantity.is_mean) or (scope != WHOLE_DIVE and quantity.is_of_dive):
             raise _bad("holds a table where there is none", "leave it out")
         columns = n_columns(codebook, quantity)
         if not columns:

@@ -48,16 +48,24 @@ class Quantity(enum.IntEnum):
     """Mean grey of the particles of a size class."""
     ESD = 8
     """Mean ESD of the classified particles of a taxon."""
+    CORRECTED = 9
+    """Classified particles of the whole dive by taxon, corrected for what the classifier confuses, and by how
+    much the 90 % interval reaches below and above that: all taxa thrice."""
 
     @property
     def is_mean(self) -> bool:
         """True for means, which have steps and may be absent; False for counts."""
-        return self >= Quantity.TEMPERATURE
+        return self in (Quantity.TEMPERATURE, Quantity.GREY, Quantity.ESD)
 
     @property
     def has_bins(self) -> bool:
         """False for the quantities that are one row."""
-        return self not in (Quantity.DIVE, Quantity.UNPLACED)
+        return self is not Quantity.UNPLACED and not self.is_of_dive
+
+    @property
+    def is_of_dive(self) -> bool:
+        """True for the quantities that only the whole dive has."""
+        return self in (Quantity.DIVE, Quantity.CORRECTED)
 
 
 class DiveFact(enum.IntEnum):
@@ -84,6 +92,9 @@ class DiveSummary:
         The schema, and the counts that it describes.
     start_ms, end_ms
         UTC, milliseconds since 1970-01-01.
+    corrected
+        Corrected counts of the dive and both ends of their 90 % interval, int64 (3, n_taxa); None when
+        nothing was corrected.
     """
 
     dive_number: int
@@ -91,6 +102,7 @@ class DiveSummary:
     profile: Profile
     start_ms: int = 0
     end_ms: int = 0
+    corrected: Ints | None = None
 
     def __post_init__(self) -> None:
         if not 0 <= self.dive_number <= 0xFFFF:
@@ -99,6 +111,8 @@ class DiveSummary:
             raise _refuse("start_ms", "is negative, after end_ms or beyond any date", "correct the clock")
         for part in self.profile.phases:
             _check(part, self.codebook)
+        if self.corrected is not None:
+            _check_corrected(self.corrected, len(self.codebook.taxa))
 
     def scope(self, phase: int) -> PhaseProfile:
         """The profile of a phase."""
@@ -109,6 +123,8 @@ class DiveSummary:
         if scope == WHOLE_DIVE:
             if quantity is Quantity.DIVE:
                 return self._facts()
+            if quantity is Quantity.CORRECTED:
+                return self._corrected()
             total = np.zeros((1, n_columns(self.codebook, quantity)), dtype=np.int64)
             for part in self.profile.phases:
                 total += self.counts(quantity, part.phase).sum(axis=0)
@@ -149,6 +165,12 @@ class DiveSummary:
         start_s = self.start_ms // 1000
         return np.array([[start_s, -(-self.end_ms // 1000) - start_s, phases, unplaced]], dtype=np.int64)
 
+    def _corrected(self) -> Ints:
+        if self.corrected is None:
+            raise ValueError("nothing was corrected")
+        count, low, high = self.corrected
+        return np.concatenate([count, count - low, high - count])[np.newaxis]
+
 
 def n_columns(codebook: Codebook, quantity: Quantity) -> int:
     """Number of columns of a quantity."""
@@ -164,6 +186,8 @@ def column_names(codebook: Codebook, quantity: Quantity) -> tuple[str, ...]:
             return tuple(outcome.label for outcome in FrameOutcome)
         case Quantity.TAXA | Quantity.ESD:
             return tuple(taxon.label for taxon in codebook.taxa)
+        case Quantity.CORRECTED:
+            return tuple(f"{taxon.label}{end}" for end in ("", " below", " above") for taxon in codebook.taxa)
         case Quantity.TEMPERATURE:
             return ("water",)
         case _:
@@ -210,6 +234,15 @@ def _check(part: PhaseProfile, codebook: Codebook) -> None:
             )
         if high == MAX_COUNT and array.size and int(array.sum(axis=0).max()) > MAX_COUNT:
             raise _refuse(f"{name}.{field}", f"sums to more than {MAX_COUNT}", "check how it was counted")
+
+
+def _check_corrected(corrected: Ints, n_taxa: int) -> None:
+    """Refuse corrected counts that are no counts, or lie outside their intervals."""
+    fits = corrected.shape == (3, n_taxa) and corrected.dtype == np.int64
+    if not fits or not 0 <= int(corrected.min(initial=0)) <= int(corrected.max(initial=0)) <= MAX_COUNT:
+        raise _refuse("corrected", "are no counts of the codebook's taxa", "use one bundle for both")
+    if (corrected[1] > corrected[0]).any() or (corrected[0] > corrected[2]).any():
+        raise _refuse("corrected", "lie outside their intervals", "check how they were estimated")
 
 
 def _refuse(field: str, problem: str, remedy: str) -> InputError:

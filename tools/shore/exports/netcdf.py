@@ -164,6 +164,17 @@ def _totals(dive: DecodedDive, phases: list[DecodedPhase]) -> dict[str, Any]:
             known = "all of the dive" if complete else "as far as messages are at hand"
             attributes = {"units": unit, "long_name": f"{text}, whole dive", "comment": known}
             variables[f"{name}_total"] = (dimension, sums, attributes)
+    corrected = dive.corrected()
+    if corrected is not None:
+        texts = (
+            "number of classified particles by taxon, whole dive, corrected for what the classifier confuses",
+            "lower end of the 90 % interval of the corrected number",
+            "upper end of the 90 % interval of the corrected number",
+        )
+        for suffix, counts, text in zip(("", "_low", "_high"), corrected[0], texts, strict=True):
+            values = np.where(corrected[1], counts, np.nan)
+            attributes = {"units": "1", "long_name": text}
+            variables[f"taxon_count_corrected{suffix}"] = ("taxon", values, attributes)
     unplaced = np.full(N_OUTCOMES, np.nan)
     tables = [phase.tables.get(Quantity.UNPLACED) for phase in phases]
     if all(table is not None for table in tables):

@@ -25,7 +25,7 @@ NAMES = {
     Quantity.DIVE: "dive", Quantity.FRAMES: "frames", Quantity.UNPLACED: "frames_without_pressure",
     Quantity.TAXA: "taxon_count", Quantity.SIZES: "size_class_count", Quantity.NOISE: "noise_count",
     Quantity.TEMPERATURE: "temperature", Quantity.GREY: "size_class_mean_grey",
-    Quantity.ESD: "taxon_mean_esd",
+    Quantity.ESD: "taxon_mean_esd", Quantity.CORRECTED: "taxon_count_corrected",
 }  # fmt: skip
 UNITS = {Quantity.TEMPERATURE: "degree_Celsius", Quantity.ESD: "um"}
 Row = tuple[str | int | float, ...]
@@ -36,6 +36,8 @@ def write_csv(dive: DecodedDive, path: Path) -> None:
 
     Columns: dive, phase (`dive` for totals of all phases), bin_from, bin_to, bin_unit (dbar, or s since the
     park began), quantity, name (outcome, taxon, or lower ESD limit of a size class in um), value, unit,
+    taxon_count_corrected is what the counts of the dive are when what the classifier confuses is put right,
+    with _low and _high its 90 % interval.
     volume_l (litres behind a count; empty where the frames are not known as finely), provenance (lossless,
     aggregated, rounded, missing, not-sent). A mean of nothing has no row.
     """
@@ -53,12 +55,27 @@ def rows(dive: DecodedDive) -> Iterator[Row]:
             "s" if fact.name.endswith("_S") else "1", "", "lossless",
         )  # fmt: skip
     for quantity, table in dive.whole.items():
+        if quantity is Quantity.CORRECTED:
+            yield from _corrected_rows(dive)
+            continue
         yield from _table_rows(dive, None, quantity, table)
     for phase in dive.phases.values():
         for quantity in Quantity:
-            if quantity is not Quantity.DIVE and column_names(dive.codebook, quantity):
+            if not quantity.is_of_dive and column_names(dive.codebook, quantity):
                 table = phase.tables.get(quantity) or _nothing(dive, phase, quantity)
                 yield from _table_rows(dive, phase, quantity, table)
+
+
+def _corrected_rows(dive: DecodedDive) -> Iterator[Row]:
+    """Corrected counts of the dive, and both ends of their interval."""
+    found = dive.corrected()
+    if found is None:
+        return
+    for suffix, counts in zip(("", "_low", "_high"), found[0].tolist(), strict=True):
+        name = NAMES[Quantity.CORRECTED] + suffix
+        for taxon, count, known in zip(dive.codebook.taxa, counts, found[1].tolist(), strict=True):
+            if known:
+                yield dive.dive_number, "dive", "", "", "", name, taxon.label, count, "1", "", "lossless"
 
 
 def _table_rows(

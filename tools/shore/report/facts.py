@@ -49,18 +49,22 @@ class OutcomeRow:
 
 @dataclass(frozen=True, slots=True)
 class TaxonRow:
-    """Counts of one taxon; None where that source does not say."""
+    """Counts of one taxon; None where that source does not say.
+
+    `corrected` is the corrected count, and both ends of its 90 % interval.
+    """
 
     label: str
     living: bool | None
     water: int | None
     board: int
     shore: int | None
+    corrected: tuple[int, int, int] | None = None
 
     @property
     def largest(self) -> int:
-        """The largest of the three: bars are drawn against it."""
-        return max(self.water or 0, self.board, self.shore or 0)
+        """The largest of all: bars are drawn against it."""
+        return max(self.water or 0, self.board, self.shore or 0, *(self.corrected or ()))
 
 
 def identity(meta: Mapping[str, Any], frames: Sequence[Mapping[str, Any]], optics: Optics) -> list[Row]:
@@ -160,6 +164,7 @@ def taxon_rows(
     water: Mapping[str, Mapping[str, int]] | None,
     board: Sequence[int],
     shore: Sequence[int] | None,
+    corrected: Sequence[tuple[int, int, int] | None] | None = None,
 ) -> list[TaxonRow]:
     """Counts of every taxon that anybody counted, the most frequent first; also those only the water has."""
     rows = []
@@ -173,6 +178,7 @@ def taxon_rows(
                 None if water is None else int(water.get(name, {}).get("water", 0)),
                 int(board[i]) if known else 0,
                 None if shore is None else int(shore[i]) if known else 0,
+                corrected[i] if corrected is not None and known else None,
             )
         )
     return sorted((row for row in rows if row.largest), key=lambda row: (-row.board, -row.largest, row.label))
@@ -198,6 +204,7 @@ def score_rows(truth: Truth | None) -> list[Row]:
         ),
         Row("Bray-Curtis, board against water", _number(truth.bray_curtis_board), distance),
         Row("Bray-Curtis, shore against water", _number(truth.bray_curtis_shore), distance),
+        Row("Bray-Curtis, corrected against water", _number(truth.bray_curtis_corrected), distance),
         Row(
             "Frames with a wrong outcome",
             "" if truth.wrong_outcomes is None else f"{sum(truth.wrong_outcomes.values()):,}",

@@ -59,7 +59,7 @@ def _content(dive: Dive, shore: ShoreView) -> tuple[dict[str, Figure], dict[str,
     board = sum(
         (part.taxa.sum(axis=0) for part in profile.phases), np.zeros(len(dive.labels), dtype=np.int64)
     )
-    taxa = facts.taxon_rows(dive.labels, living, water, board.tolist(), shore.taxa)
+    taxa = facts.taxon_rows(dive.labels, living, water, board.tolist(), shore.taxa, shore.corrected)
     panels = drawing.panels(profile, dive.labels, [row.label for row in taxa])
     width_dbar = reading_width_dbar(sets[Source.BOARD].taxa)
     plots = drawing.draw(profile, optics, sets, panels, width_dbar)
@@ -87,6 +87,7 @@ def _content(dive: Dive, shore: ShoreView) -> tuple[dict[str, Figure], dict[str,
         "width_dbar": width_dbar,
         "phases": [part.phase.name.lower() for part in profile.phases],
         "taxa": taxa,
+        "is_corrected": any(row.corrected for row in taxa),
         "most": max((row.largest for row in taxa), default=1.0),
         "scores": facts.score_rows(dive.truth),
         "panels": panels,

@@ -23,6 +23,7 @@ WORDS = {
     Quantity.TEMPERATURE: "temperature",
     Quantity.GREY: "mean grey",
     Quantity.ESD: "mean ESD",
+    Quantity.CORRECTED: "corrected counts by taxon",
 }
 
 
@@ -54,6 +55,9 @@ class ShoreView:
         Counts along the bins.
     taxa, outcomes
         Counts of the dive by taxon, and frames by outcome; None when not all of the dive is known.
+    corrected
+        Of each taxon the corrected count and both ends of its 90 % interval, None where it did not arrive;
+        None when nothing was corrected or none arrived.
     messages, scopes, layers
         Rows for the tables of the page, and the columns of the second.
     missing
@@ -67,6 +71,7 @@ class ShoreView:
     scopes: Sequence[str]
     layers: Sequence[LayerRow]
     missing: Sequence[str]
+    corrected: Sequence[tuple[int, int, int] | None] | None = None
 
 
 def look_from_shore(
@@ -103,7 +108,7 @@ def look_from_shore(
         )
     scopes, layers = _layers(dive)
     taxa, outcomes = dive.totals(Quantity.TAXA), dive.totals(Quantity.FRAMES)
-    if dive.whole and not dive.phases:
+    if Quantity.FRAMES in dive.whole and not dive.phases:
         said.append("Only totals of the whole dive are on shore: its curves against depth are the board's.")
     coarse = _coarse_share(dive)
     if coarse:
@@ -119,7 +124,19 @@ def look_from_shore(
         scopes,
         layers,
         said,
+        _corrected(dive),
     )
+
+
+def _corrected(dive: DecodedDive) -> list[tuple[int, int, int] | None] | None:
+    found = dive.corrected()
+    if found is None:
+        return None
+    counts, known = found
+    return [
+        (int(count), int(low), int(high)) if there else None
+        for count, low, high, there in zip(*counts, known, strict=True)
+    ]
 
 
 def _holds(data: bytes, codebook: Codebook) -> str:

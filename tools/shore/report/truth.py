@@ -37,7 +37,7 @@ class Truth(msgspec.Struct, frozen=True):
         By label: counts of the dive in the ``water``, on ``board`` and on ``shore``.
     detection
         Recall and precision, and what they are of.
-    bray_curtis_board, bray_curtis_shore
+    bray_curtis_board, bray_curtis_shore, bray_curtis_corrected
         Distance of the counts from those in the water, 0 to 1.
     wrong_outcomes
         Frames with another outcome than they should have, in words what was taken for what.
@@ -47,6 +47,7 @@ class Truth(msgspec.Struct, frozen=True):
     detection: dict[str, float] = {}
     bray_curtis_board: float | None = None
     bray_curtis_shore: float | None = None
+    bray_curtis_corrected: float | None = None
     wrong_outcomes: dict[str, int] | None = None
     phases: tuple[TruthPhase, ...] = ()
     note: str = ""
