@@ -7,6 +7,7 @@ import pytest
 
 from edge.quantification import (
     LEVEL,
+    LIMIT,
     correct_counts,
     count_from_scores,
     em_prevalence,
@@ -87,6 +88,50 @@ def test_the_same_scores_give_the_same_counts_and_nothing_gives_nothing():
     assert none.high.tolist() == [0] * N_TAXA
     nothing = correct_counts(np.zeros(N_TAXA + 1, dtype=np.int64), confusion(), EVEN)
     assert nothing.count.tolist() == [0] * N_TAXA
+
+
+def test_of_many_objects_a_sample_is_looked_at_and_the_intervals_hold_all():
+    held, errors = [], []
+    for seed in range(20):
+        n = 7 * LIMIT + seed
+        truth, scores = water(seed, n)
+        true = np.bincount(truth, minlength=N_TAXA)
+        found = count_from_scores(scores, EVEN, EVEN)
+        assert found.count.sum() == n
+        assert (found.low >= 0).all()
+        assert (found.low <= found.count).all()
+        assert (found.count <= found.high).all()
+        assert (found.high <= n).all()
+        held += ((found.low <= true) & (true <= found.high)).tolist()
+        errors.append(distance(found.count, true))
+    assert LEVEL - 0.1 < np.mean(held) <= 1  # 120 intervals: one standard error is 0.03
+    assert np.mean(errors) < 0.04
+
+
+def test_the_drawing_itself_is_in_the_intervals():
+    """Scores that are certain leave nothing open but which objects were drawn."""
+    held, widths = [], []
+    for seed in range(20):
+        truth, _ = water(seed, 5 * LIMIT)
+        certain = np.eye(N_TAXA)[truth]
+        true = np.bincount(truth, minlength=N_TAXA)
+        found = count_from_scores(certain, EVEN, EVEN)
+        held += ((found.low <= true) & (true <= found.high)).tolist()
+        widths.append((found.high - found.low).max())
+        exact = count_from_scores(certain[:LIMIT], EVEN, EVEN)
+        assert exact.count.tolist() == np.bincount(truth[:LIMIT], minlength=N_TAXA).tolist()
+        assert exact.low.tolist() == exact.count.tolist() == exact.high.tolist()
+    assert LEVEL - 0.1 < np.mean(held) < 1
+    assert 0 < max(widths) < 0.03 * 5 * LIMIT + 100
+
+
+def test_which_objects_are_drawn_depends_on_the_seed_alone():
+    _, scores = water(5, LIMIT + 500)
+    one, same, other = (count_from_scores(scores, EVEN, EVEN, seed=seed) for seed in (1, 1, 2))
+    np.testing.assert_array_equal(one.count, same.count)
+    np.testing.assert_array_equal(one.low, same.low)
+    assert one.count.tolist() != other.count.tolist()
+    assert one.count.sum() == other.count.sum() == LIMIT + 500
 
 
 def test_em_finds_the_prevalence_of_many_objects():
