@@ -30,9 +30,10 @@ from edge.inference.preprocessing import Preprocessing, describe, prepare
 from edge.taxonomy import build_tree
 from training.calibration import Calibration, Counting, calibrate, cross_judge, judge
 from training.card import write_card
+from training.count_table import Study, as_facts
 from training.drawn_set import golden_inputs
 from training.evaluate import KEEP, HeldBack, plain
-from training.prevalence import Study, as_facts, fit_implied, study
+from training.prevalence import fit_implied, study
 from training.scores import decision_matrix, score
 from training.taxonomy_file import Taxonomy
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 
 import cv2
@@ -12,10 +13,11 @@ import pytest
 from edge.config import Config, LogConfig, VisionConfig
 from edge.divelog import DiveLog
 from edge.frame import Frame, FrameOutcome, Phase
-from edge.inference.bundle import load_bundle
-from edge.instrument import Instrument, begin_dive, plan_messages, summarise
+from edge.inference.bundle import Correction, load_bundle
+from edge.instrument import Instrument, begin_dive, codebook_in, plan_messages, summarise
 from edge.mission import Mission, State
 from edge.optics import Optics, Polarity
+from edge.telemetry import decode_messages
 from training.drawn import draw_particle
 
 pytestmark = pytest.mark.board
@@ -132,6 +134,34 @@ def test_the_log_replays_to_the_same_bytes(dive, tmp_path):
         assert [p.phase for p in summarise(again).profile.phases] == list(Phase)
     assert all(len(m) <= CONFIG.telemetry.message_bytes for m in plan.messages)
     dive.log = DiveLog.open(tmp_path)
+
+
+def test_counts_are_corrected_on_board_as_the_bundle_says(tmp_path, bundle):
+    n = len(bundle.taxa)
+    even = (1 / n,) * n
+    correction = Correction(implied=even, usual=even, spread=0.2)
+    manifest = msgspec.structs.replace(bundle.manifest, correction=correction)
+    with_it = dataclasses.replace(bundle, manifest=manifest)
+    without = dataclasses.replace(bundle, manifest=msgspec.structs.replace(manifest, correction=None))
+    sent = {}
+    for name, model in (("with", with_it), ("without", without)):
+        with begin_dive(tmp_path / f"{name}.sqlite", CONFIG, model, dive_number=5, time_ms=0) as log:
+            instrument = Instrument(CONFIG, model, log, mission=Mission(State.DESCENT))
+            take(instrument, *(frame(i, scene(i, n_large=4)) for i in range(5)))
+            take(instrument, frame(5, scene(5, n_large=4), pressure_dbar=math.nan))
+            unfinished = summarise(log).corrected
+            sent[name] = decode_messages(instrument.finish().messages, [codebook_in(log)]).dives[0]
+            assert plan_messages(log).messages == tuple(log.messages())
+            if name == "with":
+                assert log.meta("corrected") == unfinished.tolist()
+    assert sent["without"].corrected() is None
+    counts, known = sent["with"].corrected()
+    assert known.all()
+    # Every particle that is in the profile, and no other: the frame without pressure is in none.
+    assert counts[0].sum() == sent["with"].taxa().sum() > 0
+    assert (counts[:, n:] == 0).all()
+    assert (counts[1] <= counts[0]).all()
+    assert (counts[0] <= counts[2]).all()
 
 
 def test_bright_field_sees_the_same_particles_inverted(tmp_path, bundle, dive):

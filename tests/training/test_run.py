@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 
 import msgspec
 import numpy as np
@@ -15,6 +18,8 @@ from edge.errors import BundleError, ConfigError, InputError
 from edge.inference.bundle import load_bundle
 from edge.inference.classifier import Classifier
 from edge.inference.preprocessing import Preprocessing, views
+from tests.conftest import ROOT
+from training import ONE_THREAD
 from training.crossval import ANSWERS, SCORES, cross_validate
 from training.fit import Schedule, predict
 from training.from_bundle import dequantize, read_recipe_of
@@ -125,6 +130,25 @@ def test_the_same_seed_gives_the_same_bundle_also_after_an_interruption(done, tm
         quantize(tmp_path, "seston retrain --drawn 24", Watcher(epoch=stop))
     again = quantize(tmp_path, "seston retrain --drawn 24", Watcher())
     assert again.sha256 == bundle.sha256
+
+
+@pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="needs two cores")
+def test_the_same_seed_gives_the_same_weights_on_any_number_of_cores(tmp_path):
+    script = (
+        "import os, sys; os.sched_setaffinity(0, set(map(int, sys.argv[1].split(','))));"
+        "from pathlib import Path; from tests.training.test_run import RECIPE;"
+        "from training.run import Watcher, train; train(RECIPE, Path(sys.argv[2]), Watcher())"
+    )
+    free = {name: value for name, value in os.environ.items() if name not in ONE_THREAD}
+    cores = sorted(os.sched_getaffinity(0))
+    found = []
+    for n in (1, len(cores)):
+        out = tmp_path / str(n)
+        command = [sys.executable, "-c", script, ",".join(map(str, cores[:n])), str(out)]
+        subprocess.run(command, check=True, env=free, cwd=ROOT, capture_output=True)
+        with np.load(out / "weights.npz") as stored:
+            found.append({name: stored[name].tobytes() for name in stored.files})
+    assert found[0] == found[1]
 
 
 def test_a_gate_refuses_int8_that_lost_too_much(done, tmp_path):

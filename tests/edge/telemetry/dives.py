@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 from hypothesis import strategies as st
 
@@ -155,4 +157,16 @@ def small_dives(draw):
         )  # fmt: skip
     parts.sort(key=lambda part: part.phase)
     number, start = draw(st.integers(0, 65535)), draw(st.integers(0, 1 << 41))
-    return DiveSummary(number, book, Profile(tuple(parts)), start, start + draw(st.integers(0, 1 << 36)))
+    corrected = None
+    if draw(st.booleans()):
+        rows = draw(st.lists(counts, min_size=3 * n_taxa, max_size=3 * n_taxa))
+        low, count, high = np.sort(np.array(rows, dtype=np.int64).reshape(3, n_taxa), axis=0)
+        corrected = np.stack([count, low, high])
+    end = start + draw(st.integers(0, 1 << 36))
+    return DiveSummary(number, book, Profile(tuple(parts)), start, end, corrected)
+
+
+def with_corrected(summary):
+    """The dive with corrected counts: those of the profile, each with an interval around it."""
+    count = summary.profile.taxa()
+    return dataclasses.replace(summary, corrected=np.stack([count, count - count // 5, count + 3]))

@@ -35,6 +35,7 @@ from tests.edge.telemetry.dives import (
     simulated,
     simulated_dive,
     small_dives,
+    with_corrected,
 )
 
 pytestmark = pytest.mark.board
@@ -119,6 +120,12 @@ def test_with_room_everything_is_lossless(summary):
                 assert (provenance == Provenance.LOSSLESS).all()
                 assert values.tolist() == truth.tolist()
         assert set(found.phases) == {part.phase for part in summary.profile.phases}
+    if summary.corrected is not None and summary.corrected.size:
+        counts, known = found.corrected()
+        assert known.all()
+        assert counts.tolist() == summary.corrected.tolist()
+    else:
+        assert found.corrected() is None
 
 
 @pytest.mark.parametrize("message_bytes", [48, 51, 340, 1960, 100_000])
@@ -372,6 +379,34 @@ def test_counts_no_message_can_carry_are_refused(field, value):
     getattr(part, field)[1] = value
     with pytest.raises(InputError, match=rf"ascent\.{field}: holds values outside"):
         DiveSummary(1, book, Profile((part,)))
+
+
+def test_corrected_counts_cost_little_and_are_whole_or_not_there(dive):
+    corrected = with_corrected(dive)
+    found = plan(corrected, 10**5, 340)
+    assert 0 < found.n_bytes - plan(dive, 10**5, 340).n_bytes < 90
+    for budget_bytes in (300, 500, 1000):
+        planned = plan(corrected, budget_bytes, 340)
+        told = decoded(corrected, planned.messages).corrected()
+        sent = {(layer.quantity, layer.height) for layer in planned.layers}
+        assert (told is not None) == ((Quantity.CORRECTED, 0) in sent)
+    lost = decode_messages(found.messages[1:], [dive.codebook]).dives[0].corrected()
+    if lost is not None:
+        assert (lost[0][:, lost[1]] == corrected.corrected[:, lost[1]]).all()
+
+
+@pytest.mark.parametrize(
+    ("rows", "sentence"),
+    [
+        ([[1], [1]], "are no counts of the codebook's taxa"),
+        ([[-1], [-1], [0]], "are no counts of the codebook's taxa"),
+        ([[1], [2], [3]], "lie outside their intervals"),
+        ([[4], [2], [3]], "lie outside their intervals"),
+    ],
+)
+def test_corrected_counts_that_are_none_are_refused(rows, sentence):
+    with pytest.raises(InputError, match=f"corrected: {sentence}"):
+        DiveSummary(1, make_codebook(1), Profile(()), corrected=np.array(rows, dtype=np.int64))
 
 
 def test_profile_of_another_configuration_is_refused():

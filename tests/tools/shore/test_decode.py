@@ -16,7 +16,7 @@ from click.testing import CliRunner
 from edge.errors import MessageError
 from edge.telemetry.planner import plan
 from edge.telemetry.summary import Quantity
-from tests.edge.telemetry.dives import simulated_dive
+from tests.edge.telemetry.dives import simulated_dive, with_corrected
 from tools.cli import main
 from tools.shore.decode import decode, decode_files
 from tools.shore.exports.tidy_csv import COLUMNS
@@ -123,6 +123,25 @@ def test_netcdf_holds_the_profile(dive, tmp_path):
                 assert len(meanings) == len(variable.attrs["flag_values"])
             for other in variable.attrs.get("ancillary_variables", "").split():
                 assert data[other].dims == variable.dims
+
+
+def test_corrected_counts_stand_beside_the_raw_ones_with_their_interval(dive, tmp_path):
+    corrected = with_corrected(dive)
+    folder = write(tmp_path / "messages", corrected, plan(corrected, 10**5, 340).messages)
+    decode_files([folder], tmp_path / "shore")
+    labels = [taxon.label for taxon in dive.codebook.taxa]
+    found = {(row["quantity"], row["name"]): row for row in rows(tmp_path / "shore/profile.csv")}
+    for suffix, counts in zip(("", "_low", "_high"), corrected.corrected.tolist(), strict=True):
+        for label, count in zip(labels, counts, strict=True):
+            row = found["taxon_count_corrected" + suffix, label]
+            assert (row["phase"], row["value"], row["provenance"]) == ("dive", str(count), "lossless")
+    xr = pytest.importorskip("xarray", reason="needs the shore extra")
+    with xr.open_dataset(tmp_path / "shore/profile.nc", engine="h5netcdf") as data:
+        for suffix, counts in zip(("", "_low", "_high"), corrected.corrected.tolist(), strict=True):
+            variable = data["taxon_count_corrected" + suffix]
+            assert variable.dims == ("taxon",)
+            assert variable.values.tolist() == counts
+            assert "90 %" in variable.attrs["long_name"] or not suffix
 
 
 def test_netcdf_keeps_sums_where_cells_are_coarse(dive, tmp_path):
