@@ -71,7 +71,7 @@ def train(out: Path, dry_run: bool, json_file: Path | None, cross_validate: bool
 
     Stopped, the same command goes on. `seston quantize RUN` makes the bundle.
     """
-    _quieten()
+    quieten()
     recipe = recipe_of(given)
     if dry_run:
         _survey(recipe, json_file)
@@ -97,7 +97,7 @@ def train(out: Path, dry_run: bool, json_file: Path | None, cross_validate: bool
 @click.argument("run", type=click.Path(file_okay=False, path_type=Path))
 def quantize(run: Path) -> None:
     """Turn the trained network in the folder RUN into an int8 bundle; refuses one that lost too much."""
-    _quieten()
+    quieten()
     _quantize(run)
 
 
@@ -106,7 +106,7 @@ def quantize(run: Path) -> None:
 @OUT
 def retrain(out: Path, **given: Any) -> None:
     """Train, quantize and score in one command; with --from, the new model is compared with the old one."""
-    _quieten()
+    quieten()
     from training.run import train as run_training
 
     recipe = recipe_of(given)
@@ -122,10 +122,14 @@ def retrain(out: Path, **given: Any) -> None:
             arguments += ["--taxonomy", recipe.data.taxonomy]
         if recipe.data.polarity is not Polarity.DARK_FIELD:
             arguments += ["--polarity", recipe.data.polarity.value]
+        if recipe.data.all_statuses:
+            arguments.append("--all-statuses")
+        for number in recipe.data.held_back:
+            arguments += ["--fold", str(number)]
         click.get_current_context().invoke(compare, **compare.make_context("compare", arguments).params)
 
 
-def _quieten() -> None:
+def quieten() -> None:
     """TensorFlow tells much that is no taxonomist's business."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
