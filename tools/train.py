@@ -71,7 +71,7 @@ def train(out: Path, dry_run: bool, json_file: Path | None, cross_validate: bool
 
     Stopped, the same command goes on. `seston quantize RUN` makes the bundle.
     """
-    _quieten()
+    quieten()
     recipe = recipe_of(given)
     if dry_run:
         _survey(recipe, json_file)
@@ -97,7 +97,7 @@ def train(out: Path, dry_run: bool, json_file: Path | None, cross_validate: bool
 @click.argument("run", type=click.Path(file_okay=False, path_type=Path))
 def quantize(run: Path) -> None:
     """Turn the trained network in the folder RUN into an int8 bundle; refuses one that lost too much."""
-    _quieten()
+    quieten()
     _quantize(run)
 
 
@@ -106,7 +106,7 @@ def quantize(run: Path) -> None:
 @OUT
 def retrain(out: Path, **given: Any) -> None:
     """Train, quantize and score in one command; with --from, the new model is compared with the old one."""
-    _quieten()
+    quieten()
     from training.run import train as run_training
 
     recipe = recipe_of(given)
@@ -115,17 +115,31 @@ def retrain(out: Path, **given: Any) -> None:
     _say_left_out(prepared.data.faults, prepared.split.left_out)
     path = _quantize(out, prepared)
     if recipe.begin.bundle and recipe.data.dataset:
-        from tools.compare import compare
-
-        arguments = [str(path), recipe.begin.bundle, recipe.data.dataset]
-        if recipe.data.taxonomy:
-            arguments += ["--taxonomy", recipe.data.taxonomy]
-        if recipe.data.polarity is not Polarity.DARK_FIELD:
-            arguments += ["--polarity", recipe.data.polarity.value]
-        click.get_current_context().invoke(compare, **compare.make_context("compare", arguments).params)
+        compare_with_former(path, recipe)
 
 
-def _quieten() -> None:
+def compare_with_former(path: Path, recipe: Recipe) -> None:
+    """Compare a new bundle with the one it went on from, on the images that its training held back.
+
+    Where the two have no class in common there is nothing to compare; the new bundle stands nevertheless.
+    """
+    from tools.compare import compare
+
+    data = recipe.data
+    arguments = [str(path), recipe.begin.bundle, data.dataset, "--polarity", data.polarity.value]
+    if data.taxonomy:
+        arguments += ["--taxonomy", data.taxonomy]
+    if data.all_statuses:
+        arguments.append("--all-statuses")
+    for number in data.held_back:
+        arguments += ["--fold", str(number)]
+    try:
+        compare.main(arguments, standalone_mode=False)
+    except InputError as error:
+        click.echo(f"not compared: {error}", err=True)
+
+
+def quieten() -> None:
     """TensorFlow tells much that is no taxonomist's business."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 

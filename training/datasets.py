@@ -7,7 +7,7 @@ fatal.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from os import PathLike
@@ -19,16 +19,19 @@ from numpy.typing import NDArray
 
 from edge.errors import ImageError, InputError
 from edge.images import IMAGE_SUFFIXES, decode_image
-from edge.inference.bundle import image_hash
+from edge.inference.bundle import Manifest, image_hash
 from edge.inference.preprocessing import N_NUMBERS, Preprocessing, describe, prepare
 from edge.taxonomy import Taxon
 from training.ecotaxa import NEEDED, EcotaxaArchive, EcotaxaRow, is_table
 from training.legend import crop_legend
+from training.matching import taxonomy_of_bundle
 from training.split import acquisition_groups
 from training.stores import FileStore
 from training.taxonomy_file import Taxonomy, parse_class, read_taxonomy
 
 Pixels = NDArray[np.uint8]
+TaxonomySource = str | PathLike[str] | Manifest | None
+"""A taxonomy file; or a bundle's manifest, whose classes are taken; or none."""
 
 
 class ImageStore(FileStore):
@@ -95,6 +98,9 @@ class Dataset:
         Acquisition or profile of each image, or None when the data do not know it.
     faults
         What was left out: a sentence an image.
+    pixels
+        The vignettes at their own size, n of uint8 (height, width), white on black and without a legend; None
+        unless `read_dataset` was asked for them.
     """
 
     name: str
@@ -107,6 +113,7 @@ class Dataset:
     hashes: tuple[bytes, ...]
     acquisitions: tuple[str, ...] | None
     faults: tuple[str, ...]
+    pixels: tuple[Pixels, ...] | None = None
 
 
 def read_dataset(
@@ -114,8 +121,9 @@ def read_dataset(
     spec: Preprocessing,
     *,
     invert: bool = False,
-    taxonomy: str | PathLike[str] | None = None,
+    taxonomy: TaxonomySource = None,
     all_statuses: bool = False,
+    keep_pixels: bool = False,
 ) -> Dataset:
     """Read sorted images; what kind of source it is, its content tells.
 
@@ -128,9 +136,11 @@ def read_dataset(
     invert
         Whether the images are dark on white.
     taxonomy
-        A taxonomy file.
+        A taxonomy file, or the manifest of a bundle to whose classes the data are brought.
     all_statuses
         Whether objects of an EcoTaxa export that nobody validated are taken, too.
+    keep_pixels
+        Whether the vignettes are wanted at their own size, too.
 
     Raises
     ------
@@ -138,21 +148,35 @@ def read_dataset(
         When there are not two classes with a usable image, a table cannot be read, or the taxonomy does not
         fit.
     """
+    how = _How(spec, invert, taxonomy, keep_pixels)
     with FileStore(path) as store:
         is_archive = any(is_table(name) for name in store.names)
     if is_archive:
         with EcotaxaArchive(path, NEEDED) as archive:
-            return _read_archive(archive, spec, invert, taxonomy, all_statuses)
+            return _read_archive(archive, how, all_statuses)
     with ImageStore(path) as images:
-        return _read_folders(images, spec, invert, taxonomy)
+        return _read_folders(images, how)
 
 
-def _read_folders(
-    store: ImageStore, spec: Preprocessing, invert: bool, taxonomy: str | PathLike[str] | None
-) -> Dataset:
+class _How(NamedTuple):
+    """How images are read, whatever the source; as in `read_dataset`."""
+
+    spec: Preprocessing
+    invert: bool
+    taxonomy: TaxonomySource
+    keep_pixels: bool
+
+    def taxonomy_of(self, sources: Mapping[str, Taxon]) -> Taxonomy:
+        """Taxonomy of the source classes of a data set."""
+        if isinstance(self.taxonomy, Manifest):
+            return taxonomy_of_bundle(self.taxonomy, sources)
+        return read_taxonomy(self.taxonomy, sources)
+
+
+def _read_folders(store: ImageStore, how: _How) -> Dataset:
     folder_of = {name: PurePosixPath(name).parent.name for name in store.names}
-    found = read_taxonomy(
-        taxonomy, {folder: parse_class(folder) for folder in sorted(set(folder_of.values()) - {""})}
+    found = how.taxonomy_of(
+        {folder: parse_class(folder) for folder in sorted(set(folder_of.values()) - {""})}
     )
     images = [
         _Image(name, folder, partial(store.read, name), None) for name, folder in folder_of.items() if folder
@@ -162,18 +186,12 @@ def _read_folders(
         for name, folder in folder_of.items()
         if not folder
     ]
-    data = _prepare_all(store.path, images, found, spec, invert, faults)
+    data = _prepare_all(store.path, images, found, how, faults)
     groups = acquisition_groups(data.files)
     return data if groups is None else replace(data, acquisitions=tuple(groups))
 
 
-def _read_archive(
-    archive: EcotaxaArchive,
-    spec: Preprocessing,
-    invert: bool,
-    taxonomy: str | PathLike[str] | None,
-    all_statuses: bool,
-) -> Dataset:
+def _read_archive(archive: EcotaxaArchive, how: _How, all_statuses: bool) -> Dataset:
     objects = archive.objects()
     rows = [row for row in objects if row.category and (all_statuses or row.status == "validated")]
     named = sum(bool(row.category) for row in objects)
@@ -201,7 +219,7 @@ def _read_archive(
         )
         for row, group in zip(rows, groups, strict=True)
     ]
-    return _prepare_all(archive.path, images, read_taxonomy(taxonomy, sources), spec, invert, faults)
+    return _prepare_all(archive.path, images, how.taxonomy_of(sources), how, faults)
 
 
 def _categories(rows: Sequence[EcotaxaRow]) -> dict[tuple[str, int | None], Taxon]:
@@ -241,22 +259,19 @@ class _Image(NamedTuple):
 
 
 def _prepare_all(
-    path: Path,
-    images: Sequence[_Image],
-    taxonomy: Taxonomy,
-    spec: Preprocessing,
-    invert: bool,
-    faults: list[str],
+    path: Path, images: Sequence[_Image], taxonomy: Taxonomy, how: _How, faults: list[str]
 ) -> Dataset:
     """Read and prepare all images that can be learnt from; the others go to `faults`."""
     images = [image for image in images if taxonomy.source_to_class[image.source]]
     index = {name: i for i, name in enumerate(taxonomy.classes)}
+    spec = how.spec
     # Memory that is not written to is not used: room for all, then cut to those that are usable.
     prepared = np.empty((len(images), spec.size_px, spec.size_px, 1), dtype=np.uint8)
     numbers = np.empty((len(images), N_NUMBERS), dtype=np.uint8)
     sizes = np.empty((len(images), 2), dtype=np.int64)
     usable: list[_Image] = []
     hashes: list[bytes] = []
+    kept: list[Pixels] = []
     for image in images:
         try:
             pixels = image.read()
@@ -267,11 +282,13 @@ def _prepare_all(
         if vignette.min() == vignette.max():
             faults.append(f"{image.file}: is of one colour; remove it.")
             continue
-        white = 255 - vignette if invert else vignette
+        white = 255 - vignette if how.invert else vignette
         at = len(usable)
         prepared[at], numbers[at], sizes[at] = prepare(white, spec), describe(white, spec), vignette.shape
         usable.append(image)
         hashes.append(image_hash(pixels))
+        if how.keep_pixels:
+            kept.append(white)
     labels = np.array([index[taxonomy.source_to_class[image.source]] for image in usable], dtype=np.int64)
     if len(set(labels.tolist())) < 2:
         raise ImageError(
@@ -292,4 +309,5 @@ def _prepare_all(
         hashes=tuple(hashes),
         acquisitions=tuple(acquisitions) if len(acquisitions) == n else None,
         faults=tuple(faults),
+        pixels=tuple(kept) if how.keep_pixels else None,
     )

@@ -18,7 +18,7 @@ from edge.errors import BundleError, InputError
 from edge.inference.bundle import Bundle, Source, load_bundle
 from training.fit import network_inputs
 from training.layers import RoundedConv2D, RoundedDepthwiseConv2D
-from training.model import HEAD, Architecture
+from training.model import HEAD, Architecture, build_model
 from training.recipe import Recipe
 
 if TYPE_CHECKING:
@@ -74,6 +74,31 @@ def begin_with_bundle(
             file=bundle.path,
             remedy="leave the architecture as the bundle has it",
         )
+    normalisations, head = _set_body(model, bundle)
+    _take_statistics(model, normalisations, prepared)
+    _begin_head(model, head, bundle.classes, prepared)
+    made = f"weights to begin with (bundle {bundle.sha256[:12]})"
+    return (*bundle.manifest.provenance.sources, Source(name=bundle.name, licence="see above", use=made))
+
+
+def float_network(bundle: Bundle) -> Any:
+    """The network that a bundle's int8 model computes, in float: the same classes, nothing to be trained.
+
+    Raises
+    ------
+    BundleError
+        When the bundle does not say what it is made of.
+    """
+    model = build_model(
+        bundle.preprocessing.size_px, len(bundle.classes), read_recipe_of(bundle).architecture
+    )
+    _, head = _set_body(model, bundle)
+    model.get_layer(HEAD).set_weights([head.kernel, head.bias])
+    return model
+
+
+def _set_body(model: Any, bundle: Bundle) -> tuple[list[Any], Weights]:
+    """Set all weights but the head's; returns the normalisations, which do nothing yet, and the head's."""
     *body, head = dequantize(bundle.model)
     convolutions = [one for one in model.layers if isinstance(one, RoundedConv2D | RoundedDepthwiseConv2D)]
     normalisations = [one for one in model.layers if isinstance(one, keras.layers.BatchNormalization)]
@@ -92,10 +117,7 @@ def begin_with_bundle(
     for weights in body:
         if weights.operator == DENSE:
             model.get_layer("hidden").set_weights([weights.kernel, weights.bias])
-    _take_statistics(model, normalisations, prepared)
-    _begin_head(model, head, bundle.classes, prepared)
-    made = f"weights to begin with (bundle {bundle.sha256[:12]})"
-    return (*bundle.manifest.provenance.sources, Source(name=bundle.name, licence="see above", use=made))
+    return normalisations, head
 
 
 def _take_statistics(model: Any, normalisations: list[Any], prepared: Prepared) -> None:

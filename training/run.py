@@ -254,7 +254,8 @@ def answer_held_back(
     train_examples, held_back = prepared.train, prepared.held_back
     section = recipe.quantization
     try:
-        (teacher, _), (model, sources) = (_trained(out, recipe, prepared) for _ in range(2))
+        n_classes = len(prepared.data.taxonomy.classes)
+        (teacher, _), (model, sources) = (trained_network(out, recipe, n_classes) for _ in range(2))
         prior = prepared.counts()
         float_logits = _views(model, held_back, recipe) - _prior_shift(prior, recipe.decision.prior_power)
         watcher.stage("settling")
@@ -349,19 +350,35 @@ def _teacher(recipe: Recipe, prepared: Prepared) -> Any:
             field="preprocessing",
             remedy="train both with the same preprocessing",
         )
-    return _trained(folder, theirs, prepared)[0]
+    return trained_network(folder, theirs, len(prepared.data.taxonomy.classes))[0]
 
 
-def _trained(out: Path, recipe: Recipe, prepared: Prepared) -> tuple[Any, tuple[Source, ...]]:
-    """The network that `train` left in a run."""
+def trained_network(
+    out: Path, recipe: Recipe, n_classes: int | None = None
+) -> tuple[Any, tuple[Source, ...]]:
+    """The float network that `train` left in a run, and what it learnt from.
+
+    Parameters
+    ----------
+    out, recipe
+        Folder of the run, and its recipe.
+    n_classes
+        Of the data; None for as many as the weights have.
+
+    Raises
+    ------
+    InputError
+        When there are no weights, or they are of another network.
+    """
     path = out / WEIGHTS
     if not path.is_file():
         raise InputError("is not there", file=path, remedy="finish `seston train` first")
     stored = _read_weights(path)
-    classes = prepared.data.taxonomy.classes
     keras.utils.set_random_seed(recipe.seed)
-    model = build_model(recipe.preprocessing.size_px, len(classes), recipe.architecture)
     try:
+        if n_classes is None:
+            n_classes = len(stored[f"{HEAD}/bias"])
+        model = build_model(recipe.preprocessing.size_px, n_classes, recipe.architecture)
         load_arrays(model, stored)
         return model, msgspec.json.decode(stored[SOURCES].tobytes(), type=tuple[Source, ...])
     except (ValueError, KeyError, msgspec.MsgspecError) as cause:

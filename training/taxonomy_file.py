@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import fnmatch
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from os import PathLike
 
 import msgspec
@@ -85,6 +85,8 @@ class Taxonomy:
         Class, and label of the taxon, of every source class; "" where it was dropped.
     limits
         For the card.
+    renames
+        Class by name or pattern, as in the file: for classes that are not in the data set.
     """
 
     classes: tuple[str, ...]
@@ -94,6 +96,7 @@ class Taxonomy:
     source_to_class: Mapping[str, str]
     source_classes: Mapping[str, str]
     limits: tuple[str, ...]
+    renames: Mapping[str, str] = field(default_factory=dict)
 
 
 def parse_class(folder: str) -> Taxon:
@@ -144,6 +147,7 @@ def read_taxonomy(path: str | PathLike[str] | None, sources: Mapping[str, Taxon]
         source_to_class,
         {source: label_of[name] if name else "" for source, name in source_to_class.items()},
         table.limits,
+        table.classes,
     )
 
 

@@ -51,6 +51,7 @@ def leave_out(data: Dataset, names: Sequence[str]) -> tuple[Dataset, Examples]:
         labels=labels[known],
         hashes=tuple(data.hashes[i] for i in chosen),
         acquisitions=None if groups is None else tuple(groups[i] for i in chosen),
+        pixels=None if data.pixels is None else tuple(data.pixels[i] for i in chosen),
     )
     return less, Examples(data.images[~known], data.numbers[~known], labels[~known])
 

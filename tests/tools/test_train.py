@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import tomllib
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -15,7 +16,8 @@ pytest.importorskip("tensorflow", reason="needs the train extra")
 
 from edge.inference.bundle import load_bundle
 from tools.cli import main
-from tools.train import recipe_of, train
+from tools.train import compare_with_former, recipe_of, train
+from training.recipe import BeginSection, DataSection, Recipe
 
 SMALL = (
     "--set", "preprocessing.size_px=32", "--set", "architecture.alpha=0.1", "--set", "architecture.stages=2",
@@ -91,6 +93,14 @@ def test_retrain_from_the_model_at_sea_compares_with_it(sorted_images, tmp_path,
     assert found.manifest.source_classes == {"disc": "disc", "line__77": "line", "speck": "disc"}
     assert found.preprocessing.size_px == 32
     assert said.count("sorted") >= 2
+
+
+def test_a_bundle_that_shares_no_class_with_the_former_one_stands_uncompared(sorted_images, capsys):
+    data = DataSection(dataset=str(sorted_images))
+    compare_with_former(Path("demo"), Recipe(name="new", data=data, begin=BeginSection(bundle="darkfield")))
+    said = capsys.readouterr()
+    assert "not compared: demo: knows no class of the data set" in said.err
+    assert said.out == ""
 
 
 def test_a_dry_run_reports_and_trains_nothing(sorted_images, tmp_path, capsys):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import zipfile
 
 import cv2
+import msgspec
 import numpy as np
 import pytest
 
@@ -12,6 +13,7 @@ from edge.errors import ConfigError, ImageError, InputError
 from edge.inference.bundle import image_hash
 from edge.inference.preprocessing import Preprocessing, describe, prepare
 from edge.taxonomy import Taxon
+from tests.training.test_card import MANIFEST
 from training.datasets import ImageStore, read_dataset
 from training.ecotaxa_write import write_archive
 
@@ -71,6 +73,36 @@ def test_dark_on_white_is_inverted_but_hashed_as_it_is(folder):
     data = read_dataset(folder, SPEC, invert=True)
     np.testing.assert_array_equal(data.images[0], prepare(255 - picture(0), SPEC))
     assert data.hashes == read_dataset(folder, SPEC).hashes
+
+
+def test_vignettes_at_their_own_size_where_they_are_asked_for(folder, tmp_path):
+    assert read_dataset(folder, SPEC).pixels is None
+    cv2.imwrite(str(folder / "Snow" / "flat.png"), np.full((9, 9), 7, np.uint8))
+    data = read_dataset(folder, SPEC, invert=True, keep_pixels=True)
+    assert len(data.pixels) == len(data.files) == 4
+    for i, pixels in enumerate(data.pixels):
+        np.testing.assert_array_equal(pixels, 255 - picture(i))
+    packed = read_dataset(export(tmp_path / "export.zip", ROWS), SPEC, keep_pixels=True)
+    for i, pixels in enumerate(packed.pixels):
+        np.testing.assert_array_equal(pixels, picture(i))
+
+
+def test_a_bundle_may_say_what_the_classes_are(folder):
+    (folder / "Flakes").mkdir()
+    cv2.imwrite(str(folder / "Flakes" / "f.png"), picture(9))
+    source_classes = {"Snow": "snow", "Flakes": "snow", "Copepod__45074": "copepod"}
+    manifest = msgspec.structs.replace(
+        MANIFEST,
+        classes=("cop", "flake", "string"),
+        taxa=(Taxon(label="copepod", living=True), Taxon(label="snow", living=False), Taxon(label="string")),
+        class_taxon=(0, 1, 2),
+        parents=(),
+        source_classes=source_classes,
+    )
+    data = read_dataset(folder, SPEC, taxonomy=manifest)
+    assert data.taxonomy.classes == ("cop", "flake")
+    assert data.labels.tolist() == [0, 0, 1, 1, 1]
+    assert [taxon.living for taxon in data.taxonomy.taxa] == [True, False]
 
 
 def test_a_taxonomy_merges_drops_and_counts(folder, tmp_path):

@@ -8,8 +8,8 @@ import pytest
 
 from edge.taxonomy import Taxon
 from tests.training.test_card import MANIFEST
-from training.matching import How, match_classes
-from training.taxonomy_file import Taxonomy
+from training.matching import How, match_classes, names_in, taxonomy_of_bundle
+from training.taxonomy_file import Taxonomy, parse_class, read_taxonomy
 
 BUNDLE = msgspec.structs.replace(
     MANIFEST,
@@ -62,3 +62,47 @@ def test_a_class_of_several_folders_is_what_all_of_them_were(folders, wanted):
     taxonomy = of_one_class(Taxon(label="mine"), "mine", dict.fromkeys(folders, "mine"))
     (match,) = match_classes(taxonomy, BUNDLE)
     assert tuple(match) == ("mine", *wanted)
+
+
+def sources(*folders: str) -> dict[str, Taxon]:
+    return {folder: parse_class(folder) for folder in folders}
+
+
+def test_a_data_set_is_brought_to_the_classes_of_a_bundle():
+    found = taxonomy_of_bundle(BUNDLE, sources("Cal__5", "blur", "flake", "Snow", "Fish__6"))
+    assert found.source_to_class == {
+        "Cal__5": "calanus", "blur": "", "flake": "flake", "Snow": "Snow", "Fish__6": "Fish",
+    }  # fmt: skip
+    assert found.classes == ("Fish", "Snow", "calanus", "flake")
+    labels = [found.taxa[taxon].label for taxon in found.class_taxon]
+    assert labels == ["Fish", "Snow", "Calanus", "Snow"]
+    assert found.source_classes["flake"] == "Snow"
+    assert [parent.label for parent in found.parents] == ["Copepod"]
+
+
+def test_two_folders_that_a_bundle_merged_are_one_class():
+    merged = msgspec.structs.replace(BUNDLE, source_classes={"a": "Calanus", "b": "Calanus"})
+    found = taxonomy_of_bundle(merged, sources("a", "b", "string"))
+    assert found.classes == ("calanus", "string")
+    assert found.source_to_class == {"a": "calanus", "b": "calanus", "string": "string"}
+
+
+def test_the_classes_of_a_model_in_a_data_set_by_name(tmp_path):
+    file = tmp_path / "t.toml"
+    file.write_text('[classes]\n"hist_*" = "other"\nSnow = "flake"\nblur = ""\n')
+    taxonomy = read_taxonomy(file, sources("hist_a__9", "Snow__7", "blur", "Fish"))
+    names = ("hist_a", "hist_b", "Snow", "flake", "blur", "Fish", "elsewhere")
+    # hist_b is in no folder: the file alone says what it would be.
+    assert names_in(taxonomy, names) == ("other", "other", "flake", "flake", "blur", "Fish", "elsewhere")
+
+
+def test_the_classes_of_a_bundle_in_a_data_set_by_taxon():
+    def named(*folders: str) -> tuple[str, ...]:
+        return names_in(read_taxonomy(None, sources(*folders)), BUNDLE.classes, BUNDLE)
+
+    assert named("Cal__5", "x") == ("Cal", "oithona", "flake", "string")
+    assert named("Snow", "x") == ("calanus", "oithona", "Snow", "Snow")  # all that is counted as snow
+    assert named("Snow", "string") == ("calanus", "oithona", "flake", "string")  # some of it: neither is both
+    both = msgspec.structs.replace(BUNDLE, source_classes={"a": "Calanus", "b": "Calanus"})
+    taxonomy = read_taxonomy(None, sources("a", "b"))
+    assert names_in(taxonomy, both.classes, both) == both.classes  # an answer cannot be right for two
