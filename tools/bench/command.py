@@ -1,7 +1,7 @@
 """`seston bench NAME`: run one benchmark, print its table, write its JSON.
 
-A benchmark is a module here with `bench() -> dict` of title, columns, rows, notes and numbers. It measures
-all contenders side by side in one run and judges nothing: the reader does.
+A benchmark is a module here with `bench() -> dict` of title, columns, rows, notes and numbers; its options
+are keywords. It measures all contenders side by side in one run and judges nothing: the reader does.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from pathlib import Path
 
 import click
 
-NAMES = ("segment", "classify", "pipeline")
+NAMES = ("segment", "classify", "pipeline", "train")
 
 
 @click.command()
@@ -22,12 +22,16 @@ NAMES = ("segment", "classify", "pipeline")
 @click.option(
     "--json", "json_file", type=click.Path(dir_okay=False, path_type=Path), help="Write results here."
 )
-def bench(name: str, json_file: Path | None) -> None:
+@click.option("--images", type=click.IntRange(min=512), help="train: images of the epoch (default 2000).")
+def bench(name: str, json_file: Path | None, images: int | None) -> None:
     """Measure speed and memory of one part, side by side with its alternatives, in one run."""
     from rich.console import Console
     from rich.table import Table
 
-    result = importlib.import_module(f"tools.bench.{name}").bench()
+    if images is not None and name != "train":
+        raise click.UsageError("--images goes with `bench train`")
+    options = {} if images is None else {"images": images}
+    result = importlib.import_module(f"tools.bench.{name}").bench(**options)
     table = Table(*result["columns"], title=result["title"])
     for row in result["rows"]:
         table.add_row(*(cell if isinstance(cell, str) else f"{cell:.4g}" for cell in row))
