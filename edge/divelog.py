@@ -11,7 +11,7 @@ import json
 import math
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from os import PathLike
 from pathlib import Path
 from types import TracebackType
@@ -292,7 +292,7 @@ class DiveLog:
         return [dict(zip(names, row, strict=True)) for row in rows]
 
     def particles(self, *, with_vignettes: bool = False) -> Iterator[Particle]:
-        """Every classified particle, in the order of capture."""
+        """Every classified particle, in the order of capture; also those not written yet."""
         png = "v.png" if with_vignettes else "NULL"
         rows = self._db.execute(
             "SELECT frame, x_px, y_px, width_px, height_px, area_px, on_border, esd_um, taxon, scores,"
@@ -303,6 +303,9 @@ class DiveLog:
                 frame, x, y, width, height, area, bool(on_border), esd_um, taxon,
                 np.frombuffer(scores, dtype="<f4"), np.frombuffer(measures, dtype="<f8"), vignette,
             )  # fmt: skip
+        for logged in self._pending:
+            for particle in logged.particles:
+                yield particle if with_vignettes else replace(particle, vignette_png=None)
 
     def messages(self) -> list[bytes]:
         """Messages of the dive, in the order of their parts."""
