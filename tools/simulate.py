@@ -273,7 +273,7 @@ def show(done: Simulated, console: Any) -> None:
         for taxon, (count, low, high), known in zip(
             done.bundle.counted_taxa, corrected[0].T.tolist(), corrected[1].tolist(), strict=True
         ):
-            intervals[taxon.label] = f"{count} ({low}-{high})" if known else ""
+            intervals[taxon.label] = f"{count} ({low}-{high})" if known and high else ""
     columns = ["taxon", "on board", "on shore"]
     if truth is not None:
         columns = ["taxon", "in the water", "on board", "on shore", "shore less water"]

@@ -33,7 +33,7 @@ from training.card import write_card
 from training.count_table import Study, as_facts
 from training.drawn_set import golden_inputs
 from training.evaluate import KEEP, HeldBack, plain
-from training.prevalence import fit_implied, study
+from training.prevalence import DRAWS, fit_implied, study
 from training.scores import decision_matrix, score
 from training.taxonomy_file import Taxonomy
 
@@ -87,7 +87,7 @@ class Trained:
     facts: Mapping[str, Any] = field(default_factory=dict)
 
 
-def make_bundle(trained: Trained, *, precision: float, keep: float = KEEP) -> bytes:
+def make_bundle(trained: Trained, *, precision: float, keep: float = KEEP, study_draws: int = DRAWS) -> bytes:
     """Calibrate, score, compute the goldens, write the card, and pack.
 
     Temperature, thresholds and reject are fitted to all held-back images. What the manifest says of them
@@ -100,6 +100,8 @@ def make_bundle(trained: Trained, *, precision: float, keep: float = KEEP) -> by
         Wanted of decisions: sets the thresholds.
     keep
         Share of the held-back images that the reject lets pass.
+    study_draws
+        Samples that the study of counts draws a half of the images, prevalence and number of objects.
     """
     taxonomy, held_back = trained.taxonomy, trained.held_back
     counting = Counting(taxonomy.class_taxon, build_tree(taxonomy.taxa, taxonomy.parents))
@@ -115,7 +117,7 @@ def make_bundle(trained: Trained, *, precision: float, keep: float = KEEP) -> by
         "wanted": {"precision": precision, "keep": keep},
         "fingerprint": fingerprint((*trained.training_hashes, *trained.held_back_hashes)),
     }
-    studied = study(held_back, counting, precision=precision, keep=keep)
+    studied = study(held_back, counting, precision=precision, keep=keep, draws=study_draws)
     facts["counts"] = as_facts(studied)
     if trained.parity:
         facts["parity"] = trained.parity

@@ -144,7 +144,7 @@ def bundle(folder, name, classes=("Acartia", "Calanus", "Snow", "Snow_chain"), *
         fields["taxonomy"] = dataclasses.replace(taxonomy(), classes=classes)
     folder.mkdir(exist_ok=True)
     return publish_bundle(
-        make_bundle(trained(name=name, **fields), precision=0.8), folder / f"{name}{SUFFIX}"
+        make_bundle(trained(name=name, **fields), precision=0.8, study_draws=1), folder / f"{name}{SUFFIX}"
     ).path
 
 

@@ -38,7 +38,7 @@ def fails(capsys, *args) -> str:
 @pytest.fixture(scope="module")
 def bundle(tmp_path_factory):
     path = tmp_path_factory.mktemp("bundle") / f"tiny{SUFFIX}"
-    return publish_bundle(make_bundle(trained(), precision=0.8), path)
+    return publish_bundle(make_bundle(trained(), precision=0.8, study_draws=1), path)
 
 
 def write(folder, name, image):

@@ -21,6 +21,7 @@ from hypothesis import strategies as st
 from edge.divelog import DiveLog, Particle
 from edge.errors import DiveLogError, InputError
 from edge.frame import FrameOutcome, Phase
+from edge.instrument import plan_messages
 from edge.telemetry import Quantity, decode_messages
 from tests.tools.made_dive import OPTICS, TAXA, make_dive
 from tools.cli import main
@@ -282,6 +283,36 @@ def test_taxa_that_only_the_water_has_are_shown():
     ]
 
 
+def test_corrected_counts_stand_beside_the_raw_ones(dive, page):
+    found, view = look(dive)
+    counts = found.summary.corrected
+    raw = found.summary.profile.taxa()
+    first, last = (found.labels[i] for i in (0, -1))
+    assert view.corrected[0] == tuple(counts[:, 0])
+    assert view.corrected[0][0] > raw[0]
+    assert view.corrected[-1] is None
+    rows = {row.label: row for row in taxon_rows(found.labels, {}, None, raw, raw, view.corrected)}
+    assert rows[first].corrected == view.corrected[0]
+    assert rows[first].largest == counts[2, 0]
+    assert rows[last].corrected is None
+    assert "corrected (90&nbsp;%)" in page
+    count, low, high = counts[:, 0]
+    assert f"{count:,} <small>({low:,}–{high:,})</small>" in page
+    assert "0.033" in page
+
+
+def test_without_corrected_counts_there_is_no_column_for_them(dive, tmp_path):
+    folder = copied(dive, tmp_path)
+    with sqlite3.connect(folder / "dive.sqlite") as db:
+        db.execute("DELETE FROM meta WHERE key = 'corrected'")
+    with DiveLog.open(folder) as log:
+        messages = plan_messages(log).messages
+        log.set_messages(messages)
+    shutil.rmtree(folder / "messages")
+    assert look(folder)[1].corrected is None
+    assert "corrected (90" not in write_report(folder).read_text(encoding="utf-8")
+
+
 @pytest.mark.parametrize(
     ("value", "step"), [(7, 5), (5, 5), (0.2, 0.2), (0.019, 0.01), (0, 1), (math.nan, 1)]
 )
@@ -375,7 +406,7 @@ def test_the_page_shows_counts_of_water_board_and_shore(dive, page):
     shown = {name: re.findall(r">([^<]*)<", cells) for name, cells in rows}
     for i, label in enumerate(LABELS):
         water = found.truth.taxa[label]["water"]
-        assert [c for c in shown[label] if c.strip()] == [
+        assert [c for c in shown[label] if c.strip()][:3] == [
             f"{water:,}", f"{found.summary.profile.taxa()[i]:,}", f"{view.taxa[i]:,}"
         ]  # fmt: skip
     for message in found.messages:

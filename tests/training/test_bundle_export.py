@@ -19,7 +19,7 @@ from tests.training.tiny_model import CLASSES, SIDE, K, held_back, tiny_model, t
 from training.bundle_export import GOLDEN_PIXELS, fingerprint, make_bundle, packages, publish_bundle
 from training.calibration import Counting, cross_judge
 from training.card import write_card
-from training.evaluate import choose_least_evidence, fit_temperature, score_logits
+from training.evaluate import HeldBack, choose_least_evidence, fit_temperature, score_logits
 from training.parity import compare
 
 WHERE = Path("tiny.seston")
@@ -29,9 +29,9 @@ WHERE = Path("tiny.seston")
 def data() -> bytes:
     left = trained()
     parity = compare(left.held_back, CLASSES, [f"{i}.png" for i in range(len(left.held_back))])
-    extra = {"counts": {"as decided": {"bray_curtis": np.float32(0.125)}}, "reject": {"auroc": np.nan}}
+    extra = {"extra": {"as decided": {"bray_curtis": np.float32(0.125)}}, "reject": {"auroc": np.nan}}
     left = dataclasses.replace(left, parity=parity.facts(), run='name = "tiny"\n', facts=extra)
-    return make_bundle(left, precision=0.8)
+    return make_bundle(left, precision=0.8, study_draws=1)
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +51,9 @@ def test_it_loads_and_reproduces_its_goldens(bundle):
 
 
 def test_a_model_that_takes_numbers_does_too(tmp_path):
-    found = publish_bundle(make_bundle(trained(numbers=True), precision=0.8), tmp_path / "tiny.seston")
+    found = publish_bundle(
+        make_bundle(trained(numbers=True), precision=0.8, study_draws=1), tmp_path / "tiny.seston"
+    )
     assert found.preprocessing.numbers
     assert Classifier(found).golden_difference() == 0
 
@@ -107,9 +109,43 @@ def test_facts_are_plain_and_name_no_file(data):
         assert all(b".png" not in archive.read(name) for name in archive.namelist())
         text = archive.read(MANIFEST).decode()
     facts = json.loads(text, parse_constant=lambda constant: pytest.fail(f"{constant} in JSON"))["facts"]
-    assert facts["counts"] == {"as decided": {"bray_curtis": 0.125}}
+    assert facts["extra"] == {"as decided": {"bray_curtis": 0.125}}
     assert facts["reject"] == {"auroc": None}
     assert 0.9 < facts["parity"]["agreement"] <= 1
+
+
+def test_a_correction_of_counts_ships_only_when_the_study_chose_it(bundle):
+    told = bundle.manifest.facts["counts"]["chosen"]
+    assert (bundle.manifest.correction is not None) == ("posterior" in told)
+    # Counts that are right already cannot be made better.
+    found = trained()
+    sure = 30.0 * np.eye(K)[found.held_back.labels]
+    perfect = dataclasses.replace(
+        found, held_back=dataclasses.replace(found.held_back, int8_logits=sure, float_logits=sure)
+    )
+    manifest = parse_bundle(make_bundle(perfect, precision=0.8, study_draws=1), WHERE).manifest
+    assert manifest.correction is None
+    assert "posterior" not in manifest.facts["counts"]["chosen"]
+
+
+def test_a_network_that_leans_gets_its_correction():
+    """Scores that always lean to one taxon: the study must find that, and the correction undo it."""
+    left = trained()
+    rng = np.random.default_rng(2)
+    labels = np.repeat(np.arange(K), 150)
+    logits = rng.normal(0, 1, (len(labels), K))
+    logits[np.arange(len(labels)), labels] += 2.5
+    logits[:, 1] += 1.5
+    groups = tuple(f"acquisition-{i % 40}" for i in range(len(labels)))
+    leaning = HeldBack(logits, logits, labels, groups)
+    hashes = tuple(i.to_bytes(5, "big") for i in range(len(labels)))
+    left = dataclasses.replace(left, held_back=leaning, held_back_hashes=hashes)
+    manifest = parse_bundle(make_bundle(left, precision=0.8, study_draws=4), WHERE).manifest
+    correction = manifest.correction
+    assert correction is not None
+    assert sum(correction.implied) == pytest.approx(1) == sum(correction.usual)
+    assert correction.usual == pytest.approx((0.25, 0.25, 0.5), abs=0.01)
+    assert correction.implied[1] > 1.3 * correction.usual[1]
 
 
 def test_the_card_in_the_bundle_is_that_of_its_manifest(bundle):
@@ -120,8 +156,10 @@ def test_the_card_in_the_bundle_is_that_of_its_manifest(bundle):
 
 def test_the_same_parts_give_the_same_bytes():
     left = trained()
-    assert make_bundle(left, precision=0.8) == make_bundle(left, precision=0.8)
-    assert make_bundle(left, precision=0.8) != make_bundle(left, precision=0.8, keep=0.9)
+    assert make_bundle(left, precision=0.8, study_draws=1) == make_bundle(left, precision=0.8, study_draws=1)
+    assert make_bundle(left, precision=0.8, study_draws=1) != make_bundle(
+        left, precision=0.8, study_draws=1, keep=0.9
+    )
 
 
 def test_a_class_without_held_back_images_is_no_obstacle(tmp_path):
@@ -136,7 +174,9 @@ def test_a_class_without_held_back_images_is_no_obstacle(tmp_path):
 def test_without_a_float_network_there_are_only_its_own_scores():
     left = trained()
     left = dataclasses.replace(left, held_back=dataclasses.replace(left.held_back, float_logits=None))
-    assert set(parse_bundle(make_bundle(left, precision=0.8), WHERE).manifest.scores) == {"int8"}
+    assert set(parse_bundle(make_bundle(left, precision=0.8, study_draws=1), WHERE).manifest.scores) == {
+        "int8"
+    }
 
 
 def test_the_fingerprint_is_of_the_images_in_whatever_order(bundle):
@@ -184,7 +224,7 @@ def test_many_classes_stay_small():
             "golden_outputs",
             lambda model, inputs, *_: np.zeros((len(inputs), k), dtype=np.int8),
         )
-        data = make_bundle(left, precision=0.7)
+        data = make_bundle(left, precision=0.7, study_draws=1)
     assert len(data) - len(left.model) < 200_000
 
 

@@ -39,6 +39,6 @@ def test_the_float_network_of_a_bundle_says_what_its_int8_model_says():
 
 
 def test_a_bundle_that_does_not_say_what_it_is_made_of(tmp_path):
-    bundle = publish_bundle(make_bundle(trained(), precision=0.8), tmp_path / f"tiny{SUFFIX}")
+    bundle = publish_bundle(make_bundle(trained(), precision=0.8, study_draws=1), tmp_path / f"tiny{SUFFIX}")
     with pytest.raises(BundleError, match=r"run\.toml: is not a recipe"):
         features_of_bundle(bundle)

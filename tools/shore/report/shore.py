@@ -56,7 +56,8 @@ class ShoreView:
     taxa, outcomes
         Counts of the dive by taxon, and frames by outcome; None when not all of the dive is known.
     corrected
-        Of each taxon the corrected count and both ends of its 90 % interval, None where it did not arrive;
+        Of each taxon the corrected count and both ends of its 90 % interval, None where it did not arrive or
+        is surely nothing;
         None when nothing was corrected or none arrived.
     messages, scopes, layers
         Rows for the tables of the page, and the columns of the second.
@@ -134,7 +135,8 @@ def _corrected(dive: DecodedDive) -> list[tuple[int, int, int] | None] | None:
         return None
     counts, known = found
     return [
-        (int(count), int(low), int(high)) if there else None
+        # A parent and `unclassified` are corrected to nothing: their particles are among the taxa.
+        (int(count), int(low), int(high)) if there and high else None
         for count, low, high, there in zip(*counts, known, strict=True)
     ]
 
