@@ -338,19 +338,32 @@ def begin(recipe: Recipe, prepared: Prepared) -> tuple[Any, tuple[Source, ...]]:
 
 
 def _teacher(recipe: Recipe, prepared: Prepared) -> Any:
-    """The network that teaches, or None; raises `InputError` when it does not fit."""
+    """The network that teaches, or None; raises `InputError` when it does not fit.
+
+    It may have another side: it then gets the pictures of its pupil, resized.
+    """
     if not recipe.begin.teacher:
         return None
     folder = Path(recipe.begin.teacher)
     theirs = read_recipe(folder)
-    if theirs.preprocessing != recipe.preprocessing:
+    side = recipe.preprocessing.size_px
+    if msgspec.structs.replace(theirs.preprocessing, size_px=side) != recipe.preprocessing:
         raise InputError(
             "sees other pictures than the network it should teach",
             file=folder / RUN_FILE,
             field="preprocessing",
             remedy="train both with the same preprocessing",
         )
-    return trained_network(folder, theirs, len(prepared.data.taxonomy.classes))[0]
+    teacher = trained_network(folder, theirs, len(prepared.data.taxonomy.classes))[0]
+    return teacher if theirs.preprocessing.size_px == side else seeing_side(teacher, side)
+
+
+def seeing_side(model: Any, side_px: int) -> Any:
+    """The same network for pictures of another side, (batch, side_px, side_px, 1): it resizes them first."""
+    inputs = [keras.Input((side_px, side_px, 1)), *(keras.Input(more.shape[1:]) for more in model.inputs[1:])]
+    own = model.inputs[0].shape[1]
+    resized = [keras.layers.Resizing(own, own)(inputs[0]), *inputs[1:]]
+    return keras.Model(inputs, model(resized if len(resized) > 1 else resized[0]))
 
 
 def trained_network(

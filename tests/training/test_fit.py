@@ -8,9 +8,10 @@ import pytest
 pytest.importorskip("keras", reason="needs the train extra")
 
 import keras
+import msgspec
 
 from training.augment import Variation
-from training.fit import EpochEnd, Examples, Schedule, batches, fit, predict
+from training.fit import EpochEnd, Examples, Schedule, _mixed, batches, fit, predict
 from training.model import Architecture, arrays, build_model
 
 SMALL = Architecture(alpha=0.1, stages=2, features=16, momentum=0.8)
@@ -130,6 +131,30 @@ def test_weights_and_adjusted_logits_take_the_shares_away(how):
         gaps.append(float(np.mean(logits[:, 0] - logits[:, 1])))
     assert gaps[0] > 0.8
     assert abs(gaps[1]) < 0.6 * gaps[0]
+
+
+def test_mixed_rows_keep_most_of_their_own():
+    n = 64
+    names = np.eye(n, dtype=np.float32)
+    pictures = np.broadcast_to(np.arange(n, dtype=np.float32).reshape(n, 1, 1, 1), (n, 4, 4, 1))
+    mixed, targets = _mixed(np.random.default_rng(3), 0.4, pictures, names)
+    assert mixed.dtype == targets.dtype == np.float32
+    np.testing.assert_allclose(targets.sum(axis=1), 1, rtol=1e-6)
+    assert (targets.argmax(axis=1) == np.arange(n)).all()
+    assert 0.6 < targets.max(axis=1).mean() < 0.99
+    # The pictures were mixed in the very shares of their targets.
+    np.testing.assert_allclose(mixed[:, 1, 2, 0], targets @ np.arange(n, dtype=np.float32), rtol=1e-4)
+
+
+def test_mixing_is_part_of_what_the_seed_decides():
+    examples, schedule = stripes(72), Schedule(epochs=1, batch=24, mixup=0.3)
+    found = []
+    for one in (schedule, schedule, msgspec.structs.replace(schedule, mixup=0.0)):
+        model = network()
+        fit(model, examples, one, 5)
+        found.append(predict(model, examples))
+    np.testing.assert_array_equal(found[0], found[1])
+    assert np.abs(found[0] - found[2]).max() > 1e-3
 
 
 def test_a_teacher_is_followed():

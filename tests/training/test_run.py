@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 
+import cv2
 import msgspec
 import numpy as np
 import pytest
@@ -34,7 +35,16 @@ from training.recipe import (
     read_recipe,
     write_recipe,
 )
-from training.run import INT8_ANSWERS, Watcher, begin, prepare_data, quantize, train
+from training.run import (
+    INT8_ANSWERS,
+    Watcher,
+    begin,
+    prepare_data,
+    quantize,
+    seeing_side,
+    train,
+    trained_network,
+)
 from training.split import HELD_BACK_FOLD, fold
 
 SETTLING = Settling(epochs=1, batch=16, rate=1e-3)
@@ -149,6 +159,28 @@ def test_the_same_seed_gives_the_same_weights_on_any_number_of_cores(tmp_path):
         with np.load(out / "weights.npz") as stored:
             found.append({name: stored[name].tobytes() for name in stored.files})
     assert found[0] == found[1]
+
+
+def test_a_teacher_may_have_another_side_but_not_see_other_pictures(done, tmp_path):
+    _, prepared, out, _ = done
+    model = trained_network(out, RECIPE)[0]
+    wider = seeing_side(model, 48)
+    few = prepared.held_back
+    images = few.images[:6].repeat(2, axis=1).repeat(2, axis=2)[:, 8:56, 8:56]
+    small = np.stack([cv2.resize(one[..., 0], (32, 32), interpolation=cv2.INTER_LINEAR) for one in images])
+    asked = few._replace(images=images, numbers=few.numbers[:6], labels=few.labels[:6])
+    own = asked._replace(images=np.ascontiguousarray(small[..., np.newaxis]))
+    np.testing.assert_allclose(predict(wider, asked), predict(model, own), atol=0.1)
+    pupil = msgspec.structs.replace(
+        RECIPE,
+        begin=BeginSection(teacher=str(out)),
+        schedule=msgspec.structs.replace(RECIPE.schedule, epochs=1, distil=0.5),
+        preprocessing=msgspec.structs.replace(RECIPE.preprocessing, size_px=40),
+    )
+    train(pupil, tmp_path / "pupil", Watcher())
+    other = msgspec.structs.replace(pupil.preprocessing, black_permille=0)
+    with pytest.raises(InputError, match="sees other pictures than the network it should teach"):
+        train(msgspec.structs.replace(pupil, preprocessing=other), tmp_path / "other", Watcher())
 
 
 def test_a_gate_refuses_int8_that_lost_too_much(done, tmp_path):
