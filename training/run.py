@@ -93,7 +93,7 @@ def prepare_data(recipe: Recipe) -> Prepared:
         data = read_dataset(
             section.dataset,
             recipe.preprocessing,
-            invert=section.polarity is Polarity.BRIGHT_FIELD,
+            invert=section.polarity == Polarity.BRIGHT_FIELD,
             taxonomy=section.taxonomy or None,
             all_statuses=section.all_statuses,
         )
@@ -154,7 +154,9 @@ def train(recipe: Recipe, out: Path, watcher: Watcher, *, may_lack: bool = False
             use=use,
             images=int(prepared.split.train.sum()),
         )
-        _save_weights(model, out / WEIGHTS, (*sources, source), prepared.data.taxonomy.classes)
+        # A data set learnt from in several runs stands there once.
+        others = (one for one in sources if (one.name, one.use) != (source.name, source.use))
+        _save_weights(model, out / WEIGHTS, (*others, source), prepared.data.taxonomy.classes)
         if prepared.split.held_back.any():
             _save_answers(out / FLOAT_ANSWERS, prepared, predict(model, prepared.held_back))
     except OSError as cause:

@@ -57,7 +57,7 @@ class BackgroundRemover:
     def __init__(
         self, config: VisionConfig, optics: Optics, flat_field: NDArray[np.uint8] | None = None
     ) -> None:
-        self._bright = optics.polarity is Polarity.BRIGHT_FIELD
+        self._bright = optics.polarity == Polarity.BRIGHT_FIELD
         self._median = config.background is Background.RUNNING_MEDIAN
         self._n_frames = config.median_frames
         self._history: list[NDArray[np.uint8]] = []

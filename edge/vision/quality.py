@@ -45,12 +45,12 @@ def judge_exposure(
         without light is foreground all over.
     """
     sample = raw[::_EVERY]
-    dark = polarity is Polarity.BRIGHT_FIELD or not foreground.area_px
+    dark = polarity == Polarity.BRIGHT_FIELD or not foreground.area_px
     if dark and config.dark_mean_grey > 0 and cv2.mean(sample)[0] <= config.dark_mean_grey:
         return FrameOutcome.DARK
     if foreground.fraction > config.over_exposed_fraction:
         return FrameOutcome.OVER_EXPOSED
-    untouched = polarity is Polarity.DARK_FIELD and foreground.pixels is raw
+    untouched = polarity == Polarity.DARK_FIELD and foreground.pixels is raw
     if not untouched:
         # Light without end is a black frame after inversion, and is its own background after a while.
         saturated = int(np.count_nonzero(sample == _SATURATED))

@@ -39,7 +39,7 @@ def disks(radius: int, sigma: float = 0.0, grey: int = 200, n: int = 9) -> Pixel
 def bright_share(share: float, polarity: Polarity) -> Pixels:
     pixels = np.full((100, 100), 5, dtype=np.uint8)
     pixels.ravel()[: round(share * pixels.size)] = 90
-    return pixels if polarity is Polarity.DARK_FIELD else np.asarray(255 - pixels, dtype=np.uint8)
+    return pixels if polarity == Polarity.DARK_FIELD else np.asarray(255 - pixels, dtype=np.uint8)
 
 
 @pytest.mark.parametrize("polarity", Polarity)
