@@ -117,6 +117,8 @@ def test_truth_is_scored(dive):
     assert water["copepod"] > 5
     assert truth["bray_curtis_board"] == truth["bray_curtis_shore"] < 0.3
     assert "Bray-Curtis" in said
+    assert 0 <= truth["bray_curtis_corrected"] <= truth["bray_curtis_board"] + 0.02
+    assert "corrected" in said
 
 
 def test_replay_gives_identical_bytes(dive):
