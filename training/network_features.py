@@ -15,7 +15,7 @@ from training.fit import Examples, predict
 from training.from_bundle import float_network
 from training.model import features_model
 from training.recipe import read_recipe
-from training.run import trained_network
+from training.weights import trained_network
 
 
 class NetworkFeatures:

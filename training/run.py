@@ -6,16 +6,13 @@ weights, TensorBoard's log, the held-back answers, the bundle, its card, and exa
 
 from __future__ import annotations
 
-import zipfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import cv2
-import keras
-import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -27,17 +24,16 @@ from training.datasets import Dataset, read_dataset
 from training.drawn_set import drawn_dataset
 from training.evaluate import HeldBack
 from training.fit import EpochEnd, Examples, Progress, batches, fit, network_inputs, predict
-from training.from_bundle import begin_with_bundle
 from training.layers import release_limits, restore_limits, round_kernels, set_limits
-from training.model import HEAD, arrays, build_model, load_arrays
+from training.model import HEAD
 from training.parity import ParityLimits, compare, require_parity
 from training.quantize import choose_calibration, convert, int8_logits, reestimate_normalisation
 from training.recipe import RUN_FILE, Recipe, read_recipe, write_recipe
 from training.split import Split, split_dataset
 from training.unknown import leave_out, measure_unknown
+from training.weights import WEIGHTS, begin, save_weights, teacher_of, trained_network
 
-SOURCES, CLASSES = "sources", "classes"
-WEIGHTS, FLOAT_ANSWERS, INT8_ANSWERS = "weights.npz", "float_held_back.npz", "int8_held_back.npz"
+FLOAT_ANSWERS, INT8_ANSWERS = "float_held_back.npz", "int8_held_back.npz"
 TRAINING_STATE, SETTLING_STATE = "training-state.npz", "settling-state.npz"
 
 
@@ -141,7 +137,7 @@ def train(recipe: Recipe, out: Path, watcher: Watcher, *, may_lack: bool = False
                 recipe.schedule,
                 recipe.seed,
                 variation=recipe.variation,
-                teacher=_teacher(recipe, prepared),
+                teacher=teacher_of(recipe, prepared),
                 watch=prepared.held_back if prepared.split.held_back.any() else None,
                 state=out / TRAINING_STATE,
                 report=watcher.step,
@@ -156,7 +152,7 @@ def train(recipe: Recipe, out: Path, watcher: Watcher, *, may_lack: bool = False
         )
         # A data set learnt from in several runs stands there once.
         others = (one for one in sources if (one.name, one.use) != (source.name, source.use))
-        _save_weights(model, out / WEIGHTS, (*others, source), prepared.data.taxonomy.classes)
+        save_weights(model, out / WEIGHTS, (*others, source), prepared.data.taxonomy.classes)
         if prepared.split.held_back.any():
             _save_answers(out / FLOAT_ANSWERS, prepared, predict(model, prepared.held_back))
     except OSError as cause:
@@ -311,109 +307,6 @@ def answer_held_back(
     return HeldBack(answers, float_logits, held_back.labels, groups), model_bytes, sources
 
 
-def begin(recipe: Recipe, prepared: Prepared) -> tuple[Any, tuple[Source, ...]]:
-    """The network a run begins with, and what its weights learnt from."""
-    keras.utils.set_random_seed(recipe.seed)
-    classes = prepared.data.taxonomy.classes
-    model = build_model(recipe.preprocessing.size_px, len(classes), recipe.architecture)
-    if recipe.begin.bundle:
-        return model, begin_with_bundle(model, recipe.begin.bundle, recipe.architecture, prepared)
-    if not recipe.begin.weights:
-        return model, ()
-    path = Path(recipe.begin.weights)
-    stored = _read_weights(path)
-    try:
-        # A former run's last layer is of use where the classes are the same.
-        told = [str(name) for name in stored[CLASSES]] if CLASSES in stored else []
-        n_set = load_arrays(model, stored, head=told == list(classes))
-        if SOURCES in stored:
-            sources = msgspec.json.decode(stored[SOURCES].tobytes(), type=tuple[Source, ...])
-        else:
-            sources = (
-                Source(name=path.name, licence=recipe.begin.weights_source, use="weights to begin with"),
-            )
-    except (ValueError, msgspec.MsgspecError) as cause:
-        raise _no_weights(path, cause) from cause
-    if n_set == 0:
-        raise InputError("holds no weights of this network", file=path, remedy="give an .npz of its family")
-    return model, sources
-
-
-def _teacher(recipe: Recipe, prepared: Prepared) -> Any:
-    """The network that teaches, or None; raises `InputError` when it does not fit.
-
-    It may have another side: it then gets the pictures of its pupil, resized.
-    """
-    if not recipe.begin.teacher:
-        return None
-    folder = Path(recipe.begin.teacher)
-    theirs = read_recipe(folder)
-    side = recipe.preprocessing.size_px
-    if msgspec.structs.replace(theirs.preprocessing, size_px=side) != recipe.preprocessing:
-        raise InputError(
-            "sees other pictures than the network it should teach",
-            file=folder / RUN_FILE,
-            field="preprocessing",
-            remedy="train both with the same preprocessing",
-        )
-    teacher = trained_network(folder, theirs, len(prepared.data.taxonomy.classes))[0]
-    return teacher if theirs.preprocessing.size_px == side else seeing_side(teacher, side)
-
-
-def seeing_side(model: Any, side_px: int) -> Any:
-    """The same network for pictures of another side, (batch, side_px, side_px, 1): it resizes them first."""
-    inputs = [keras.Input((side_px, side_px, 1)), *(keras.Input(more.shape[1:]) for more in model.inputs[1:])]
-    own = model.inputs[0].shape[1]
-    resized = [keras.layers.Resizing(own, own)(inputs[0]), *inputs[1:]]
-    return keras.Model(inputs, model(resized if len(resized) > 1 else resized[0]))
-
-
-def trained_network(
-    out: Path, recipe: Recipe, n_classes: int | None = None
-) -> tuple[Any, tuple[Source, ...]]:
-    """The float network that `train` left in a run, and what it learnt from.
-
-    Parameters
-    ----------
-    out, recipe
-        Folder of the run, and its recipe.
-    n_classes
-        Of the data; None for as many as the weights have.
-
-    Raises
-    ------
-    InputError
-        When there are no weights, or they are of another network.
-    """
-    path = out / WEIGHTS
-    if not path.is_file():
-        raise InputError("is not there", file=path, remedy="finish `seston train` first")
-    stored = _read_weights(path)
-    keras.utils.set_random_seed(recipe.seed)
-    try:
-        if n_classes is None:
-            n_classes = len(stored[f"{HEAD}/bias"])
-        model = build_model(recipe.preprocessing.size_px, n_classes, recipe.architecture)
-        load_arrays(model, stored)
-        return model, msgspec.json.decode(stored[SOURCES].tobytes(), type=tuple[Source, ...])
-    except (ValueError, KeyError, msgspec.MsgspecError) as cause:
-        raise _no_weights(path, cause) from cause
-
-
-def _read_weights(path: Path) -> Mapping[str, NDArray[np.float32]]:
-    try:
-        with path.open("rb") as file, np.load(file) as archive:
-            return {name: archive[name] for name in archive.files}
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as cause:
-        raise _no_weights(path, cause) from cause
-
-
-def _no_weights(path: Path, cause: Exception) -> InputError:
-    return InputError(
-        f"cannot be used as weights ({cause})", file=path, remedy="give an .npz of the same architecture"
-    )
-
-
 def _require_images(recipe: Recipe, prepared: Prepared, may_lack: bool) -> None:
     lacking = [prepared.data.taxonomy.classes[i] for i in np.flatnonzero(prepared.counts() == 0)]
     nothing_held_back = bool(recipe.data.held_back) and not prepared.split.held_back.any()
@@ -468,14 +361,6 @@ def _varied(model: Any, examples: Examples, recipe: Recipe, rng: np.random.Gener
                 yield network_inputs(model, grey, numbers)
 
     return islice(endless(), recipe.quantization.normalisation_batches)
-
-
-def _save_weights(model: Any, path: Path, sources: tuple[Source, ...], classes: tuple[str, ...]) -> None:
-    stored: dict[str, Any] = arrays(model) | {
-        SOURCES: np.frombuffer(msgspec.json.encode(sources), dtype=np.uint8),
-        CLASSES: np.array(classes),
-    }
-    np.savez(path, **stored)
 
 
 def _save_answers(path: Path, prepared: Prepared, logits: NDArray[Any], **more: NDArray[Any]) -> None:

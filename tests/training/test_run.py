@@ -35,17 +35,9 @@ from training.recipe import (
     read_recipe,
     write_recipe,
 )
-from training.run import (
-    INT8_ANSWERS,
-    Watcher,
-    begin,
-    prepare_data,
-    quantize,
-    seeing_side,
-    train,
-    trained_network,
-)
+from training.run import INT8_ANSWERS, Watcher, prepare_data, quantize, train
 from training.split import HELD_BACK_FOLD, fold
+from training.weights import begin, seeing_side, trained_network
 
 SETTLING = Settling(epochs=1, batch=16, rate=1e-3)
 RECIPE = Recipe(

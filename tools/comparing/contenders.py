@@ -108,7 +108,8 @@ class RunEntry:
 
     def __init__(self, folder: Path) -> None:
         from training.recipe import read_recipe
-        from training.run import FLOAT_ANSWERS, WEIGHTS
+        from training.run import FLOAT_ANSWERS
+        from training.weights import WEIGHTS
 
         self._folder, self._weights = folder, folder / WEIGHTS
         self.preprocessing: Preprocessing = read_recipe(folder).preprocessing
