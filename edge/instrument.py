@@ -133,9 +133,11 @@ def summarise(log: DiveLog) -> DiveSummary:
     config = config_of(log)
     codebook = codebook_in(log)
     records = list(log.records())
-    corrected = (
-        np.array(log.meta("corrected"), dtype=np.int64) if log.has_meta("corrected") else correct_dive(log)
-    )
+    if log.has_meta("corrected"):
+        told = log.meta("corrected")
+        corrected = None if told is None else np.array(told, dtype=np.int64)
+    else:
+        corrected = correct_dive(log)
     times_ms = [log.meta("started_ms"), *(record.time_ms for record in records)]
     return DiveSummary(
         dive_number=log.meta("dive_number"),
@@ -250,9 +252,12 @@ class Instrument:
         self.close_bloc()
         if self.log.vignettes_left_out:
             self.log.set_meta("vignettes_left_out", self.log.vignettes_left_out)
-        corrected = correct_dive(self.log)
-        if corrected is not None:
-            self.log.set_meta("corrected", corrected.tolist())
+        try:
+            corrected = correct_dive(self.log)
+        except (ValueError, MemoryError) as error:  # raw counts go all the same
+            corrected = None
+            self.log.set_meta("correction_failed", str(error))
+        self.log.set_meta("corrected", None if corrected is None else corrected.tolist())
         planned = plan_messages(self.log)
         self.log.set_messages(planned.messages)
         return planned

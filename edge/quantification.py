@@ -1,10 +1,11 @@
 """Counts by taxon corrected for what the classifier confuses, each with a 90 % interval. Pure, NumPy alone.
 
 Prevalence at sea is not that of the training set, so counting answers is biased. Two corrections, both
-Bayesian: from every score (`count_from_scores`, on board) and from decision counts alone (`correct_counts`,
-on shore). Both rest on one sampler and answer for the taxa of the model; parents and `unclassified` get
-nothing. Of many objects a sample is looked at, and the intervals hold what that leaves open. Not here: what
-is fitted to held-back images (`training.prevalence`).
+Bayesian: from every score (`count_from_scores`, which the board uses at the end of a dive) and from decision
+counts alone (`correct_counts`, measured to be worse than raw counts with weak classifiers: only the study of
+a bundle uses it). Both rest on one sampler and answer for the taxa of the model; parents and `unclassified`
+get nothing. Of many objects a sample is looked at, and the intervals hold what that leaves open. Not here:
+what is fitted to held-back images (`training.prevalence`).
 """
 
 from __future__ import annotations

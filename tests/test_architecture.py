@@ -22,7 +22,7 @@ BOARD_PACKAGES = {
 }  # fmt: skip
 PURE = (
     "edge/frame.py", "edge/optics.py", "edge/taxonomy.py", "edge/profile.py", "edge/mission.py",
-    "edge/vision", "edge/telemetry", "firmware_bridge/ctd.py",
+    "edge/quantification.py", "edge/vision", "edge/telemetry", "firmware_bridge/ctd.py",
 )  # fmt: skip
 OPENS_SOMETHING = {
     "os", "io", "socket", "sqlite3", "subprocess", "threading", "time", "datetime", "serial", "pathlib",

@@ -73,6 +73,21 @@ def teacher_of(recipe: Recipe, prepared: Prepared) -> Any:
             field="preprocessing",
             remedy="train both with the same preprocessing",
         )
+    told = _read_weights(folder / WEIGHTS)
+    if [str(name) for name in told.get(CLASSES, ())] != list(prepared.data.taxonomy.classes):
+        raise InputError(
+            "tells other classes apart than the network it should teach",
+            file=folder / WEIGHTS,
+            field=CLASSES,
+            remedy="train both with the same data and taxonomy",
+        )
+    if theirs.data.polarity != recipe.data.polarity:
+        raise InputError(
+            f"learnt from {theirs.data.polarity} images, its pupil from {recipe.data.polarity} ones",
+            file=folder / RUN_FILE,
+            field="data.polarity",
+            remedy="correct the polarity of the one that is wrong",
+        )
     teacher = trained_network(folder, theirs, len(prepared.data.taxonomy.classes))[0]
     return teacher if theirs.preprocessing.size_px == side else seeing_side(teacher, side)
 

@@ -164,6 +164,21 @@ def test_counts_are_corrected_on_board_as_the_bundle_says(tmp_path, bundle):
     assert (counts[0] <= counts[2]).all()
 
 
+def test_a_correction_that_fails_leaves_the_raw_counts(tmp_path, dive, monkeypatch):
+    def fail(*_, **__):
+        raise ValueError("scores of two lengths")
+
+    take(dive, *(frame(i, scene(i, n_large=4)) for i in range(5)))
+    monkeypatch.setattr("edge.instrument.count_from_scores", fail)
+    messages = dive.finish().messages
+    (sent,) = decode_messages(messages, [codebook_in(dive.log)]).dives
+    assert sent.corrected() is None
+    assert sent.taxa().sum() > 0
+    assert dive.log.meta("correction_failed") == "scores of two lengths"
+    monkeypatch.undo()
+    assert plan_messages(dive.log).messages == messages
+
+
 def test_bright_field_sees_the_same_particles_inverted(tmp_path, bundle, dive):
     bright = msgspec.structs.replace(
         CONFIG, optics=msgspec.structs.replace(OPTICS, polarity=Polarity.BRIGHT_FIELD), vision=VisionConfig()

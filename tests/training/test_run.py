@@ -19,6 +19,7 @@ from edge.errors import BundleError, ConfigError, InputError
 from edge.inference.bundle import load_bundle
 from edge.inference.classifier import Classifier
 from edge.inference.preprocessing import Preprocessing, views
+from edge.optics import Polarity
 from tests.conftest import ROOT
 from training import ONE_THREAD
 from training.crossval import ANSWERS, SCORES, cross_validate
@@ -170,6 +171,18 @@ def test_a_teacher_may_have_another_side_but_not_see_other_pictures(done, tmp_pa
         preprocessing=msgspec.structs.replace(RECIPE.preprocessing, size_px=40),
     )
     train(pupil, tmp_path / "pupil", Watcher())
+    wrong_way = msgspec.structs.replace(pupil.data, polarity=Polarity.BRIGHT_FIELD)
+    with pytest.raises(InputError, match="learnt from dark-field images, its pupil from bright-field ones"):
+        train(msgspec.structs.replace(pupil, data=wrong_way), tmp_path / "way", Watcher())
+    stored = dict(np.load(out / "weights.npz"))
+    stored["classes"] = stored["classes"][::-1]
+    swapped = tmp_path / "swapped"
+    swapped.mkdir()
+    np.savez(swapped / "weights.npz", **stored)
+    (swapped / "run.toml").write_text((out / "run.toml").read_text())
+    taught = msgspec.structs.replace(pupil, begin=BeginSection(teacher=str(swapped)))
+    with pytest.raises(InputError, match="tells other classes apart than the network it should teach"):
+        train(taught, tmp_path / "order", Watcher())
     other = msgspec.structs.replace(pupil.preprocessing, black_permille=0)
     with pytest.raises(InputError, match="sees other pictures than the network it should teach"):
         train(msgspec.structs.replace(pupil, preprocessing=other), tmp_path / "other", Watcher())

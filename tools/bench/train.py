@@ -18,30 +18,20 @@ from typing import Any
 
 import numpy as np
 
+from training import ONE_THREAD
+
 IMAGES, BATCH, WARM_UP_STEPS = 2_000, 64, 4
 LEAST_IMAGES = 8 * BATCH
 SIZE_PX, N_CLASSES, HIDDEN = 96, 34, 32
 DISTINCT_PER_KIND = 25
 WANTED_PER_S, WANTED_MB = 110, 4_000
-ONE_THREAD = {
-    name: "1"
-    for name in (
-        "OMP_NUM_THREADS",
-        "OPENBLAS_NUM_THREADS",
-        "TF_NUM_INTRAOP_THREADS",
-        "TF_NUM_INTEROP_THREADS",
-    )
-}
-"""Read by TensorFlow when it is imported: they must be set before."""
 
 
 def bench(images: int = IMAGES) -> dict[str, Any]:
     """Train one epoch of so many images (`LEAST_IMAGES` at least) and say what it took."""
     command = [sys.executable, "-m", "tools.bench.train", str(images)]
-    quiet = {"TF_CPP_MIN_LOG_LEVEL": "3"}
-    done = subprocess.run(
-        command, capture_output=True, text=True, check=False, env={**os.environ, **quiet, **ONE_THREAD}
-    )
+    told = dict.fromkeys(ONE_THREAD, "1") | {"TF_CPP_MIN_LOG_LEVEL": "3"}
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env={**os.environ, **told})
     if done.returncode:
         raise RuntimeError(done.stderr)
     numbers: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
@@ -66,8 +56,8 @@ def bench(images: int = IMAGES) -> dict[str, Any]:
             f"{WANTED_PER_S} images a second, at most {WANTED_MB / 1000:.0f} GB.",
             "CPU s: seconds that this process had the core, which is what counts on a shared machine.",
             "Varying alone: the same batches turned, scaled and cut, and not learnt from.",
-            f"Data set: {images} images as uint8 and what training copies of them, as counted in memory "
-            "before the network is made. Peak: of the whole process.",
+            f"Data set: the arrays of {images} images and what training copies of them. Peak: memory of the "
+            "whole process.",
         ],
         "numbers": numbers,
     }
@@ -95,7 +85,8 @@ def _child(n: int) -> dict[str, float]:
     data = replace(drawn, images=drawn.images[again], numbers=drawn.numbers[again], labels=labels)
     every = np.arange(n)
     examples = Examples(data.images[every], data.numbers[every], data.labels[every])
-    data_set_mb = _peak_mb() - imported_mb
+    held = (data.images, data.numbers, data.labels, *examples)
+    data_set_mb = sum(array.nbytes for array in held) / 1e6
     schedule = Schedule(epochs=1, batch=BATCH)
     model = build_model(SIZE_PX, N_CLASSES, Architecture(hidden=HIDDEN))
     ends: list[float] = []
