@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import tomllib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -38,6 +39,11 @@ DATASET_OPTIONS: tuple[Callable[[Any], Any], ...] = (
     click.option("--from", "bundle", help="Go on from this bundle: a file, or a shipped one's name."),
     click.option("--weights", type=click.Path(path_type=Path), help="Begin with these (.npz)."),
     click.option("--weights-source", help="What they are; a former run's say so themselves."),
+    click.option(
+        "--teacher",
+        type=click.Path(path_type=Path),
+        help="Folder of a run whose network teaches; how much, schedule.distil says.",
+    ),
     click.option("--epochs", type=click.IntRange(0), help="Passes over the images."),
     click.option("--seed", type=click.IntRange(0), help="Of all chance."),
     click.option("--all-images", is_flag=True, help="Hold nothing back: only weights, no bundle."),
@@ -186,6 +192,7 @@ def recipe_of(given: dict[str, Any]) -> Recipe:
         ("begin.bundle", given["bundle"]),
         ("begin.weights", None if given["weights"] is None else str(given["weights"])),
         ("begin.weights_source", given["weights_source"]),
+        ("begin.teacher", None if given["teacher"] is None else str(given["teacher"])),
         ("schedule.epochs", given["epochs"]),
         *(_setting(text) for text in given["settings"]),
     ):
@@ -298,6 +305,11 @@ def _watcher() -> Iterator[Watcher]:
             raise SystemExit(130) from None
 
 
+def _without_folders(text: str) -> str:
+    """A value as typed, such as one of --set, with every path in it cut to its name."""
+    return re.sub(r"[^\s'\"=,\[]*/(?=[^/\s'\"\],]+)", "", text)
+
+
 def command_line() -> str:
     """The command as one would type it beside the files: no folder of this machine goes out."""
     context = click.get_current_context()
@@ -308,6 +320,8 @@ def command_line() -> str:
             continue
         for one in value if isinstance(value, tuple) else (value,):
             text = one.name if isinstance(one, Path) else str(one)
+            if parameter.name in ("bundle", "settings"):  # texts that may hold a path
+                text = _without_folders(text)
             text = f"'{text}'" if " " in text else text
             if isinstance(parameter, click.Argument):
                 words.append(text)

@@ -186,12 +186,15 @@ def test_the_command_in_the_card_names_no_folder_of_this_machine(tmp_path):
 
     words = [
         str(tmp_path / "deep" / "my set.zip"), "--out", str(tmp_path / "run"), "--epochs", "4",
-        "--all-images", "--weights", str(tmp_path / "w.npz"), "--licence", "CC BY",
-        "--leave-out", "a", "--leave-out", "b",
+        "--all-images", "--weights", str(tmp_path / "w.npz"), "--licence", "CC BY, doi 10.1/x",
+        "--leave-out", "a", "--leave-out", "b", "--teacher", str(tmp_path / "big"),
+        "--from", str(tmp_path / "now.seston"), "--set", f'begin.teacher="{tmp_path}/big"',
+        "--set", "data.held_back=[1, 2]", "--set", f'data.taxonomy = "{tmp_path}/t.toml"',
     ]  # fmt: skip
     with retrain.make_context("retrain", words):
         command = command_line()
     assert command == (
-        "seston retrain 'my set.zip' --licence 'CC BY' --weights w.npz --epochs 4 --all-images "
-        "--leave-out a --leave-out b --out run"
+        "seston retrain 'my set.zip' --licence 'CC BY, doi 10.1/x' --from now.seston --weights w.npz "
+        '--teacher big --epochs 4 --all-images --leave-out a --leave-out b --set begin.teacher="big" '
+        "--set 'data.held_back=[1, 2]' --set 'data.taxonomy = \"t.toml\"' --out run"
     )
