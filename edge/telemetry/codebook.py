@@ -17,9 +17,9 @@ from edge.frame import Phase
 from edge.optics import Optics
 from edge.taxonomy import Taxon
 
-FORMAT = 0
-"""Version of codebook and messages; 0 is experimental and may change without notice."""
-ID_BYTES = 3
+FORMAT = 1
+"""Version of codebook and messages; see docs/wire-format.md."""
+ID_BYTES = 2
 """Bytes of the codebook's hash in every message."""
 MAX_BINS = 1 << 14
 """Most bins a phase may have."""
@@ -40,6 +40,8 @@ class Codebook(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
         Hash of the model bundle that named the taxa, hexadecimal; "" when nothing was classified.
     platform
         Name or serial number of the instrument, so that two instruments alike do not share a codebook.
+    climatology_sha256
+        Hash of the climatology that messages may be coded with, hexadecimal; "" when there is none.
     format
         Version of the codebook and of the messages made with it.
     """
@@ -49,6 +51,7 @@ class Codebook(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     optics: Optics
     bundle_sha256: str = ""
     platform: str = ""
+    climatology_sha256: str = ""
     format: int = FORMAT
 
     def __post_init__(self) -> None:

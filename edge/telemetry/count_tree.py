@@ -13,7 +13,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from edge.telemetry.range_coder import Coder
-from edge.telemetry.split_law import ONE, split
+from edge.telemetry.split_law import ONE as _ONE
+from edge.telemetry.split_law import split
 
 MAX_COUNT = (1 << 42) - 1
 """Largest count of a column."""
@@ -27,31 +28,29 @@ _LENGTH_NEAR = (160, 120, 48, 16)
 
 
 @dataclass(frozen=True, slots=True)
-class SplitParameters:
+class SplitLaw:
     """What is expected of the halves of a node, by the scale of the node. A table, so that it can be learned.
 
     Scale s holds nodes whose span (dbar, or what the caller counts in) is above 2 ** (s - 1), at most 2 ** s.
+    A half is expected to hold more than its share of the climatology where the node and what is next to that
+    half do; the weights say how much the neighbours count against the node itself.
 
     Attributes
     ----------
-    own
-        Weight of the node's own density against that of its neighbours, sixteenths.
-    damping
-        Counts added to both halves before they are compared: noise of the neighbours.
-    near
-        Strength of an expectation made from neighbours, sixteenths.
-    alone
-        Strength where no neighbour is known: the first split of a column, sixteenths.
+    beside, before, after
+        Weights of the half above a node, of the one above that, and of the node below, 64ths.
+    strength
+        How sure the expectation is: sum of the parameters of the Beta law, 64ths.
     trust
         Weight of the counts of earlier columns in the expectation, 256ths; 0 where columns are independent.
     limit
-        Upper limit of the strength however much earlier columns tell, sixteenths.
+        Upper limit of the strength however much earlier columns tell, 64ths.
     """
 
-    own: tuple[int, ...]
-    damping: tuple[int, ...]
-    near: tuple[int, ...]
-    alone: tuple[int, ...]
+    beside: tuple[int, ...]
+    before: tuple[int, ...]
+    after: tuple[int, ...]
+    strength: tuple[int, ...]
     trust: int = 0
     limit: tuple[int, ...] = ()
 
@@ -71,19 +70,15 @@ class Grid:
         Level of the cells, the leaves of the tree; 0 is single bins.
     cuts
         By level, from the root's down to `height`: the bins at which its nodes begin, and `last`.
-    widths
-        By level: the nodes' widths.
-    splits
-        By level, without the last: (width of the left half, width of the right half, scale) of each node. A
-        half of width 0 lies outside the range, and there is nothing to split.
+    scales
+        By level, without the last: the scale of each node that has two halves, -1 of those with one.
     """
 
     first: int
     last: int
     height: int
     cuts: tuple[tuple[int, ...], ...]
-    widths: tuple[tuple[int, ...], ...]
-    splits: tuple[tuple[tuple[int, int, int], ...], ...]
+    scales: tuple[tuple[int, ...], ...]
 
     @property
     def cells(self) -> tuple[int, ...]:
@@ -100,17 +95,15 @@ def grid(edges: tuple[int, ...], first: int, last: int, height: int) -> Grid:
     root = root_level(first, last)
     height = min(height, root)
     cuts = tuple(_cuts(first, last, level) for level in range(root, height - 1, -1))
-    widths = tuple(tuple(edges[b] - edges[a] for a, b in itertools.pairwise(level)) for level in cuts)
-    splits = []
+    scales = []
     for level in range(root, height, -1):
         nodes = []
         for start, stop in itertools.pairwise(cuts[root - level]):
             middle = (start >> level << level) + (1 << level >> 1)
-            middle = min(max(middle, start), stop)
-            left, right = edges[middle] - edges[start], edges[stop] - edges[middle]
-            nodes.append((left, right, (left + right - 1).bit_length()))
-        splits.append(tuple(nodes))
-    return Grid(first, last, height, cuts, widths, tuple(splits))
+            two = start < middle < stop
+            nodes.append((edges[stop] - edges[start] - 1).bit_length() if two else -1)
+        scales.append(tuple(nodes))
+    return Grid(first, last, height, cuts, tuple(scales))
 
 
 def root_level(first: int, last: int) -> int:
@@ -123,30 +116,38 @@ def _cuts(first: int, last: int, level: int) -> tuple[int, ...]:
 
 
 def sum_levels(tree: Grid, column: Sequence[int]) -> Levels:
-    """Counts of the nodes of a tree, by level, from the counts of all bins of the phase."""
+    """Sums of the nodes of a tree, by level, from the values of all bins of the phase."""
     sums = [0, *itertools.accumulate(column)]
     return [[sums[b] - sums[a] for a, b in itertools.pairwise(level)] for level in tree.cuts]
 
 
 def code_column(
-    coder: Coder, tree: Grid, law: SplitParameters, others: Levels | None, known: Levels | None, before: int
+    coder: Coder,
+    tree: Grid,
+    law: SplitLaw,
+    masses: Levels,
+    others: Levels | None,
+    known: Levels | None,
+    total: int,
 ) -> Levels:
-    """Code one column of counts over a tree; returns its counts by level, the cells last.
+    """Code one column of counts over a tree, its total apart; returns its counts by level, the cells last.
 
     Parameters
     ----------
+    masses
+        Sums by node of what is expected, in any unit; all above 0 (`sum_levels`).
     others
         Sums by node of the columns coded before over the same tree, or None.
     known
         When encoding, the counts by level (`sum_levels`); None when decoding.
-    before
-        Total of the column before, or -1.
+    total
+        The count of the root.
     """
-    levels = [[code_total(coder, before, known[0][0] if known else 0)]]
-    for depth in range(len(tree.splits)):
+    levels = [[total]]
+    for depth in range(len(tree.scales)):
         told = others[depth + 1] if others and law.trust else None
         levels.append(
-            code_level(coder, tree, law, depth, levels[depth], told, known[depth + 1] if known else None)
+            code_level(coder, tree, law, masses, depth, levels, told, known[depth + 1] if known else None)
         )
     return levels
 
@@ -154,44 +155,57 @@ def code_column(
 def code_level(
     coder: Coder,
     tree: Grid,
-    law: SplitParameters,
+    law: SplitLaw,
+    masses: Levels,
     depth: int,
-    parents: Sequence[int],
+    levels: Levels,
     others: Sequence[int] | None,
     known: Sequence[int] | None,
 ) -> list[int]:
-    """Code the splits of one level; returns the counts of the level below."""
-    widths, half_widths = tree.widths[depth], tree.widths[depth + 1]
+    """Code the splits of one level; returns the counts of the level below.
+
+    Counts are compared with what the masses expect of them, given the total of the column; one count is added
+    to both, so that a neighbour without counts says little.
+    """
+    total, whole = levels[0][0], masses[0][0]
+    parents, above, below = levels[depth], masses[depth], masses[depth + 1]
     children: list[int] = []
-    for i, (w_left, w_right, scale) in enumerate(tree.splits[depth]):
+    n_parents, last_scale = len(parents), len(law.strength) - 1
+    for i, scale in enumerate(tree.scales[depth]):
         n = parents[i]
-        if not (w_left and w_right):
+        at = len(children)
+        if scale < 0:
             children.append(n)
             continue
         if n == 0:
             children += (0, 0)
             continue
-        s = min(scale, len(law.near) - 1)
-        at, width = len(children), w_left + w_right
-        if at or i + 1 < len(parents):
-            # Density of each half: a mean of the node's own and of what is known next to that half.
-            mine = (n << 20) // width
-            own = ((law.own[s] * n + ONE * law.damping[s]) << 20) // (ONE * width)
-            upper = (children[-1] << 20) // half_widths[at - 1] if at else mine
-            lower = (parents[i + 1] << 20) // widths[i + 1] if i + 1 < len(parents) else mine
-            left_weight = w_left * (own + upper)
-            share = (left_weight << 16) // (left_weight + w_right * (own + lower))
-            strength = law.near[s]
-        else:
-            share = (w_left << 16) // width
-            strength = law.alone[s]
+        s = min(scale, last_scale)
+        left_mass, right_mass = below[at], below[at + 1]
+        left_seen = right_seen = _ONE * (n + 1)
+        left_due = right_due = _ONE * above[i]
+        if at:
+            weight = law.beside[s]
+            left_seen += weight * children[-1]
+            left_due += weight * below[at - 1]
+            if at > 1:
+                weight = law.before[s]
+                left_seen += weight * children[-2]
+                left_due += weight * below[at - 2]
+        if i + 1 < n_parents:
+            weight = law.after[s]
+            right_seen += weight * parents[i + 1]
+            right_due += weight * above[i + 1]
+        left = left_mass * left_seen * (right_due * total // whole + _ONE)
+        share = (left << 16) // (left + right_mass * right_seen * (left_due * total // whole + _ONE))
+        strength = law.strength[s]
         if others is not None:
-            told = law.trust * (others[at] + others[at + 1]) >> 4  # in sixteenths, as `strength`
-            share = (share * strength + (law.trust * others[at] << 12)) // (strength + told)
+            told = law.trust * (others[at] + others[at + 1]) >> 2  # in 64ths, as `strength`
+            share = (share * strength + (law.trust * others[at] << 14)) // (strength + told)
             strength += told
             strength = max(1, strength * law.limit[s] // (strength + law.limit[s]))
-        left = split(coder, n, known[at] if known else 0, strength, share)
-        children += (left, n - left)
+        count = split(coder, n, known[at] if known else 0, strength, share)
+        children += (count, n - count)
     return children
 
 

@@ -7,6 +7,7 @@ with the reason and never used. An aggregated cell stays one cell: no finer numb
 from __future__ import annotations
 
 import enum
+import itertools
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
@@ -15,9 +16,13 @@ from numpy.typing import NDArray
 
 from edge.errors import MessageError
 from edge.frame import CLASSIFIED_OUTCOMES, SIZED_OUTCOMES, FrameOutcome, Phase
+from edge.telemetry.climatology import Climatology
 from edge.telemetry.codebook import Codebook
+from edge.telemetry.count_law import index_of, lowest_of, middle_of
+from edge.telemetry.expectation import Expectation
 from edge.telemetry.means import from_step
-from edge.telemetry.message import Header, Segment, Values, read_body, unpack
+from edge.telemetry.message import Header, MessageKind, Segment, Values, check, read_body, unpack
+from edge.telemetry.parity import restore
 from edge.telemetry.summary import WHOLE_DIVE, DiveFact, Quantity, column_names, n_columns
 
 Ints = NDArray[np.int64]
@@ -38,6 +43,8 @@ class Provenance(enum.IntEnum):
     """Known only together with the other bins of its cell."""
     ROUNDED = 3
     """A mean of this bin alone, to the nearest step."""
+    COMPANDED = 4
+    """A count of this bin alone, within an interval around it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +58,9 @@ class DecodedTable:
     column, first, last
         A cell is bins [first, last) of a column.
     value
-        Count of the cell; of a mean its step, or `ABSENT`.
+        Count of the cell, the middle of its interval where it is companded; of a mean its step, or `ABSENT`.
+    step
+        How the count was companded (`count_law.STEPS`), 0 where it is exact.
     """
 
     quantity: Quantity
@@ -61,12 +70,31 @@ class DecodedTable:
     first: Ints
     last: Ints
     value: Ints
+    step: Ints
 
     @property
     def provenance(self) -> NDArray[np.uint8]:
         """Of each cell, uint8 (n,)."""
-        fine = Provenance.ROUNDED if self.quantity.is_mean else Provenance.LOSSLESS
+        if self.quantity.is_mean:
+            fine = np.full(self.step.shape, Provenance.ROUNDED)
+        else:
+            fine = np.where(self.step == 0, Provenance.LOSSLESS, Provenance.COMPANDED)
         return np.where(self.last - self.first == 1, fine, Provenance.AGGREGATED).astype(np.uint8)
+
+    def limits(self) -> tuple[Floats, Floats]:
+        """Between what the value of each cell lies, ends included, float64 (n,) each; NaN if nothing was read.
+
+        The same twice where it is exact.
+        """
+        values = self.values()
+        if self.quantity.is_mean:
+            half = [np.nan if v == ABSENT else from_step(self.quantity, v)[1] for v in self.value.tolist()]
+            return values - half, values + half
+        low, high = values.copy(), values.copy()
+        for i in np.flatnonzero(self.step).tolist():
+            index, step = index_of(int(self.value[i]), int(self.step[i])), int(self.step[i])
+            low[i], high[i] = lowest_of(index, step), lowest_of(index + 1, step) - 1
+        return low, high
 
     def values(self) -> Floats:
         """Cells in their unit, float64 (n,): counts, degrees Celsius, grey, um; NaN if nothing was read."""
@@ -96,12 +124,21 @@ class DecodedTable:
         return values, provenance, cell
 
     def totals(self) -> tuple[Ints, NDArray[np.bool_]]:
-        """Sum of what is known of each count column, int64 (n_columns,), and whether that is every bin."""
+        """Sum of what is known of each count column, int64 (n_columns,), and whether that is every bin.
+
+        Companded cells count as the middle of their interval (`is_exact` says whether there are any).
+        """
         sums = np.zeros(len(self.names), dtype=np.int64)
         covered = np.zeros(len(self.names), dtype=np.int64)
         np.add.at(sums, self.column, self.value)
         np.add.at(covered, self.column, self.last - self.first)
         return sums, covered == self.n_bins
+
+
+    @property
+    def is_exact(self) -> bool:
+        """Whether no cell is companded."""
+        return not self.step.any()
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,7 +208,7 @@ class DecodedDive:
         if quantity in self.whole:
             sums, known = self.whole[quantity].totals()
             if known.all():
-                return sums, True
+                return sums, self.whole[quantity].is_exact
         sums = np.zeros(n_columns(self.codebook, quantity), dtype=np.int64)
         if not sums.size:
             return sums, True
@@ -233,11 +270,14 @@ class Decoding:
         Position in the heap and the reason, of each message that was not used.
     duplicates
         Messages that came again.
+    restored
+        Messages that parity brought back.
     """
 
     dives: tuple[DecodedDive, ...]
     refused: tuple[tuple[int, str], ...]
     duplicates: int
+    restored: int = 0
 
     def __iter__(self) -> Iterator[DecodedDive]:
         return iter(self.dives)
@@ -245,54 +285,117 @@ class Decoding:
 
 @dataclass(slots=True)
 class _Heap:
-    """Messages of one dive that passed."""
+    """Messages of one dive that passed: by number of parts and part, and parity by numbers of both."""
 
     codebook: Codebook
     dive_number: int
+    is_short: bool
     parts: dict[tuple[int, int], bytes] = field(default_factory=dict)
     pieces: dict[tuple[int, int], Sequence[tuple[Segment, Values]]] = field(default_factory=dict)
+    parity: dict[tuple[int, int], dict[int, bytes]] = field(default_factory=dict)
 
 
-def decode_messages(messages: Iterable[bytes], codebooks: Iterable[Codebook]) -> Decoding:
+class _Reader:
+    """Takes messages one after another and sorts them into heaps."""
+
+    def __init__(self, codebooks: Iterable[Codebook], climatologies: Iterable[Climatology]) -> None:
+        self._books = {book.sha256: book for book in codebooks}
+        self._climatologies = {one.sha256: one for one in climatologies}
+        self._expectations: dict[tuple[str, bool], Expectation] = {}
+        self.heaps: dict[tuple[str, int, bool], _Heap] = {}
+        self.duplicates = 0
+
+    def take(self, data: bytes) -> None:
+        """Sort in one message; `MessageError` says why it is not used."""
+        header, body = unpack(data)
+        book = self._book(header, data)
+        key = book.sha256, header.dive_number, header.is_short
+        heap = self.heaps.get(key) or _Heap(book, header.dive_number, header.is_short)
+        if header.kind is MessageKind.PARITY:
+            if not body or not body[0]:
+                raise MessageError("is a parity message without content", remedy="leave it out")
+            found = heap.parity.setdefault((header.n_parts, body[0]), {})
+            self.duplicates += header.part in found
+            found[header.part] = body[1:]
+        else:
+            place = header.n_parts, header.part
+            if place in heap.parts:
+                if heap.parts[place] != data:
+                    raise MessageError(
+                        "is another message for a part at hand", remedy="check the dive numbers"
+                    )
+                self.duplicates += 1
+                return
+            heap.pieces[place] = list(read_body(body, self._expectation(book, header)))
+            heap.parts[place] = data
+        self.heaps[key] = heap
+
+    def restore(self) -> int:
+        """Bring back what parity tells of missing parts; returns how many."""
+        n = 0
+        for heap in list(self.heaps.values()):
+            for (n_parts, n_parity), parity in heap.parity.items():
+                present = {part: data for (count, part), data in heap.parts.items() if count == n_parts}
+                if len(present) == n_parts:
+                    continue
+                for data in restore(n_parts, present, parity, n_parity).values():
+                    try:
+                        self.take(data)
+                    except MessageError:
+                        continue
+                    n += 1
+        return n
+
+    def _book(self, header: Header, data: bytes) -> Codebook:
+        """The codebook of a message; more than one may begin as its header says."""
+        start = header.codebook_id.hex()
+        books = [book for hash_, book in self._books.items() if hash_.startswith(start)]
+        if not books:
+            raise MessageError(
+                f"needs the codebook whose hash begins {start}, which is not at hand, or is damaged",
+                remedy="add it with --codebook",
+            )
+        for book in books[:-1]:
+            try:
+                check(data, book)
+            except MessageError:
+                continue
+            return book
+        check(data, books[-1])
+        return books[-1]
+
+    def _expectation(self, book: Codebook, header: Header) -> Expectation:
+        regional = header.kind is MessageKind.REGIONAL
+        key = book.sha256, regional
+        if key not in self._expectations:
+            climatology = self._climatologies.get(book.climatology_sha256) if regional else None
+            if regional and climatology is None:
+                raise MessageError(
+                    f"is of dive {header.dive_number} and needs the climatology whose hash begins "
+                    f"{book.climatology_sha256[:8] or 'with nothing'}, which is not at hand",
+                    remedy="add it with --climatology",
+                )
+            self._expectations[key] = Expectation(book, climatology)
+        return self._expectations[key]
+
+
+def decode_messages(
+    messages: Iterable[bytes], codebooks: Iterable[Codebook], climatologies: Iterable[Climatology] = ()
+) -> Decoding:
     """Dives from messages in any order, of any dives, with anything else among them. Never raises.
 
     Memory and time are bounded by the number of messages: each is decoded by itself, within bounds.
     """
-    books = {book.id: book for book in codebooks}
-    heaps: dict[tuple[bytes, int], _Heap] = {}
+    reader = _Reader(codebooks, climatologies)
     refused: list[tuple[int, str]] = []
-    duplicates = 0
     for position, data in enumerate(messages):
         try:
-            header, body = unpack(data)
-            book = _book(header, books)
-            heap = heaps.get((header.codebook_id, header.dive_number)) or _Heap(book, header.dive_number)
-            key = header.n_parts, header.part
-            if key in heap.parts:
-                if heap.parts[key] != body:
-                    raise MessageError(
-                        "is another message for a part at hand", remedy="check the dive numbers"
-                    )
-                duplicates += 1
-                continue
-            heap.pieces[key] = read_body(body, book)
-            heap.parts[key] = body
-            heaps[header.codebook_id, header.dive_number] = heap
+            reader.take(data)
         except MessageError as error:
             refused.append((position, str(error)))
-    dives = tuple(_assemble(heaps[key]) for key in sorted(heaps))
-    return Decoding(dives, tuple(refused), duplicates)
-
-
-def _book(header: Header, books: dict[bytes, Codebook]) -> Codebook:
-    book = books.get(header.codebook_id)
-    if book is None:
-        raise MessageError(
-            f"is of dive {header.dive_number} and needs the codebook whose hash begins "
-            f"{header.codebook_id.hex()}, which is not at hand",
-            remedy="add it with --codebook",
-        )
-    return book
+    restored = reader.restore()
+    dives = tuple(_assemble(reader.heaps[key]) for key in sorted(reader.heaps) if reader.heaps[key].parts)
+    return Decoding(dives, tuple(refused), reader.duplicates, restored)
 
 
 def _assemble(heap: _Heap) -> DecodedDive:
@@ -354,7 +457,7 @@ def _add_empty_unplaced(
     for phase in phases.values():
         if Quantity.UNPLACED not in phase.tables:
             phase.tables[Quantity.UNPLACED] = DecodedTable(
-                Quantity.UNPLACED, names, 1, columns, zeros, zeros + 1, zeros
+                Quantity.UNPLACED, names, 1, columns, zeros, zeros + 1, zeros, zeros
             )
 
 
@@ -362,24 +465,32 @@ def _merge(
     quantity: Quantity, names: tuple[str, ...], n_bins: int, pieces: Sequence[tuple[Segment, Values]]
 ) -> DecodedTable:
     """Cells of a table; where pieces overlap, as after a dive was sent twice, the finest cells win."""
-    cells: list[tuple[int, int, int, int]] = []
+    cells: list[tuple[int, int, int, int, int]] = []
     for segment, values in pieces:
-        edges = segment.cells
-        for first, last, value in zip(edges, edges[1:], values, strict=False):
-            if value == 0 and not quantity.is_mean:
-                # Nothing in a cell is nothing in each of its bins.
-                cells += [(segment.column, i, i + 1, 0) for i in range(first, last)]
-            else:
-                cells.append((segment.column, first, last, ABSENT if value is None else value))
-    cells.sort(key=lambda cell: cell[2] - cell[1])
+        edges, step = segment.cells, segment.step
+        columns = range(segment.column, segment.stop) if segment.by_rows else (segment.column,)
+        given = iter(values)
+        for first, last in itertools.pairwise(edges):
+            for column in columns:
+                value = next(given)
+                if value is None:
+                    cells.append((column, first, last, ABSENT, 0))
+                elif value == 0 and not quantity.is_mean:
+                    # Nothing in a cell is nothing in each of its bins, and exactly so.
+                    cells += [(column, i, i + 1, 0, 0) for i in range(first, last)]
+                elif step and lowest_of(value + 1, step) - lowest_of(value, step) == 1:
+                    cells.append((column, first, last, lowest_of(value, step), 0))
+                else:
+                    cells.append((column, first, last, middle_of(value, step) if step else value, step))
+    cells.sort(key=lambda cell: (cell[2] - cell[1], cell[4] > 0, cell[4]))
     taken = np.zeros((len(names), n_bins), dtype=np.bool_)
     kept = []
     for cell in cells:
-        column, first, last, _ = cell
+        column, first, last, *_ = cell
         if not taken[column, first:last].any():
             taken[column, first:last] = True
             kept.append(cell)
-    table = np.array(sorted(kept), dtype=np.int64).reshape(-1, 4)
+    table = np.array(sorted(kept), dtype=np.int64).reshape(-1, 5)
     return DecodedTable(quantity, names, n_bins, *table.T)
 
 

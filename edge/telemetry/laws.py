@@ -1,52 +1,52 @@
 """What is expected of a dive that nothing is known about: the coder's built-in tables. Pure.
 
-Fitted once on simulated dives of many regions; a climatology of a region may take their place. The tables
-are part of the wire format: a change of any number is a new version.
+Fitted once on simulated dives of many regions and on real casts; a climatology of a region may take their
+place. The tables are part of the wire format: a change of any number is a new version.
 """
 
 from __future__ import annotations
 
-from edge.telemetry.count_tree import SplitParameters
+from edge.telemetry.count_tree import SplitLaw
+from edge.telemetry.size_spectra import RowLaw
 from edge.telemetry.summary import Quantity
 
 
-def _sixteenths(*values: float) -> tuple[int, ...]:
-    """Exact: every value here is a multiple of 1/16."""
-    return tuple(int(16 * value) for value in values)
+def _parts(*values: float) -> tuple[int, ...]:
+    """64ths."""
+    return tuple(round(64 * value) for value in values)
 
 
-# By scale: nodes of at most 1, 2, 4, ... 4096 dbar. Nothing was learned below 8: there it is as at 16.
-_TAXA = SplitParameters(
-    own=_sixteenths(*[2.0] * 5, 1.25, 0.75, 0.875, 2.0, 0.125, 0.125, 0.125, 2.0),
-    damping=(*[40] * 5, 32, 20, 16, 40, 40, 20, 1, 0),
-    near=_sixteenths(*[64.0] * 5, 30.0, 15.0, 9.5, 6.0, 6.0, 4.25, 3.25, 0.75),
-    alone=_sixteenths(*[50.0] * 5, 20.0, 9.0, 6.0, 5.0, 3.0, 1.75, 1.0, 0.75),
+# By scale: nodes of at most 1, 2, 4, ... 4096 dbar. Nothing was learned below 16: there it is as at 16.
+_TAXA = SplitLaw(
+    beside=_parts(*[0.3] * 5, 0.72, 1.25, 1.4, 0.3, 0.1, 0.0, 0.0, 0.0),
+    before=_parts(*[0.2] * 5, 0.25, 0.2, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0),
+    after=_parts(*[0.28] * 5, 0.32, 0.39, 0.67, 0.5, 1.0, 1.0, 1.0, 0.5),
+    strength=_parts(*[64.0] * 4, 44.0, 33.0, 19.5, 9.2, 8.0, 6.0, 4.0, 1.4, 1.1),
 )
-# Size classes follow each other closely. How closely differs: the limits are the geometric means of what
-# simulated dives and real casts would have.
-_SIZES = SplitParameters(
-    own=_sixteenths(*[2.0] * 7, 1.5, 1.0, 0.5, 0.5, 0.5, 1.0),
-    damping=(*[100] * 5, 60, 60, 30, 30, 20, 10, 5, 0),
-    near=_sixteenths(*[150.0] * 5, 142.0, 128.0, 90.0, 45.0, 37.0, 30.0, 15.0, 12.0),
-    alone=_sixteenths(*[112.0] * 5, 105.0, 90.0, 67.0, 30.0, 24.0, 18.0, 9.0, 7.5),
-    trust=64,
-    limit=_sixteenths(*[350.0] * 5, 220.0, 150.0, 75.0, 38.0, 25.0, 16.0, 10.0, 8.0),
+REGIONAL_TAXA = SplitLaw(
+    beside=_parts(*[0.26] * 5, 0.59, 0.64, 0.6, 0.1, 0.0, 0.0, 0.0, 0.0),
+    before=_parts(*[0.14] * 5, 0.14, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0),
+    after=_parts(*[0.24] * 5, 0.28, 0.25, 0.28, 0.1, 0.1, 0.0, 0.0, 0.0),
+    strength=_parts(*[64.0] * 4, 43.5, 38.5, 26.5, 21.0, 25.0, 34.0, 50.0, 60.0, 65.0),
 )
+"""Splits where a climatology tells the shares."""
 # Frames come at a steady rate, and not more evenly than chance where the instrument lingers.
-_FRAMES = SplitParameters(
-    own=_SIZES.own,
-    damping=_SIZES.damping,
-    near=_sixteenths(*[2000.0] * 6, 500.0, 100.0, 30.0, 10.0, 5.0, 4.0, 2.0),
-    alone=_sixteenths(*[1000.0] * 6, 500.0, 100.0, 30.0, 10.0, 5.0, 4.0, 2.0),
+_FRAMES = SplitLaw(
+    beside=_parts(*[0.5] * 13),
+    before=_parts(*[0.0] * 13),
+    after=_parts(*[0.5] * 13),
+    strength=_parts(*[2000.0] * 6, 500.0, 100.0, 30.0, 10.0, 5.0, 4.0, 2.0),
 )
-
-FLAT: dict[Quantity, SplitParameters] = {
-    Quantity.DIVE: _TAXA,
+SPLITS: dict[Quantity, SplitLaw] = {
     Quantity.FRAMES: _FRAMES,
-    Quantity.UNPLACED: _TAXA,
     Quantity.TAXA: _TAXA,
-    Quantity.SIZES: _SIZES,
-    Quantity.NOISE: _SIZES,
-    Quantity.CORRECTED: _TAXA,
 }
-"""Parameters by count quantity, for a region of which nothing is known."""
+"""How counts split along bins, where nothing is known of the region."""
+
+SIZES = RowLaw(decay=156, own=45, shared=321 * 64, spread=629, spread_own=33800, spread_shared=151600)
+REGIONAL_SIZES = RowLaw(
+    decay=104, own=1005, shared=534 * 64, spread=636, spread_own=13100, spread_shared=60200
+)
+# Totals of taxa differ by orders of magnitude, and tell little of each other.
+TOTALS = RowLaw(decay=256, own=64, shared=64, spread=2 << 16, spread_own=0, spread_shared=0)
+REGIONAL_TOTALS = RowLaw(decay=256, own=64, shared=16 * 64, spread=28000, spread_own=0, spread_shared=0)

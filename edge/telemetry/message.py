@@ -1,91 +1,155 @@
-"""One message: a header that stands alone, then columns of the dive's tables in one range-coded stream. Pure.
+"""One message: a header that stands alone, then the dive's tables in one range-coded stream. Pure.
 
-Every message decodes without any other, given the codebook. The stream is written and read by the same code
-(`Stream.segment`); what travels and at what height is the planner's choice, not decided here.
+Every message decodes without any other, given the codebook (and the climatology, if it was coded with one).
+The stream is written and read by the same code (`Stream`); what travels, and how finely, is the planner's
+choice, not decided here. docs/wire-format.md says the same for those who write another decoder.
 """
 
 from __future__ import annotations
 
+import binascii
+import enum
+import itertools
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from edge.errors import MessageError
 from edge.frame import Phase
 from edge.telemetry.codebook import FORMAT, ID_BYTES, Codebook
-from edge.telemetry.count_tree import (
-    Levels,
-    SplitParameters,
-    add_levels,
-    code_column,
-    grid,
-    sum_levels,
-)
-from edge.telemetry.laws import FLAT
+from edge.telemetry.count_law import STEPS, code_count
+from edge.telemetry.count_tree import Levels, add_levels, code_column, code_total, grid, sum_levels
+from edge.telemetry.expectation import MAX_SHIFT, Expectation
 from edge.telemetry.means import MeanModel
-from edge.telemetry.range_coder import Coder, RangeDecoder
+from edge.telemetry.range_coder import Coder, RangeDecoder, RangeEncoder
+from edge.telemetry.size_spectra import Rows
 from edge.telemetry.summary import WHOLE_DIVE, Quantity, n_columns, tree_edges
 
-_MAGIC = 0xA0
-"""Upper half of the first byte, the version in the lower: never 0x52, which some links route elsewhere."""
-_CRC_BYTES = 4
-MIN_MESSAGE_BYTES = 48
+SHORT_BELOW_BYTES = 64
+"""Links with messages below this take the short header."""
+MIN_MESSAGE_BYTES = 23
 """Any single cell of any table fits in a message of this size."""
 MAX_HEIGHT = 14
 MAX_CELLS = 1 << 17
 """Most cells in one message: a bound on the time and memory that any bytes can ask of a decoder."""
 
+_MARK, _SHORT = 0x80, 0x40
+_CRC_BYTES, _SHORT_CRC_BYTES = 4, 2
 _SCOPES = 4
-_QUANTITY_CODES = 16
+_QUANTITY_CODES = 32
 _NEXT, _NEXT_WHOLE, _NEW, _END = range(4)
 _AFTER_COLUMN = (0, 240, 242, 252, 256)
 _AFTER_TABLE = (0, 1, 2, 192, 256)
-_WHOLE = (0, 3, 4)
+_ALL, _TO_END, _PART = range(3)
+_EXTENT = (0, 8, 13, 16)
+_GO_ON = (0, 255, 256)
+_QUANTITY_WEIGHTS = {Quantity.FRAMES: 16, Quantity.TAXA: 64, Quantity.SIZES: 64, Quantity.ESD: 16, Quantity.GREY: 16}
+_QUANTITY = tuple(
+    itertools.accumulate((_QUANTITY_WEIGHTS.get(code, 4) for code in range(_QUANTITY_CODES)), initial=0)  # type: ignore[call-overload]
+)
+_HEIGHT = (0, *itertools.accumulate(16 if height == 0 else 2 for height in range(MAX_HEIGHT + 1)))
+_FULL_DEPTH = (0, 1, 2)
+_SHIFT = (0, *itertools.accumulate(1 + 960 // (16 + shift * shift) for shift in range(-MAX_SHIFT, MAX_SHIFT + 1)))
+
+
+class MessageKind(enum.IntEnum):
+    """What is in a message."""
+
+    FLAT = 0
+    """Tables, coded as if nothing were known of the region."""
+    REGIONAL = 1
+    """Tables, coded with the climatology that the codebook names."""
+    PARITY = 2
+    """Parity of the messages of a sending."""
+    PICTURE = 3
+    """The picture of a particle."""
 
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """What a message says of itself: the start of its codebook's hash, its dive, its part from 0."""
+    """What a message says of itself.
+
+    Attributes
+    ----------
+    codebook_id
+        Start of the codebook's hash: 2 bytes, 1 on short links.
+    dive_number
+        On short links modulo 256.
+    part, n_parts
+        Number of the message from 0, and how many messages of tables the sending has; of a parity or a
+        picture its number among these.
+    kind, is_short
+        What is in it, and whether the header is that of short links.
+    """
 
     codebook_id: bytes
     dive_number: int
     part: int
     n_parts: int
+    kind: MessageKind = MessageKind.FLAT
+    is_short: bool = False
 
 
-def header_bytes(part: int, parts_bytes: int) -> int:
+def header_bytes(part: int, parts_bytes: int, *, is_short: bool = False) -> int:
     """Bytes of header and CRC of a part, when the number of parts is written in `parts_bytes`."""
-    return 1 + ID_BYTES + 2 + len(_varint(part)) + parts_bytes + _CRC_BYTES
+    numbers = len(_varint(part)) + parts_bytes
+    return (1 + 1 + 1 + _SHORT_CRC_BYTES if is_short else 1 + ID_BYTES + 2 + _CRC_BYTES) + numbers
 
 
-def pack(header: Header, body: bytes, parts_bytes: int) -> bytes:
-    """A message: version, codebook, dive, part, number of parts - 1, body, CRC-32 of all before it."""
-    head = bytes((_MAGIC | FORMAT,)) + header.codebook_id + header.dive_number.to_bytes(2, "big")
-    data = head + _varint(header.part) + _varint(header.n_parts - 1, parts_bytes) + body
-    return data + zlib.crc32(data).to_bytes(_CRC_BYTES, "big")
+def pack(header: Header, body: bytes, codebook: Codebook, parts_bytes: int = 1) -> bytes:
+    """A message: mark, kind and version; codebook; dive; part; number of parts - 1; body; CRC of it all."""
+    short = header.is_short
+    mark = _MARK | _SHORT * short | header.kind << 4 | FORMAT
+    dive = (header.dive_number & 0xFF).to_bytes(1, "big") if short else header.dive_number.to_bytes(2, "big")
+    numbers = _varint(header.part) + _varint(header.n_parts - 1, parts_bytes)
+    data = bytes((mark,)) + header.codebook_id + dive + numbers + body
+    return data + _crc(data, codebook, short)
 
 
 def unpack(data: bytes) -> tuple[Header, bytes]:
-    """Header and body of a message.
+    """Header and body of a message, whose CRC is not looked at yet (`check`).
 
     Raises
     ------
     MessageError
-        With the reason: not a message of ours, another version, or damaged.
+        With the reason: not a message of ours, or another version.
     """
-    if len(data) < header_bytes(0, 1) or data[0] & 0xF0 != _MAGIC:
+    short = bool(data and data[0] & _SHORT)
+    if len(data) < header_bytes(0, 1, is_short=short) or not data[0] & _MARK:
         raise _bad("is not a message of this instrument", "leave it out")
-    if data[0] != _MAGIC | FORMAT:
+    if data[0] & 0x0F != FORMAT:
         raise _bad(f"is of version {data[0] & 0x0F}, {FORMAT} is read here", "update seston")
-    if zlib.crc32(data[:-_CRC_BYTES]) != int.from_bytes(data[-_CRC_BYTES:], "big"):
-        raise _bad("is damaged: its CRC does not fit", "ask for it again")
-    body = data[3 + ID_BYTES : -_CRC_BYTES]
+    kind = MessageKind(data[0] >> 4 & 3)
+    after_id = 1 + (1 if short else ID_BYTES)
+    after_dive = after_id + (1 if short else 2)
+    body = data[after_dive : -_SHORT_CRC_BYTES if short else -_CRC_BYTES]
     part, body = _take_varint(body)
     last_part, body = _take_varint(body)
-    if part > last_part:
+    if part > last_part and kind is not MessageKind.PARITY:
         raise _bad(f"is part {part + 1} of {last_part + 1}", "leave it out")
-    number = int.from_bytes(data[1 + ID_BYTES : 3 + ID_BYTES], "big")
-    return Header(data[1 : 1 + ID_BYTES], number, part, last_part + 1), body
+    number = int.from_bytes(data[after_id:after_dive], "big")
+    return Header(data[1:after_id], number, part, last_part + 1, kind, short), body
+
+
+def check(data: bytes, codebook: Codebook) -> None:
+    """Refuse a message whose CRC does not fit, which is begun with the codebook's hash."""
+    short = bool(data[0] & _SHORT)
+    size = _SHORT_CRC_BYTES if short else _CRC_BYTES
+    if _crc(data[:-size], codebook, short) != data[-size:]:
+        raise _bad("is damaged: its CRC does not fit", "ask for it again")
+
+
+def codebook_id(codebook: Codebook, *, is_short: bool) -> bytes:
+    """Start of the codebook's hash, as messages carry it."""
+    return codebook.id[:1] if is_short else codebook.id
+
+
+def _crc(data: bytes, codebook: Codebook, short: bool) -> bytes:
+    """CRC of the codebook's hash and the message: a header holds too little of the hash to tell all apart."""
+    whole = bytes.fromhex(codebook.sha256) + data
+    if short:
+        return binascii.crc_hqx(whole, 0xFFFF).to_bytes(_SHORT_CRC_BYTES, "big")
+    return zlib.crc32(whole).to_bytes(_CRC_BYTES, "big")
 
 
 def _varint(value: int, width: int = 1) -> bytes:
@@ -107,11 +171,19 @@ def _take_varint(data: bytes) -> tuple[int, bytes]:
     raise _bad("has a part number without end", "leave it out")
 
 
+def is_by_rows(quantity: Quantity, scope: int) -> bool:
+    """Whether a table travels row by row (size spectra, totals of taxa), not column by column."""
+    return quantity in (Quantity.SIZES, Quantity.NOISE) or (
+        quantity is Quantity.TAXA and scope == WHOLE_DIVE
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """Bins [first, last) of one column of one table, in cells of a height.
+    """Bins [first, last) of one column of a table, in cells of a height; or of several columns, by rows.
 
-    `scope` is a phase or `WHOLE_DIVE`; `n_bins` is that of the whole phase.
+    `scope` is a phase or `WHOLE_DIVE`; `n_bins` is that of the whole phase; rows hold columns [column, stop)
+    and are companded at a `step` (`count_law.STEPS`); `shift` is that of the climatology.
     """
 
     quantity: Quantity
@@ -121,11 +193,19 @@ class Segment:
     first: int
     last: int
     height: int
+    step: int = 0
+    stop: int = 0
+    shift: int = 0
 
     @property
     def is_whole(self) -> bool:
         """True when it covers all bins of the phase."""
         return self.last - self.first == self.n_bins
+
+    @property
+    def by_rows(self) -> bool:
+        """True when it holds several columns."""
+        return is_by_rows(self.quantity, self.scope)
 
     @property
     def cells(self) -> tuple[int, ...]:
@@ -135,7 +215,7 @@ class Segment:
 
 
 Values = Sequence[int | None]
-"""Counts, or steps of a mean with None where there was no reading."""
+"""Counts, or steps of a mean with None where there was no reading; of rows, row after row."""
 
 
 class _State:
@@ -164,22 +244,20 @@ class _State:
 class Stream:
     """Segments through a coder, one after another, in either direction."""
 
-    def __init__(self, coder: Coder, codebook: Codebook, laws: Mapping[Quantity, SplitParameters]) -> None:
+    def __init__(self, coder: Coder, expectation: Expectation) -> None:
         self._coder = coder
-        self._codebook = codebook
-        self._laws = laws
+        self._expectation = expectation
+        self._codebook = expectation.codebook
         self.state = _State()
 
-    def segment(
-        self, given: Segment | None = None, values: Sequence[int | None] | None = None
-    ) -> Segment | None:
+    def segment(self, given: Segment | None = None, values: Values | None = None) -> Segment | None:
         """Code the place of the next segment and its values.
 
         Parameters
         ----------
         given, values
             When encoding: the segment, and the counts of all bins of its phase or the steps of its cells;
-            None ends the message. Nothing when decoding.
+            None ends the message. Nothing when decoding. Rows are encoded by `rows`.
 
         Returns
         -------
@@ -188,11 +266,11 @@ class Stream:
         segment = self._place(given)
         if segment is None:
             return None
+        if segment.by_rows:
+            return self._code_rows(segment, None, lambda: True)
         state = self.state
         continues = state.last is not None and replace(segment, column=state.last.column) == state.last
-        state.cells += len(segment.cells) - 1
-        if state.cells > MAX_CELLS:
-            raise _bad(f"holds more than {MAX_CELLS} cells", "leave it out")
+        self._count_cells(len(segment.cells) - 1)
         if segment.quantity.is_mean:
             model = state.means.setdefault(segment.quantity, MeanModel())
             before = state.values if continues else None
@@ -202,31 +280,97 @@ class Stream:
         state.last = segment
         return segment
 
+    def rows(self, given: Segment, rows: Sequence[Sequence[int]], fits: Callable[[], bool]) -> Segment | None:
+        """Encode as many rows of a segment as fit; returns what was coded, None when not even the first.
+
+        Parameters
+        ----------
+        rows
+            Companded counts, a row for each cell of the segment.
+        fits
+            Says after each row whether the message may still be closed; what does not fit is taken back.
+        """
+        self._place(given)
+        segment = self._code_rows(given, rows, fits)
+        return segment if segment.last > given.first else None
+
     @property
     def values(self) -> Values:
         """Values of the cells of the last segment."""
         assert self.state.values is not None
         return self.state.values
 
-    def _code_counts(self, segment: Segment, continues: bool, values: Sequence[int | None] | None) -> None:
-        state = self.state
-        edges = tree_edges(self._codebook, segment.scope, segment.n_bins)
-        tree = grid(edges, segment.first, segment.last, segment.height)
-        same_table = state.last is not None and _table(state.last) == _table(segment)
+    def _count_cells(self, n: int) -> None:
+        self.state.cells += n
+        if self.state.cells > MAX_CELLS:
+            raise _bad(f"holds more than {MAX_CELLS} cells", "leave it out")
+
+    def _code_rows(
+        self, segment: Segment, known: Sequence[Sequence[int]] | None, fits: Callable[[], bool]
+    ) -> Segment:
+        coder, expectation = self._coder, self._expectation
+        encoder = coder if isinstance(coder, RangeEncoder) else None
+        columns = expectation.masses(segment.quantity, segment.scope, segment.n_bins, segment.shift)
+        columns = columns[segment.column : segment.stop]
+        law = expectation.row_law(segment.quantity, segment.scope)
+        rows = Rows(law, len(columns), segment.step)
+        found: list[int] = []
+        cells = segment.cells
+        last = segment.first
+        for i, (first, after) in enumerate(zip(cells, cells[1:], strict=False)):
+            mark = encoder.mark() if encoder else None
+            if i and coder.symbol(_GO_ON, 0 if known is None or i < len(known) else 1):
+                break
+            self._count_cells(len(columns))
+            masses = [sum(column[first:after]) for column in columns]
+            row = rows.code(coder, masses, None if known is None else known[i])
+            if encoder and mark and not fits():
+                encoder.rewind(mark)
+                self.state.cells -= len(columns)
+                if i:
+                    coder.symbol(_GO_ON, 1)
+                break
+            found += row
+            last = after
+        segment = replace(segment, last=last)
+        self.state.values, self.state.last, self.state.total = found, segment, -1
+        return segment
+
+    def _code_counts(self, segment: Segment, continues: bool, values: Values | None) -> None:
+        state, expectation = self.state, self._expectation
+        place = segment.quantity, segment.scope, segment.n_bins
+        tree = grid(tree_edges(self._codebook, *place[1:]), segment.first, segment.last, segment.height)
         if not continues:
             state.others = None
         known = None if values is None else sum_levels(tree, [value or 0 for value in values])
-        before = state.total if same_table else -1
-        levels = code_column(self._coder, tree, self._laws[segment.quantity], state.others, known, before)
+        total = self._code_total(segment, known[0][0] if known else 0)
+        if tree.scales:
+            law = expectation.split_law(segment.quantity, segment.scope)
+            masses = expectation.levels(
+                *place, segment.shift, segment.column, segment.first, segment.last, segment.height
+            )
+            levels = code_column(self._coder, tree, law, masses, state.others, known, total)
+        else:
+            levels = [[total]]
         state.others = add_levels(state.others, levels)
-        state.total, state.values = levels[0][0], levels[-1]
+        state.total, state.values = total, levels[-1]
+
+    def _code_total(self, segment: Segment, known: int) -> int:
+        state, expectation = self.state, self._expectation
+        place = segment.quantity, segment.scope, segment.n_bins
+        mean = expectation.total(*place, segment.shift, segment.column, segment.first, segment.last)
+        if mean:
+            assert expectation.climatology is not None
+            return code_count(self._coder, known, mean, expectation.climatology.total_spread, 0)
+        same_table = state.last is not None and _table(state.last) == _table(segment)
+        return code_total(self._coder, state.total if same_table else -1, known)
 
     def _place(self, given: Segment | None) -> Segment | None:
         """Code where the next segment is; a run of columns costs a tenth of a bit each."""
         last = self.state.last
         if last is None:
             return self._new(given)
-        more = last.column + 1 < n_columns(self._codebook, last.quantity)
+        more = not last.by_rows and last.column + 1 < n_columns(self._codebook, last.quantity)
         following = replace(last, column=last.column + 1)
         whole = replace(following, first=0, last=last.n_bins)
         if given is None:
@@ -249,7 +393,7 @@ class Stream:
     def _new(self, given: Segment | None) -> Segment:
         coder, codebook = self._coder, self._codebook
         want = given or Segment(Quantity.DIVE, WHOLE_DIVE, 1, 0, 0, 1, 0)
-        code = coder.uniform(_QUANTITY_CODES, want.quantity)
+        code = coder.symbol(_QUANTITY, want.quantity)
         scope = coder.uniform(_SCOPES, want.scope)
         if code >= len(Quantity):
             raise _bad("holds a table unknown to this version", "update seston")
@@ -259,29 +403,46 @@ class Stream:
         columns = n_columns(codebook, quantity)
         if not columns:
             raise _bad("holds a table without columns", "check that the codebook is the right one")
-        column = coder.uniform(columns, want.column)
+        by_rows = is_by_rows(quantity, scope)
+        column, stop, step = 0, 0, 0
+        if by_rows:
+            step = coder.uniform(len(STEPS), want.step)
+            column, stop = self._extent(columns, want.column, want.stop)
+        else:
+            column = coder.uniform(columns, want.column)
         if scope == WHOLE_DIVE or not quantity.has_bins:
-            return Segment(quantity, scope, 1, column, 0, 1, 0)
+            return Segment(quantity, scope, 1, column, 0, 1, 0, step, stop)
         n = self.state.bins.get(scope)
         if n is None:
-            n = 1 + coder.uniform(codebook.max_bins(Phase(scope)), want.n_bins - 1)
+            n = codebook.max_bins(Phase(scope))
+            if coder.symbol(_FULL_DEPTH, int(want.n_bins < n)):
+                n = 1 + coder.uniform(n, want.n_bins - 1)
             self.state.bins[scope] = n
-        first, last = 0, n
-        if coder.symbol(_WHOLE, int(not want.is_whole)):
-            first = coder.uniform(n, want.first)
-            last = first + 1 + coder.uniform(n - first, want.last - first - 1)
-        height = coder.uniform(MAX_HEIGHT + 1, want.height)
-        return Segment(quantity, scope, n, column, first, last, height)
+        first, last = self._extent(n, want.first, want.last)
+        height = coder.symbol(_HEIGHT, want.height)
+        shift = 0
+        if self._expectation.is_regional(quantity, scope):
+            shift = coder.symbol(_SHIFT, want.shift + MAX_SHIFT) - MAX_SHIFT
+        return Segment(quantity, scope, n, column, first, last, height, step, stop, shift)
+
+    def _extent(self, n: int, first: int, last: int) -> tuple[int, int]:
+        """Code a range of 0..n: all of it, from somewhere to the end, or any."""
+        kind = _ALL if (first, last) == (0, n) else _TO_END if last == n else _PART
+        kind = self._coder.symbol(_EXTENT, kind)
+        if kind == _ALL:
+            return 0, n
+        first = self._coder.uniform(n, first)
+        if kind == _TO_END:
+            return first, n
+        return first, first + 1 + self._coder.uniform(n - first, last - first - 1)
 
 
 def _table(segment: Segment) -> tuple[Quantity, int]:
     return segment.quantity, segment.scope
 
 
-def read_body(
-    body: bytes, codebook: Codebook, laws: Mapping[Quantity, SplitParameters] | None = None
-) -> list[tuple[Segment, Values]]:
-    """All segments of a message's body with the values of their cells.
+def read_body(body: bytes, expectation: Expectation) -> Iterator[tuple[Segment, Values]]:
+    """All segments of a message's body with the values of their cells, one after another.
 
     Raises
     ------
@@ -289,13 +450,11 @@ def read_body(
         When the bytes are not what an encoder with this codebook writes.
     """
     decoder = RangeDecoder(body)
-    stream = Stream(decoder, codebook, laws or FLAT)
-    found: list[tuple[Segment, Values]] = []
+    stream = Stream(decoder, expectation)
     while (segment := stream.segment()) is not None:
-        found.append((segment, list(stream.values)))
+        yield segment, list(stream.values)
     if not decoder.exhausted:
         raise _bad("goes on after its end", "leave it out")
-    return found
 
 
 def _bad(problem: str, remedy: str) -> MessageError:

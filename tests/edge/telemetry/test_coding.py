@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import math
 
 import numpy as np
 import pytest
+import scipy.stats
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edge.errors import MessageError
+from edge.telemetry.count_law import (
+    MEAN_ONE,
+    SPREAD_ONE,
+    code_count,
+    index_of,
+    lowest_of,
+    middle_of,
+)
 from edge.telemetry.count_tree import (
     MAX_COUNT,
     add_levels,
@@ -20,13 +30,16 @@ from edge.telemetry.count_tree import (
     root_level,
     sum_levels,
 )
-from edge.telemetry.laws import FLAT
+from edge.telemetry.integer_math import log2
+from edge.telemetry.laws import REGIONAL_TAXA, SIZES, SPLITS
 from edge.telemetry.means import MeanModel, from_step, to_steps
 from edge.telemetry.range_coder import MAX_TOTAL, RangeDecoder, RangeEncoder
-from edge.telemetry.split_law import EXACT, MAX_PARAMETER, ONE, _exact, _log2_table, split
+from edge.telemetry.size_spectra import Rows
+from edge.telemetry.split_law import EXACT, MAX_PARAMETER, ONE, _exact, split
 from edge.telemetry.summary import Quantity
 
 pytestmark = pytest.mark.board
+TRUSTING = dataclasses.replace(SPLITS[Quantity.TAXA], trust=64, limit=(640,) * 13)
 SETTINGS = settings(deadline=None, max_examples=60)
 POWERS = [1 << bits for bits in (16, 25, 33, 41)]
 
@@ -126,14 +139,14 @@ def test_range_decoder_takes_any_bytes(data, totals):
         pass
 
 
-def test_log_table_is_the_logarithm():
-    table = _log2_table()
-    exact = np.log2(np.arange(1, len(table)))
-    assert np.all(table[1:] / 65536 <= exact + 1e-12)
-    assert np.max(exact - table[1:] / 65536) < 2 / 65536
+def test_log_is_the_logarithm():
+    x = np.concatenate((np.arange(1, 5000), np.random.default_rng(0).integers(1, 1 << 53, 5000)))
+    error = np.log2(x) - log2(x) / 65536
+    assert error.min() > -1e-9
+    assert error.max() < 2.5 / 65536
 
 
-@pytest.mark.parametrize(("n", "alpha", "beta"), [(1, 16, 16), (7, 8, 40), (60, 160, 480), (255, 1600, 1600)])
+@pytest.mark.parametrize(("n", "alpha", "beta"), [(2, 64, 64), (7, 32, 160), (60, 640, 1920), (255, 6400, 6400)])
 def test_split_law_is_beta_binomial(n, alpha, beta):
     """Against the textbook formula in floating point."""
     a, b = alpha / ONE, beta / ONE
@@ -184,35 +197,93 @@ def test_grid_splits_every_node_once(data, n):
     assert all(cut % (1 << height) == 0 for cut in tree.cells[1:-1])
     if height == 0:
         assert tree.cells == tuple(range(first, last + 1))
-    for depth, nodes in enumerate(tree.splits):
-        assert [left + right for left, right, _ in nodes] == list(tree.widths[depth])
-        halves = [width for left, right, _ in nodes for width in (left, right) if width]
-        assert halves == list(tree.widths[depth + 1])
+    for depth, scales in enumerate(tree.scales):
+        assert len(scales) == len(tree.cuts[depth]) - 1
+        assert sum(1 if scale < 0 else 2 for scale in scales) == len(tree.cuts[depth + 1]) - 1
+        assert set(tree.cuts[depth]) <= set(tree.cuts[depth + 1])
     assert tree.cuts[0] == (first, last)
     assert 1 << root_level(first, last) >= last - first
 
 
 @SETTINGS
-@given(st.data(), st.integers(1, 40), st.sampled_from([Quantity.TAXA, Quantity.SIZES, Quantity.FRAMES]))
-def test_columns_round_trip_at_any_height(data, n, quantity):
+@given(st.data(), st.integers(1, 40), st.sampled_from([SPLITS[Quantity.TAXA], TRUSTING, REGIONAL_TAXA]))
+def test_columns_round_trip_at_any_height(data, n, law):
     edges = (0, *itertools.accumulate(data.draw(st.lists(st.integers(1, 40), min_size=n, max_size=n))))
     first = data.draw(st.integers(0, n - 1))
     last = data.draw(st.integers(first + 1, n))
     tree = grid(edges, first, last, data.draw(st.integers(0, 6)))
     counts = st.one_of(st.just(0), st.integers(0, 5), st.integers(0, 1 << 34))
     columns = data.draw(st.lists(st.lists(counts, min_size=n, max_size=n), min_size=1, max_size=4))
+    masses = sum_levels(tree, data.draw(st.lists(st.integers(1, 1 << 30), min_size=n, max_size=n)))
     encoder = RangeEncoder()
-    others, before = None, -1
+    others = None
     for column in columns:
-        levels = code_column(encoder, tree, FLAT[quantity], others, sum_levels(tree, column), before)
-        others, before = add_levels(others, levels), levels[0][0]
+        known = sum_levels(tree, column)
+        levels = code_column(encoder, tree, law, masses, others, known, known[0][0])
+        others = add_levels(others, levels)
     decoder = RangeDecoder(encoder.finish())
-    others, before = None, -1
+    others = None
     for column in columns:
-        levels = code_column(decoder, tree, FLAT[quantity], others, None, before)
-        others, before = add_levels(others, levels), levels[0][0]
+        levels = code_column(decoder, tree, law, masses, others, None, sum(column[first:last]))
+        others = add_levels(others, levels)
         assert levels == sum_levels(tree, column)
         assert levels[-1] == [sum(column[a:b]) for a, b in itertools.pairwise(tree.cells)]
+    assert decoder.exhausted
+
+
+@SETTINGS
+@given(
+    st.lists(st.one_of(st.integers(0, 20), st.integers(0, MAX_COUNT)), max_size=30),
+    st.one_of(st.integers(1, 1 << 15), st.integers(1, 1 << 53)),
+    st.integers(1, 8 << 16),
+    st.integers(0, 3),
+)
+def test_counts_round_trip_whatever_was_expected(counts, mean, spread, step):
+    encoder = RangeEncoder()
+    for count in counts:
+        code_count(encoder, index_of(count, step), mean, spread, step)
+    decoder = RangeDecoder(encoder.finish())
+    for count in counts:
+        index = code_count(decoder, 0, mean, spread, step)
+        assert index == index_of(count, step)
+        assert lowest_of(index, step) <= middle_of(index, step) < lowest_of(index + 1, step)
+        assert lowest_of(index, step) <= count < lowest_of(index + 1, step)
+
+
+@pytest.mark.parametrize(("step", "exact_to", "of_sd"), [(1, 15, 0.011), (2, 3, 0.042), (3, 0, 0.16)])
+def test_companding_adds_what_it_says_to_the_error_of_chance(step, exact_to, of_sd):
+    assert all(middle_of(index_of(count, step), step) == count for count in range(exact_to + 1))
+    counts = np.random.default_rng(3).poisson(900, 20000)
+    kept = np.array([middle_of(index_of(count, step), step) for count in counts.tolist()])
+    added = math.sqrt(1 + np.mean((kept - counts) ** 2) / 900) - 1
+    assert 0.5 * of_sd < added < of_sd
+
+
+@pytest.mark.parametrize(("mean", "spread"), [(0.02, 0.5), (0.7, 0.1), (3, 1.0), (40, 0.02), (2500, 0.05)])
+def test_count_law_costs_what_theory_allows(mean, spread):
+    """Against the negative binomial law of scipy, on counts drawn from it."""
+    r = 1 / spread
+    counts = scipy.stats.nbinom.rvs(r, r / (r + mean), size=4000, random_state=5)
+    ideal = -scipy.stats.nbinom.logpmf(counts, r, r / (r + mean)).sum() / math.log(2)
+    encoder = RangeEncoder()
+    for count in counts.tolist():
+        code_count(encoder, count, round(mean * MEAN_ONE), round(spread * SPREAD_ONE), 0)
+    assert encoder.bits < 1.012 * ideal + 20
+
+
+@SETTINGS
+@given(st.data(), st.integers(1, 5), st.integers(0, 3))
+def test_rows_round_trip(data, n_columns, step):
+    counts = st.one_of(st.integers(0, 30), st.just(0), st.integers(0, 1 << 40))
+    row = st.lists(counts, min_size=n_columns, max_size=n_columns)
+    mass = st.lists(st.integers(1, 1 << 40), min_size=n_columns, max_size=n_columns)
+    table = data.draw(st.lists(st.tuples(row, mass), min_size=1, max_size=6))
+    encoder, rows = RangeEncoder(), Rows(SIZES, n_columns, step)
+    known = [[index_of(count, step) for count in row] for row, _ in table]
+    for indices, (_, masses) in zip(known, table, strict=True):
+        rows.code(encoder, masses, indices)
+    decoder, rows = RangeDecoder(encoder.finish()), Rows(SIZES, n_columns, step)
+    assert [rows.code(decoder, masses, None) for _, masses in table] == known
     assert decoder.exhausted
 
 

@@ -10,7 +10,6 @@ import json
 import math
 import random
 import tracemalloc
-import zlib
 from pathlib import Path
 
 import numpy as np
@@ -40,7 +39,7 @@ from tests.edge.telemetry.dives import (
 
 pytestmark = pytest.mark.board
 SETTINGS = settings(deadline=None, max_examples=40)
-GOLDEN = Path(__file__).parents[2] / "golden" / "telemetry-0.json"
+GOLDEN = Path(__file__).parents[2] / "golden" / "telemetry-1.json"
 COUNTS = (Quantity.FRAMES, Quantity.TAXA, Quantity.SIZES, Quantity.NOISE)
 
 
@@ -65,22 +64,29 @@ def check_cells(summary, found):
                 sums, numbers = summary.means(quantity, phase)
             else:
                 sums = numbers = summary.counts(quantity, phase)
-            for column, first, last, value in zip(
-                table.column, table.first, table.last, table.value.tolist(), strict=True
+            ends = [part.tolist() for part in table.limits()]
+            for column, first, last, value, low, high in zip(
+                table.column, table.first, table.last, table.value.tolist(), *ends, strict=True
             ):
                 cell = sums[first:last, column].sum(), numbers[first:last, column].sum()
                 if quantity.is_mean:
                     (step,) = to_steps(quantity, *(np.array([x]) for x in cell))
                     assert value == (ABSENT if step is None else step)
                 else:
-                    assert value == cell[0]
+                    assert low <= cell[0] <= high
+                    assert low <= value <= high
+                    assert table.step.any() or low == high
     for quantity, table in found.whole.items():
-        assert table.value.tolist() == summary.counts(quantity, WHOLE_DIVE)[0].tolist()
+        low, high = table.limits()
+        truth = summary.counts(quantity, WHOLE_DIVE)[0][table.column]
+        assert ((low <= truth) & (truth <= high)).all()
 
 
 def check_totals(summary, found):
     profile = summary.profile
     assert found.is_complete
+    if not found.phases and summary.profile.phases:
+        return  # totals alone: `check_cells` looked at them
     assert found.outcomes().tolist() == profile.outcomes().tolist()
     assert found.totals(Quantity.FRAMES)[1]
     assert found.taxa().tolist() == summary.counts(Quantity.TAXA, WHOLE_DIVE)[0].tolist()
@@ -90,7 +96,7 @@ def check_totals(summary, found):
 
 
 @SETTINGS
-@given(small_dives(), st.integers(48, 400), st.one_of(st.integers(0, 600), st.integers(600, 10**6)))
+@given(small_dives(), st.integers(23, 400), st.one_of(st.integers(0, 600), st.integers(600, 10**6)))
 def test_any_dive_at_any_size(summary, message_bytes, budget_bytes):
     try:
         planned = plan(summary, budget_bytes, message_bytes)
@@ -128,8 +134,8 @@ def test_with_room_everything_is_lossless(summary):
         assert found.corrected() is None
 
 
-@pytest.mark.parametrize("message_bytes", [48, 51, 340, 1960, 100_000])
-@pytest.mark.parametrize("budget_bytes", [300, 700, 2000, 5000, 20_000])
+@pytest.mark.parametrize("message_bytes", [23, 31, 51, 340, 1960, 100_000])
+@pytest.mark.parametrize("budget_bytes", [100, 300, 700, 2000, 5000, 20_000])
 def test_a_real_dive_at_real_sizes(dive, message_bytes, budget_bytes):
     planned = plan(dive, budget_bytes, message_bytes)
     assert planned.n_bytes <= budget_bytes
@@ -153,7 +159,7 @@ def test_a_larger_budget_never_says_less_and_is_used(dive):
 def test_taxa_and_outcomes_come_before_sizes_before_the_rest(dive):
     layers = {(layer.quantity, layer.scope): layer for layer in plan(dive, 1500, 340).layers}
     height = {quantity: layers[quantity, Phase.DESCENT].height for quantity in Quantity if quantity in COUNTS}
-    assert height[Quantity.FRAMES] <= height[Quantity.TAXA] < height[Quantity.SIZES] < height[Quantity.NOISE]
+    assert height[Quantity.FRAMES] <= height[Quantity.TAXA] <= height[Quantity.SIZES] < height[Quantity.NOISE]
 
 
 def test_layers_account_for_the_bytes(dive):
@@ -166,16 +172,17 @@ def test_layers_account_for_the_bytes(dive):
 def test_tiny_budget_sends_totals_of_the_whole_dive(dive):
     planned = plan(dive, 110, 340)
     found = decoded(dive, planned.messages)
-    check_totals(dive, found)
+    check_cells(dive, found)
+    assert set(found.whole) >= {Quantity.TAXA, Quantity.FRAMES}
     assert not found.phases
-    with pytest.raises(InputError, match=r"budget_bytes: is 60, the totals of this dive need \d+") as error:
-        plan(dive, 60, 340)
+    with pytest.raises(InputError, match=r"budget_bytes: is 16, the totals of this dive need \d+") as error:
+        plan(dive, 16, 340)
     assert error.value.field == "budget_bytes"
 
 
 def test_message_too_small_is_refused(dive):
     with pytest.raises(InputError, match="message_bytes"):
-        plan(dive, 2000, 47)
+        plan(dive, 2000, 22)
 
 
 def test_volumes_come_from_the_frames(dive):
@@ -263,7 +270,7 @@ def test_a_dive_sent_twice_keeps_the_finest(dive):
 def test_codebook_that_is_missing_is_named(dive):
     result = decode_messages(plan(dive, 400, 340).messages, [make_codebook(platform="another")])
     assert not result.dives
-    assert dive.codebook.sha256[:6] in result.refused[0][1]
+    assert dive.codebook.sha256[:4] in result.refused[0][1]
 
 
 @settings(deadline=None, max_examples=150)
@@ -302,7 +309,7 @@ def test_a_flipped_bit_or_a_cut_is_always_seen(dive, data):
 def test_forged_bodies_never_raise(body, part):
     """Right header and CRC, anything inside: refused or decoded within bounds, never an exception."""
     book = make_codebook(n_taxa=5)
-    message = pack(Header(book.id, 1, part, 301), body, 2)
+    message = pack(Header(book.id, 1, part, 301), body, book, 2)
     result = decode_messages([message], [book])
     assert len(result.dives) + len(result.refused) == 1
 
@@ -313,7 +320,7 @@ def test_forged_bodies_take_little_memory():
     bodies += [random.Random(seed).randbytes(3000) for seed in range(20)]
     tracemalloc.start()
     for body in bodies:
-        decode_messages([pack(Header(book.id, 1, 0, 1), body, 1)], [book])
+        decode_messages([pack(Header(book.id, 1, 0, 1), body, book)], [book])
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 50e6
@@ -322,13 +329,12 @@ def test_forged_bodies_take_little_memory():
 def test_headers_that_lie_are_refused(dive):
     (message,) = plan(dive, 300, 340).messages
     header, body = unpack(message)
-    assert pack(header, body, 1) == message
+    assert pack(header, body, dive.codebook) == message
     with pytest.raises(MessageError, match="part 5 of 3"):
-        unpack(pack(Header(header.codebook_id, 1, 4, 3), body, 1))
-    head = bytes([message[0] | 0x0F]) + message[1:-4]
+        unpack(pack(Header(header.codebook_id, 1, 4, 3), body, dive.codebook))
     with pytest.raises(MessageError, match="version 15"):
-        unpack(head + zlib.crc32(head).to_bytes(4, "big"))
-    result = decode_messages([pack(header, body + b"more than this", 1)], [dive.codebook])
+        unpack(bytes([message[0] | 0x0F]) + message[1:])
+    result = decode_messages([pack(header, body + b"more than this", dive.codebook)], [dive.codebook])
     assert not result.dives
     assert len(result.refused) == 1
 
@@ -343,7 +349,7 @@ def test_two_messages_for_one_part_are_not_mixed(dive):
 
 def test_many_parts(dive):
     """More than 128 parts need two bytes for their number."""
-    planned = plan(dive, 10**6, 48)
+    planned = plan(dive, 10**6, 60)
     assert len(planned.messages) > 128
     check_totals(dive, decoded(dive, planned.messages))
 
@@ -362,7 +368,7 @@ def test_forty_taxa_thousand_bins():
 
 def test_empty_dive():
     summary = DiveSummary(0, make_codebook(), Profile(()))
-    planned = plan(summary, 48, 48)
+    planned = plan(summary, 60, 48)
     found = decoded(summary, planned.messages)
     assert found.facts[DiveFact.PHASES] == 0
     assert found.outcomes().sum() == 0
@@ -449,7 +455,7 @@ def test_codebook_hash_is_of_its_meaning():
         Codebook(taxa=(book.taxa[0],) * 2, profile=book.profile, optics=book.optics)
 
 
-@pytest.mark.parametrize(("load", "most"), [(1.0, 1.30), (6.0, 1.26), (30.0, 1.27)])
+@pytest.mark.parametrize(("load", "most"), [(1.0, 1.30), (6.0, 1.24), (30.0, 1.25)])
 def test_taxa_stay_close_to_the_entropy(load, most):
     """Lossless, in messages of 340 bytes, everything included, nothing known of the region."""
     sent = bound = 0.0
@@ -475,7 +481,7 @@ def test_the_room_is_pure():
         roots = {name.split(".")[0] for name in names}
         allowed = {
             "numpy", "msgspec", "edge", "__future__", "array", "collections", "dataclasses", "enum",
-            "functools", "hashlib", "itertools", "math", "typing", "zlib",
+            "binascii", "functools", "hashlib", "itertools", "math", "operator", "reedsolo", "typing", "zlib",
         }  # fmt: skip
         assert roots <= allowed, f"{file.name} imports {roots - allowed}"
         rooms = {n for n in names if n.startswith("edge.") and not n.startswith("edge.telemetry")}

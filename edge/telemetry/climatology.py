@@ -1,0 +1,100 @@
+"""What dives of a region hold on average, by depth: counts of taxa and of size classes. Pure, in integers.
+
+A file with a hash of its own, which the codebook names: both ends have it or the messages coded with it are
+not read. A taxon or depth that it does not know is expected as if nothing were known.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import itertools
+from collections.abc import Sequence
+from typing import Annotated
+
+import msgspec
+
+from edge.errors import MessageError
+
+Mean = Annotated[int, msgspec.Meta(ge=0, le=1 << 40)]
+MEAN_ONE = 1000
+"""Mean counts are in thousandths."""
+MAX_STEPS = 6000
+
+
+class Climatology(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, dict=True):
+    """Mean counts of a dive of a region, in steps of depth.
+
+    Attributes
+    ----------
+    name, n_dives
+        The region in words, and how many dives it was learned from.
+    step_dbar
+        Height of a step, from the surface down.
+    taxa
+        By label of the taxon: mean count of each step, thousandths.
+    size_class_limits_um, sizes
+        Lower limits of the size classes, and of each class the mean count of each step, thousandths.
+    total_spread
+        Relative variance of a taxon's total from dive to dive, 65536ths.
+    """
+
+    name: str
+    n_dives: Annotated[int, msgspec.Meta(ge=1)]
+    step_dbar: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 5
+    taxa: dict[str, Annotated[tuple[Mean, ...], msgspec.Meta(max_length=MAX_STEPS)]] = {}
+    size_class_limits_um: tuple[float, ...] = ()
+    sizes: tuple[Annotated[tuple[Mean, ...], msgspec.Meta(max_length=MAX_STEPS)], ...] = ()
+    total_spread: Annotated[int, msgspec.Meta(ge=64, le=8 << 16)] = 28000
+
+    def __post_init__(self) -> None:
+        if len(self.sizes) != len(self.size_class_limits_um):
+            raise ValueError("sizes and size_class_limits_um differ in length")
+
+    def to_json(self) -> bytes:
+        """Canonical JSON: sorted keys; the hash is of these bytes."""
+        normal = msgspec.json.decode(msgspec.json.encode(self), type=Climatology)
+        return msgspec.json.encode(normal, order="sorted")
+
+    @functools.cached_property
+    def sha256(self) -> str:
+        """Hash of the canonical JSON, hexadecimal."""
+        return hashlib.sha256(self.to_json()).hexdigest()
+
+
+def load_climatology(data: bytes, *, file: str | None = None) -> Climatology:
+    """Climatology from its JSON; `MessageError` names what is wrong with it."""
+    try:
+        return msgspec.json.decode(data, type=Climatology)
+    except msgspec.DecodeError as cause:
+        problem = str(cause)
+        raise MessageError(
+            f"is not a climatology ({problem[0].lower() + problem[1:]})",
+            file=file,
+            remedy="use a file that seston climatology wrote",
+        ) from None
+
+
+def rebin(
+    steps: Sequence[int], step_dbar: int, edges_dbar: Sequence[int], shift: int = 0
+) -> tuple[int, ...]:
+    """Mean counts between edges, thousandths, at least 1 each: a count that was never seen may still come.
+
+    Within a step a count is shared evenly; what lies below the last step holds none. Shifted by some steps,
+    the water lies deeper; the first and the last step reach as far as is asked.
+    """
+    if shift > 0:
+        steps = (*steps[:1] * shift, *steps)
+    elif shift < 0:
+        steps = (*steps[-shift:], *steps[-1:] * -shift)
+    sums = (0, *itertools.accumulate(steps))
+    last = len(steps)
+
+    def below(edge: int) -> int:
+        whole, part = divmod(edge, step_dbar)
+        if whole >= last:
+            return sums[-1]
+        return sums[whole] + steps[whole] * part // step_dbar
+
+    marks = [below(edge) for edge in edges_dbar]
+    return tuple(max(1, b - a) for a, b in itertools.pairwise(marks))

@@ -1,0 +1,240 @@
+"""A table of a dive as a ladder of rungs, each with its worth and its measured cost; and which to take. Pure.
+
+The knapsack over concave ladders: rungs are taken by worth a bit. The worth taken is at most one rung below
+that of the best plan of as many bits (Dantzig's bound).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge.frame import Phase
+from edge.telemetry.count_law import index_of
+from edge.telemetry.count_tree import add_levels, code_level, code_total, grid, root_level, sum_levels
+from edge.telemetry.expectation import Expectation
+from edge.telemetry.means import MeanModel, to_steps
+from edge.telemetry.message import Segment, is_by_rows
+from edge.telemetry.range_coder import RangeEncoder
+from edge.telemetry.size_spectra import Rows
+from edge.telemetry.summary import WHOLE_DIVE, DiveSummary, Quantity, tree_edges
+
+Ints = NDArray[np.int64]
+
+_PLACE_BITS = 28
+"""What saying where a table is costs, about: only to guess a first plan, which is then coded."""
+_FIRST, _HALVING, _FINER = 64, 4, 1
+"""Worth of a first number, of halving the cells, and of a finer step of companding."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rung:
+    """Cells of 2 ** height bins, companded at a step; and the worth of all up to here."""
+
+    height: int
+    step: int
+    worth: int
+
+
+class Ladder:
+    """One table, or some of its columns and bins; the rung it is to be sent at, and what each costs."""
+
+    def __init__(
+        self,
+        summary: DiveSummary,
+        expectation: Expectation,
+        quantity: Quantity,
+        scope: int,
+        weight: int,
+        is_needed: bool,
+    ) -> None:
+        self.summary, self.expectation = summary, expectation
+        self.quantity, self.scope, self.is_needed = quantity, scope, is_needed
+        self.by_rows = is_by_rows(quantity, scope)
+        if quantity.is_mean:
+            self._sums, self._numbers = summary.means(quantity, scope)
+        else:
+            self._sums = self._numbers = summary.counts(quantity, scope)
+        self.n_bins, n_columns = self._sums.shape
+        self._weight = weight
+        self.shift = 0 if quantity.is_mean else expectation.best_shift(quantity, scope, self._sums)
+        self._lists = [] if quantity.is_mean else self._sums.T.tolist()
+        self._set(tuple(range(n_columns)), 0, self.n_bins, 1)
+
+    def part(self, columns: tuple[int, ...], first: int, last: int, times: int) -> Ladder:
+        """Some columns and bins of the same table, worth so many times as much."""
+        other = object.__new__(Ladder)
+        other.__dict__.update(self.__dict__)
+        other._set(columns, first, last, self._times * times)
+        return other
+
+    def _set(self, columns: tuple[int, ...], first: int, last: int, times: int) -> None:
+        self.columns, self.first, self.last, self._times = columns, first, last, times
+        self.root = root_level(first, last)
+        self.rung: Rung | None = None
+        self.packed_bits = 0
+        self._bits: list[int] = []
+        inside = self._numbers[first:last, list(columns)]
+        unit = self._weight * times * max(1, int(inside.sum()).bit_length())
+        finer = ((3, 0), (2, 1), (1, 2), (0, 3)) if self.root == 0 else ((2, 0), (1, 1), (0, 2))
+        if not self.by_rows:
+            finer = ((0, 0),)
+        at_root = finer[0][0]
+        self.rungs = [
+            Rung(h, at_root, unit * (_FIRST + _HALVING * (self.root - h))) for h in range(self.root, -1, -1)
+        ]
+        best = self.rungs[-1].worth
+        self.rungs += [Rung(0, step, best + unit * _FINER * extra) for step, extra in finer[1:]]
+
+    @property
+    def edges_dbar(self) -> tuple[int, ...]:
+        """Edges of the bins of descent or ascent, dbar; () elsewhere."""
+        if self.scope in (WHOLE_DIVE, Phase.PARK):
+            return ()
+        return tree_edges(self.summary.codebook, self.scope, self.n_bins)
+
+    def segment(self, column: int, first: int, rung: Rung) -> Segment:
+        """The rest of a column, or of rows from a column on, from a bin on."""
+        stop = self.columns[-1] + 1 if self.by_rows else 0
+        return Segment(
+            self.quantity, self.scope, self.n_bins, column, first, self.last, rung.height, rung.step, stop,
+            self.shift,
+        )
+
+    def cells(self, height: int) -> tuple[int, ...]:
+        """Bins at which the cells of a height begin, and the last."""
+        return Segment(
+            self.quantity, self.scope, self.n_bins, 0, self.first, self.last, min(height, self.root)
+        ).cells
+
+    def values(self, column: int, cells: Sequence[int]) -> list[int | None]:
+        """What `Stream.segment` takes: counts of all bins, or steps of the cells."""
+        if not self.quantity.is_mean:
+            counts: list[int | None] = self._lists[column]
+            return counts
+        sums = [
+            np.add.reduceat(table[: cells[-1], column], cells[:-1]) for table in (self._sums, self._numbers)
+        ]
+        return to_steps(self.quantity, *sums)
+
+    def rows(self, segment: Segment) -> list[list[int]]:
+        """What `Stream.rows` takes: companded counts of the cells of a segment."""
+        cells = segment.cells
+        sums = np.add.reduceat(self._sums[: cells[-1], segment.column : segment.stop], cells[:-1], axis=0)
+        rows: list[list[int]] = sums.tolist()
+        if segment.step:
+            rows = [[index_of(count, segment.step) for count in row] for row in rows]
+        return rows
+
+    def bits(self, at: int, most: int) -> int | None:
+        """Bits of a rung; None when one below it takes more than `most` already."""
+        while len(self._bits) <= at:
+            if self._bits and self._bits[-1] > most:
+                return None
+            if self.by_rows:
+                self._bits.append(self._measure_rows(self.rungs[len(self._bits)]))
+            elif self.quantity.is_mean:
+                self._bits.append(self._measure_means(self.rungs[len(self._bits)].height))
+            else:
+                self._bits = self._measure_tree()
+        return self._bits[at]
+
+    def _measure_rows(self, rung: Rung) -> int:
+        coder = RangeEncoder()
+        segment = self.segment(self.columns[0], self.first, rung)
+        columns = self.expectation.masses(self.quantity, self.scope, self.n_bins, self.shift)
+        columns = columns[segment.column : segment.stop]
+        rows = Rows(self.expectation.row_law(self.quantity, self.scope), len(columns), rung.step)
+        cells = segment.cells
+        for first, last, row in zip(cells, cells[1:], self.rows(segment), strict=False):
+            rows.code(coder, [sum(column[first:last]) for column in columns], row)
+        return coder.bits
+
+    def _measure_means(self, height: int) -> int:
+        coder, model = RangeEncoder(), MeanModel()
+        before = None
+        cells = self.cells(height)
+        for column in self.columns:
+            steps = self.values(column, cells)
+            before = model.code(coder, self.quantity, len(steps), steps, before)
+        return coder.bits
+
+    def _measure_tree(self) -> list[int]:
+        """Bits at all heights, by coding the columns once."""
+        coder = RangeEncoder()
+        tree = grid(
+            tree_edges(self.summary.codebook, self.scope, self.n_bins), self.first, self.last, 0
+        )
+        law = self.expectation.split_law(self.quantity, self.scope) if tree.scales else None
+        bits = [0] * (self.root + 1)
+        others, before = None, -1
+        for column in self.columns:
+            known = sum_levels(tree, self._lists[column])
+            marks = [coder.bits]
+            code_total(coder, before, known[0][0])
+            marks.append(coder.bits)
+            if law is not None:
+                masses = self.expectation.levels(
+                    self.quantity, self.scope, self.n_bins, self.shift, column, self.first, self.last, 0
+                )
+                for depth in range(len(tree.scales)):
+                    told = others[depth + 1] if others and law.trust else None
+                    code_level(coder, tree, law, masses, depth, known[: depth + 1], told, known[depth + 1])
+                    marks.append(coder.bits)
+            for depth in range(self.root + 1):
+                bits[depth] += marks[depth + 1] - marks[0]
+            others, before = add_levels(others, known), known[0][0]
+        return bits
+
+
+def choose(ladders: Sequence[Ladder], capacity: int) -> tuple[int, int]:
+    """Set the rungs of all ladders for a number of bits; returns the bits they take, and a bound.
+
+    The bound is of the worth that any choice of as many bits can have. Ladders that are needed have their
+    first rung in any case.
+    """
+    steps: list[tuple[int, int, int, int, int, int]] = []
+    spent = worth = 0
+    for order, ladder in enumerate(ladders):
+        ladder.rung = ladder.rungs[0] if ladder.is_needed else None
+        points = [] if ladder.is_needed else [(-1, 0, 0)]
+        for at, rung in enumerate(ladder.rungs):
+            bits = ladder.bits(at, capacity)
+            if bits is None:
+                break
+            points.append((at, _PLACE_BITS + bits, rung.worth))
+        if ladder.is_needed:
+            spent, worth = spent + points[0][1], worth + points[0][2]
+        for a, b in _hull(points):
+            bits, gain = points[b][1] - points[a][1], points[b][2] - points[a][2]
+            steps.append((-(gain << 20) // max(bits, 1), order, points[a][0], points[b][0], bits, gain))
+    steps.sort()
+    bound, closed = -1, set()
+    for slope, order, _, to, bits, gain in steps:
+        if order in closed:
+            continue
+        if spent + bits > capacity:
+            if bound < 0:
+                bound = worth + (-slope * max(0, capacity - spent) >> 20) + 1
+            closed.add(order)
+            continue
+        ladders[order].rung = ladders[order].rungs[to]
+        spent, worth = spent + bits, worth + gain
+    return spent, worth if bound < 0 else max(bound, worth)
+
+
+def _hull(points: Sequence[tuple[int, int, int]]) -> list[tuple[int, int]]:
+    """Edges of the upper concave hull of (rung, bits, worth), bits rising."""
+    kept: list[int] = []
+    for i, (_, bits, worth) in enumerate(points):
+        while len(kept) >= 2:
+            _, b0, w0 = points[kept[-2]]
+            _, b1, w1 = points[kept[-1]]
+            if (w1 - w0) * (bits - b1) > (worth - w1) * (b1 - b0):
+                break
+            kept.pop()
+        kept.append(i)
+    return list(zip(kept, kept[1:], strict=False))

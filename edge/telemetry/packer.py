@@ -1,0 +1,152 @@
+"""Fills one message after another with tables; what does not fit is cut between two of its cells. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from edge.telemetry.expectation import Expectation
+from edge.telemetry.ladder import Ladder, Rung
+from edge.telemetry.message import MAX_CELLS, Segment, Stream
+from edge.telemetry.range_coder import RangeEncoder
+
+_MIN_CUT_BYTES = 12
+"""Room below which a column is not cut to fill a message: the cut would eat most of it."""
+_END_BITS, _END_ROWS_BITS = 6, 14
+"""What it takes to say that a message ends, after a column and within rows."""
+
+
+class Packer:
+    """Codes tables into the bodies of messages.
+
+    `limit_bytes` gives the room for the body of a part.
+    """
+
+    def __init__(self, expectation: Expectation, limit_bytes: Callable[[int], int]) -> None:
+        self._expectation, self._limit_of = expectation, limit_bytes
+        self._bodies: list[bytes] = []
+        self._open()
+
+    def add(self, ladder: Ladder) -> None:
+        """Code a table at its rung, if it has one."""
+        ladder.packed_bits = 0
+        if ladder.rung is None:
+            return
+        if ladder.by_rows:
+            self._add_rows(ladder, ladder.rung)
+        else:
+            for column in ladder.columns:
+                self._add_column(ladder, ladder.rung, column)
+
+    def close(self) -> list[bytes]:
+        """The bodies of all messages."""
+        if not self._is_empty or not self._bodies:
+            self._close_message()
+        return self._bodies
+
+    @property
+    def _is_empty(self) -> bool:
+        return self._stream.state.last is None
+
+    def _open(self) -> None:
+        self._coder = RangeEncoder()
+        self._stream = Stream(self._coder, self._expectation)
+        self._limit = self._limit_of(len(self._bodies))
+
+    def _close_message(self) -> None:
+        self._stream.segment(None)
+        self._bodies.append(self._coder.finish())
+        self._open()
+
+    def _add_column(self, ladder: Ladder, rung: Rung, column: int) -> None:
+        first = ladder.first
+        while first < ladder.last:
+            segment = ladder.segment(column, first, rung)
+            before = self._coder.bits
+            first = ladder.last if self._try(ladder, segment) else self._fill(ladder, segment)
+            ladder.packed_bits += self._coder.bits - before
+            if first < ladder.last:
+                self._close_message()
+
+    def _fill(self, ladder: Ladder, segment: Segment) -> int:
+        """Code as many cells of a segment as fit; returns the bin where the next message goes on."""
+        if not self._is_empty and self._limit - self._coder.bits // 8 < _MIN_CUT_BYTES:
+            return segment.first
+        cells = segment.cells
+        fits, too_many = 0, len(cells) - 1
+        while too_many - fits > 1:
+            n = (fits + too_many) // 2
+            mark, state = self._coder.mark(), self._stream.state
+            if self._try(ladder, replace(segment, last=cells[n])):
+                fits = n
+                self._coder.rewind(mark)
+                self._stream.state = state
+            else:
+                too_many = n
+        if fits and self._try(ladder, replace(segment, last=cells[fits])):
+            return cells[fits]
+        return segment.first
+
+    def _try(self, ladder: Ladder, segment: Segment) -> bool:
+        """Code a segment, or leave everything as it was when the message would be too long."""
+        mark, state = self._coder.mark(), self._stream.state
+        cells = segment.cells
+        if state.cells + len(cells) - 1 <= MAX_CELLS:
+            self._stream.state = state.copy()
+            self._stream.segment(segment, ladder.values(segment.column, cells))
+            if self._fits():
+                return True
+        self._coder.rewind(mark)
+        self._stream.state = state
+        return False
+
+    def _add_rows(self, ladder: Ladder, rung: Rung) -> None:
+        column, first = ladder.columns[0], ladder.first
+        while first < ladder.last:
+            segment = ladder.segment(column, first, rung)
+            before = self._coder.bits
+            whole = column == ladder.columns[0]
+            after = self._try_rows(ladder, segment) if whole else 0
+            if after:
+                first = after
+            elif self._is_empty or not whole:
+                # Not even one row fits in a whole message: it is cut between columns.
+                segment = replace(segment, last=segment.cells[1])
+                column = self._part_of_row(ladder, segment)
+                after = column == segment.stop
+                if after:
+                    column, first = ladder.columns[0], segment.last
+            ladder.packed_bits += self._coder.bits - before
+            if first < ladder.last and not (after and first == segment.last):
+                self._close_message()
+
+    def _part_of_row(self, ladder: Ladder, segment: Segment) -> int:
+        """Code as many columns of one row as fit; returns the next one."""
+        for stop in range(segment.stop, segment.column, -1):
+            if self._try_rows(ladder, replace(segment, stop=stop)):
+                return stop
+        return segment.column
+
+    def _try_rows(self, ladder: Ladder, segment: Segment) -> int:
+        """Code as many rows as fit; returns the bin after them, 0 when there is no room for one."""
+        mark, state = self._coder.mark(), self._stream.state
+        room = (MAX_CELLS - state.cells) // (segment.stop - segment.column)
+        if room > 0:
+            self._stream.state = state.copy()
+            rows = ladder.rows(segment)[:room]
+            done = self._stream.rows(segment, rows, lambda: self._fits(_END_ROWS_BITS))
+            if done is not None:
+                return done.last
+        self._coder.rewind(mark)
+        self._stream.state = state
+        return 0
+
+    def _fits(self, closing_bits: int = _END_BITS) -> bool:
+        """Whether the message may be closed here, with so many bits more."""
+        if self._coder.bits // 8 + 5 <= self._limit:
+            return True
+        mark = self._coder.mark()
+        self._coder.uniform(1 << closing_bits, (1 << closing_bits) - 1)
+        length = len(self._coder.finish())
+        self._coder.rewind(mark)
+        return length <= self._limit
