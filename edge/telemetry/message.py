@@ -37,9 +37,10 @@ _MARK, _SHORT = 0x80, 0x40
 _CRC_BYTES, _SHORT_CRC_BYTES = 4, 2
 _SCOPES = 4
 _QUANTITY_CODES = 32
-_NEXT, _NEXT_WHOLE, _NEW, _END = range(4)
-_AFTER_COLUMN = (0, 240, 242, 252, 256)
-_AFTER_TABLE = (0, 1, 2, 192, 256)
+_NEXT, _NEXT_WHOLE, _NEXT_CUT, _NEW, _END = range(5)
+_AFTER_WHOLE = (0, 232, 234, 244, 250, 256)
+_AFTER_PART = (0, 4, 228, 238, 246, 256)
+_AFTER_TABLE = (0, 1, 2, 3, 192, 256)
 _ALL, _TO_END, _PART = range(3)
 _EXTENT = (0, 8, 13, 16)
 _GO_ON = (0, 255, 256)
@@ -379,15 +380,21 @@ class Stream:
             action = _NEXT
         elif more and given == whole:
             action = _NEXT_WHOLE
+        elif more and given == replace(whole, last=given.last):
+            action = _NEXT_CUT
         else:
             action = _NEW
-        action = self._coder.symbol(_AFTER_COLUMN if more else _AFTER_TABLE, action)
+        bounds = _AFTER_TABLE if not more else _AFTER_WHOLE if last.is_whole else _AFTER_PART
+        action = self._coder.symbol(bounds, action)
         if action == _END:
             return None
         if action == _NEW:
             return self._new(given)
         if not more:
             raise _bad("goes past the last column of a table", "check that the codebook is the right one")
+        if action == _NEXT_CUT:
+            n = last.n_bins
+            return replace(whole, last=1 + self._coder.uniform(n, given.last - 1 if given else 0))
         return following if action == _NEXT else whole
 
     def _new(self, given: Segment | None) -> Segment:
