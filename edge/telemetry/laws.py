@@ -48,5 +48,9 @@ FLAT: dict[Quantity, SplitParameters] = {
     Quantity.SIZES: _SIZES,
     Quantity.NOISE: _SIZES,
     Quantity.CORRECTED: _TAXA,
+    Quantity.ESD_QUANTILES: _TAXA,
+    Quantity.DOUBT: _TAXA,
+    Quantity.HEALTH: _TAXA,
+    Quantity.REPLIES: _TAXA,
 }
 """Parameters by count quantity, for a region of which nothing is known."""

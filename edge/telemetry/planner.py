@@ -33,6 +33,7 @@ from edge.telemetry.summary import WHOLE_DIVE, DiveSummary, Quantity, tree_edges
 _WEIGHTS = {
     Quantity.FRAMES: 10, Quantity.TAXA: 8, Quantity.SIZES: 4, Quantity.TEMPERATURE: 2, Quantity.ESD: 2,
     Quantity.GREY: 1, Quantity.NOISE: 1, Quantity.CORRECTED: 8,
+    Quantity.REPLIES: 10, Quantity.HEALTH: 8, Quantity.DOUBT: 4, Quantity.ESD_QUANTILES: 2,
 }  # fmt: skip
 """Worth of halving the bins of a table, before its information is looked at; and the order of sending."""
 _FIRST_WORTH = 16
@@ -204,8 +205,7 @@ def _tables(summary: DiveSummary) -> list[_Table]:
     tables = [_Table(summary, Quantity.DIVE, WHOLE_DIVE)]
     parts = summary.profile.phases
     tables += [_Table(summary, Quantity.UNPLACED, p.phase) for p in parts if p.unplaced_frames.any()]
-    if summary.corrected is not None:
-        tables.append(_Table(summary, Quantity.CORRECTED, WHOLE_DIVE))
+    tables += [_Table(summary, quantity, WHOLE_DIVE) for quantity in summary.extras]
     tables += [
         _Table(summary, quantity, p.phase) for quantity in _WEIGHTS if not quantity.is_of_dive for p in parts
     ]
@@ -384,7 +384,7 @@ def _totals(
 ) -> Plan:
     """The smallest plan: totals of the whole dive, with those of the size classes if they fit."""
     wanted = [Quantity.DIVE, Quantity.FRAMES, Quantity.TAXA, Quantity.SIZES]
-    wanted += [Quantity.CORRECTED] * (summary.corrected is not None)
+    wanted += summary.extras
     whole = [_Table(summary, quantity, WHOLE_DIVE) for quantity in wanted]
     whole = [table for table in whole if table.n_columns]
     for table in whole:

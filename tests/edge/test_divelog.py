@@ -143,7 +143,7 @@ def test_bad_files_get_a_sentence(tmp_path):
     with sqlite3.connect(old) as db:
         db.execute("CREATE TABLE meta (key, value)")
         db.execute("INSERT INTO meta VALUES ('schema_version', '99')")
-    with pytest.raises(DiveLogError, match="schema_version: is 99, this version reads 1"):
+    with pytest.raises(DiveLogError, match="schema_version: is 99, this version reads 2"):
         DiveLog.open(old)
     with DiveLog.create(tmp_path / "dive.sqlite", {}), pytest.raises(DiveLogError, match="is already there"):
         DiveLog.create(tmp_path / "dive.sqlite", {})
