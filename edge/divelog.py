@@ -110,7 +110,7 @@ class Particle:
 class LoggedFrame:
     """A frame's record with what only the log needs.
 
-    `sharpness` is that of its larger particles, NaN when there are none or nobody looked.
+    `sharpness` is that of its larger particles, None when there are none or nobody looked.
     """
 
     record: FrameRecord
@@ -119,7 +119,7 @@ class LoggedFrame:
     note: str = ""
     environment: Mapping[str, float] = field(default_factory=dict)
     particles: Sequence[Particle] = ()
-    sharpness: float = math.nan
+    sharpness: float | None = None
 
 
 class DiveLog:
@@ -305,7 +305,7 @@ class DiveLog:
         """Sharpness of the least sharp frame, also of those not written yet; None when none has any."""
         (written,) = self._db.execute("SELECT MIN(sharpness) FROM frames").fetchone()
         found = [written] if written is not None else []
-        found += [logged.sharpness for logged in self._pending if math.isfinite(logged.sharpness)]
+        found += [logged.sharpness for logged in self._pending if logged.sharpness is not None]
         return min(found, default=None)
 
     def particles(self, *, with_vignettes: bool = False) -> Iterator[Particle]:
@@ -443,7 +443,7 @@ def _frame_row(logged: LoggedFrame) -> tuple[Any, ...]:
         _pack_histogram(record.histogram),
         logged.source,
         logged.note,
-        _null(logged.sharpness),
+        logged.sharpness,
     )
 
 

@@ -1,4 +1,4 @@
-"""Reads how the board fares: battery and thermal zones under /sys, room on the disk. Not pure; decides nothing.
+"""Reads how the board fares: battery and thermal zones under /sys, room on disk. Not pure; decides nothing.
 
 Whatever a board does not have is None: no reading can fail. What the readings of a dive come to is
 `edge.telemetry.health`'s.

@@ -269,9 +269,8 @@ class Instrument:
         )
         self.log.add_frame(
             LoggedFrame(
-                record, frame.lit, frame.source, look.note, frame.environment, look.particles,
-                math.nan if look.sharpness is None else look.sharpness,
-            )  # fmt: skip
+                record, frame.lit, frame.source, look.note, frame.environment, look.particles, look.sharpness
+            )
         )
         if self._observe is not None and look.regions is not None:
             self._observe(frame, record, look.regions)
@@ -341,9 +340,7 @@ class Instrument:
             answers = self._classifier.answer(vignettes)
         except (RuntimeError, ValueError) as error:
             note = f"the classifier failed on {len(large)} particles ({error})"
-            return _Look(
-                FrameOutcome.INFERENCE_FAILED, note, histogram, regions=regions, sharpness=sharp
-            )
+            return _Look(FrameOutcome.INFERENCE_FAILED, note, histogram, regions=regions, sharpness=sharp)
         taxa, scores = answers.decisions, answers.taxon_scores
         esd_um = np.rint(optics.esd_um(regions.area_px[large])).astype(np.int64)
         particles = tuple(

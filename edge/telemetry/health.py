@@ -59,6 +59,22 @@ class HealthField:
             return None
         return min(self.minimum + (code - 1) * self.step, self.maximum)
 
+    def text(self, value: int | None) -> str:
+        """A value as people read it; a dash for None."""
+        if value is None:
+            return "–"
+        match self.unit:
+            case "mV":
+                return f"{value / 1000:.2f} V"
+            case "MB":
+                return f"{value / 1000:,.2f} GB"
+            case "‰":
+                return f"{value / 1000:.3f}"
+            case "":
+                return f"{value:,}"
+            case unit:
+                return f"{value} {unit}"
+
 
 HEALTH_FIELDS = (
     HealthField("battery_mv", 0, 60_000, 10, "mV", "lowest battery voltage"),

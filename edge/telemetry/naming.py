@@ -1,4 +1,4 @@
-"""What the named particles of a dive say about their taxa: how large they are, how many names are wrong. Pure.
+"""What the named particles of a dive say of their taxa: how large they are, how many names are wrong. Pure.
 
 In integers from the logged ESD and scores, so that every machine sends the same numbers from the same log.
 """
@@ -52,9 +52,9 @@ def expected_wrong(taxa: Ints, scores: NDArray[np.floating], counted: Sequence[T
     the taxon, with those of all taxa below it, as where an unsure answer rolled up to a parent.
     `unclassified` claims nothing and is never wrong.
 
-    It assumes that the scores are probabilities: calibrated, of particles like the held-back images the bundle
-    was tested on, from water in which taxa are as common as there. What belongs to no taxon of the model is
-    expected nowhere, so in strange water more names are wrong than this says. It tells how sure the
+    It assumes that the scores are probabilities: calibrated, of particles like the held-back images that the
+    bundle was tested on, from water in which taxa are as common as there. What belongs to no taxon of the
+    model is expected nowhere, so in strange water more names are wrong than this says. It tells how sure the
     model was; it is no error bar of a count, in which wrong names given and wrong names taken partly cancel.
 
     Parameters

@@ -333,10 +333,14 @@ def _check_corrected(corrected: Ints, n_taxa: int) -> None:
 def _check_esd_quantiles(steps: Ints, n_living: int) -> None:
     """Refuse quantiles that are no rising log steps of the codebook's living taxa."""
     if steps.shape != (n_living, len(ESD_PERCENTS)) or steps.dtype != np.int64:
-        raise _refuse("esd_quantiles", "are not those of the codebook's living taxa", "use one bundle for both")
+        raise _refuse(
+            "esd_quantiles", "are not those of the codebook's living taxa", "use one bundle for both"
+        )
     if not NO_ESD <= int(steps.min(initial=0)) <= int(steps.max(initial=0)) <= MAX_ESD_STEP:
         raise _refuse("esd_quantiles", f"lie outside 0..{MAX_ESD_STEP}", "check the sizes in the log")
-    if (np.diff(steps, axis=1) < 0).any() or ((steps == NO_ESD).any(axis=1) != (steps == NO_ESD).all(axis=1)).any():
+    if (np.diff(steps, axis=1) < 0).any() or (
+        (steps == NO_ESD).any(axis=1) != (steps == NO_ESD).all(axis=1)
+    ).any():
         raise _refuse("esd_quantiles", "do not rise from quantile to quantile", "check how they were found")
 
 

@@ -5,19 +5,16 @@ A number whose message is missing is unknown here: it is never taken for nothing
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Sequence
 from dataclasses import dataclass
-
-import numpy as np
-from numpy.typing import NDArray
 
 from edge.taxonomy import Taxon
 from edge.telemetry.decoder import DecodedDive
 from edge.telemetry.health import Health
 from edge.telemetry.means import from_log_step
 from edge.telemetry.replies import Reply, replies_from_codes
-from edge.telemetry.summary import ESD_PERCENTS, MAX_ESD_STEP, Quantity, living_taxa, n_columns
-
-Ints = NDArray[np.int64]
+from edge.telemetry.summary import ESD_PERCENTS, MAX_ESD_STEP, NO_ESD, Quantity, living_taxa, n_columns
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,60 +36,54 @@ class SizesOfTaxon:
     is_known: bool
     esd_um: tuple[float, ...] = ()
 
+    @classmethod
+    def from_codes(cls, taxon: Taxon, codes: Sequence[int | None]) -> SizesOfTaxon:
+        """Sizes of a taxon from the numbers that travelled, None where one is not at hand. Never raises."""
+        known = [min(code, MAX_ESD_STEP + 2) for code in codes if code is not None]
+        steps = [total - 1 for total in itertools.accumulate(known)]
+        if len(known) < len(codes) or not steps or steps[-1] > MAX_ESD_STEP:
+            return cls(taxon, False)
+        if steps[0] == NO_ESD:
+            return cls(taxon, steps[-1] == NO_ESD)
+        return cls.from_steps(taxon, steps)
 
-def row_of(dive: DecodedDive, quantity: Quantity) -> list[int | None] | None:
-    """Columns of a table of the whole dive, None where one is not at hand; None when nothing is."""
-    table = dive.whole.get(quantity)
-    if table is None:
-        return None
+    @classmethod
+    def from_steps(cls, taxon: Taxon, steps: Sequence[int]) -> SizesOfTaxon:
+        """Sizes of a taxon from log steps, all `NO_ESD` where there was no particle."""
+        found = [from_log_step(step) for step in steps if step != NO_ESD]
+        return cls(taxon, True, tuple(low + (width - 1) / 2 for low, width in found))
+
+
+def row_of(dive: DecodedDive, quantity: Quantity) -> list[int | None]:
+    """Columns of a table of the whole dive, as they travelled; None where one is not at hand."""
     row: list[int | None] = [None] * n_columns(dive.codebook, quantity)
-    for column, value in zip(table.column.tolist(), table.value.tolist(), strict=True):
-        row[column] = value
+    table = dive.whole.get(quantity)
+    if table is not None:
+        for column, value in zip(table.column.tolist(), table.value.tolist(), strict=True):
+            row[column] = value
     return row
 
 
-def esd_quantiles_of(dive: DecodedDive) -> list[SizesOfTaxon] | None:
-    """Sizes within every living taxon, in the codebook's order; None when nothing is at hand."""
+def esd_quantiles_of(dive: DecodedDive) -> list[SizesOfTaxon]:
+    """Sizes within every living taxon, in the codebook's order."""
+    taxa, n = dive.codebook.taxa, len(ESD_PERCENTS)
     row = row_of(dive, Quantity.ESD_QUANTILES)
-    if row is None:
-        return None
     return [
-        sizes_from_codes(dive.codebook.taxa[taxon], row[at : at + len(ESD_PERCENTS)])
-        for taxon, at in zip(
-            living_taxa(dive.codebook.taxa), range(0, len(row), len(ESD_PERCENTS)), strict=True
-        )
+        SizesOfTaxon.from_codes(taxa[taxon], row[n * i : n * (i + 1)])
+        for i, taxon in enumerate(living_taxa(taxa))
     ]
 
 
-def sizes_from_codes(taxon: Taxon, codes: list[int | None]) -> SizesOfTaxon:
-    """Sizes of a taxon from the numbers that travelled."""
-    known = [code for code in codes if code is not None]
-    steps = np.cumsum([min(code, MAX_ESD_STEP + 1) for code in known]) - 1
-    if len(known) < len(codes) or not known or steps[-1] > MAX_ESD_STEP:
-        return SizesOfTaxon(taxon, False)
-    if steps[0] < 0:
-        return SizesOfTaxon(taxon, steps[-1] < 0)
-    return SizesOfTaxon(taxon, True, tuple(middle_um(step) for step in steps.tolist()))
-
-
-def middle_um(step: int) -> float:
-    """Middle of a log step of ESD, um."""
-    low, width = from_log_step(step)
-    return low + (width - 1) / 2
-
-
-def doubt_of(dive: DecodedDive) -> list[int | None] | None:
-    """Expected number of wrong names by taxon, None where it is not at hand; None when nothing is."""
+def doubt_of(dive: DecodedDive) -> list[int | None]:
+    """Expected number of wrong names by taxon; None where it is not at hand."""
     return row_of(dive, Quantity.DOUBT)
 
 
 def health_of(dive: DecodedDive) -> Health | None:
     """Health of the instrument; a field is None where the board did not know it or it is not at hand."""
-    row = row_of(dive, Quantity.HEALTH)
-    return None if row is None else Health.from_codes(row)
+    return Health.from_codes(row_of(dive, Quantity.HEALTH)) if Quantity.HEALTH in dive.whole else None
 
 
 def replies_of(dive: DecodedDive) -> tuple[Reply, ...]:
     """Replies to commands, those of which every number is at hand."""
-    row = row_of(dive, Quantity.REPLIES)
-    return () if row is None else replies_from_codes(row)
+    return replies_from_codes(row_of(dive, Quantity.REPLIES))

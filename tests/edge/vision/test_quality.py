@@ -141,4 +141,7 @@ def test_blurred_is_below_the_limit_and_off_by_default() -> None:
     assert value is not None
     assert judge_focus(sharpness(pixels, regions), VisionConfig()) is None
     assert judge_focus(sharpness(pixels, regions), VisionConfig(blur_sharpness=value)) is None
-    assert judge_focus(sharpness(pixels, regions), VisionConfig(blur_sharpness=value + 1e-6)) is FrameOutcome.BLURRED
+    assert (
+        judge_focus(sharpness(pixels, regions), VisionConfig(blur_sharpness=value + 1e-6))
+        is FrameOutcome.BLURRED
+    )
