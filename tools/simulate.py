@@ -248,7 +248,7 @@ def simulate(
 
 def show(done: Simulated, console: Any) -> None:
     """Print the dive as tables: frames by outcome, counts by taxon, messages."""
-    from rich.table import Table
+    from rich.table import Column, Table
 
     outcomes = done.profile.outcomes()
     shore_outcomes = done.shore.outcomes()
@@ -289,7 +289,7 @@ def show(done: Simulated, console: Any) -> None:
         columns.append("likely wrong")
     if intervals:
         columns.append("corrected (90 %)")
-    table = Table(*columns, title="Counts by taxon")
+    table = Table(Column(columns[0], overflow="fold"), *columns[1:], title="Counts by taxon")
     for name, counts in sorted(rows.items(), key=lambda row: -max(row[1])):
         if any(counts):
             error = [] if truth is None else [f"{truth['taxa'][name]['error']:+d}"]

@@ -71,9 +71,9 @@ def _sizes(dive: DecodedDive) -> dict[str, Any]:
         values,
         provenance,
         units="um",
-        long_name="quantiles of the equivalent spherical diameter within a living taxon, classified particles",
+        long_name="quantiles of the equivalent spherical diameter of the particles of a living taxon",
         comment="by nearest rank, each the middle of one of 16 steps an octave; missing where the taxon "
-        "is not known to live, and, with a provenance of rounded, where no particle of it was seen",
+        "is not known to live, and, with rounded as its provenance, where no particle of it was seen",
     )
 
 
