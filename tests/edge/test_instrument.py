@@ -19,6 +19,7 @@ from edge.mission import Mission, State
 from edge.optics import Optics, Polarity
 from edge.telemetry import decode_messages
 from edge.telemetry.health import Health
+from edge.telemetry.naming import esd_quantiles
 from edge.telemetry.whole_dive import doubt_of, esd_quantiles_of, health_of
 from training.drawn import draw_particle
 
@@ -185,7 +186,8 @@ def test_what_a_dive_says_of_itself_is_in_the_log(dive, tmp_path, bundle):
     dive.log.add_input(0, "health", {"battery_mv": 12_648, "board_temperature_c": -1})
     blurred = np.clip(cv2.GaussianBlur(scene(7, haze=1), (0, 0), 9) * 3.0, 0, 255).astype(np.uint8)
     take(dive, *(frame(i, scene(i, n_large=4)) for i in range(9)))
-    take(dive, frame(9, scene(9, n_large=4), pressure_dbar=math.nan), frame(10, blurred))
+    giants = scene(9)[:150, :200].repeat(2, axis=0).repeat(2, axis=1)
+    take(dive, frame(9, giants, pressure_dbar=math.nan), frame(10, blurred))
     take(dive, frame(11, np.full((300, 400), 200, np.uint8), pressure_dbar=math.nan))
     dive.log.add_input(1, "restart", {"frames": 12})
     dive.log.add_input(2, "health", {"board_temperature_c": 7, "messages_waiting": 4})
@@ -210,6 +212,8 @@ def test_what_a_dive_says_of_itself_is_in_the_log(dive, tmp_path, bundle):
     # Particles of the profile and no others: the frame without pressure is left out.
     assert len(particles) == summary.profile.taxa().sum() > 20
     seen = 0
+    taxa, esd_um = (np.array([getattr(p, name) for p in particles]) for name in ("taxon", "esd_um"))
+    assert summary.esd_quantiles.tolist() == esd_quantiles(taxa, esd_um, book.taxa).tolist()
     for sizes in esd_quantiles_of(sent):
         mine = sorted(p.esd_um for p in particles if book.taxa[p.taxon] == sizes.taxon)
         assert len(sizes.esd_um) == (5 if mine else 0)

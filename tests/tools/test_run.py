@@ -143,6 +143,18 @@ def test_a_dive_stopped_in_the_middle_goes_on_and_is_delivered(float_side):
     assert health.messages_waiting == 0
     assert abs(health.disk_free_mb - shutil.disk_usage(folder).free / 1e6) < 5000
     assert len(readings) == 3, "at the beginning, after the restart, and at the end"
+
+    # Power goes after the messages were made, before the dive is marked ended: they stay as they are.
+    with sqlite3.connect(folder / "dives/00000/dive.sqlite") as db:
+        db.execute("DELETE FROM meta WHERE key = 'ended_ms'")
+    db.close()
+    process = start(config, folder)
+    talk(process, host, [0.5], "ended:")
+    stop(process)
+    assert [file.read_bytes() for file in sorted((folder / "messages").glob("*.msg"))] == messages
+    with DiveLog.open(folder / "dives/00000") as log:
+        assert log.messages() == messages
+        assert (len(log.inputs("restart")), len(log.inputs("health"))) == (1, 3)
     assert dive.outcomes().sum() == len(frames)
 
 
