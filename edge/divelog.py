@@ -24,7 +24,7 @@ from edge.errors import DiveLogError
 from edge.frame import FrameOutcome, Phase
 from edge.profile import AreaHistogram, FrameRecord, Ints
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 BALLAST_BYTES = 4_000_000
 """Room kept aside when a dive begins: some thousand frames without vignettes, should the disk fill up."""
 
@@ -42,7 +42,8 @@ CREATE TABLE frames (
     environment TEXT NOT NULL,      -- JSON: other sensors by name with unit
     histogram BLOB NOT NULL,        -- int64 little-endian (3, n): area_px, count, grey_centi_sum
     source TEXT NOT NULL,
-    note TEXT NOT NULL
+    note TEXT NOT NULL,
+    sharpness REAL                  -- 0 to 1 (edge.vision.quality); since version 2, so it stands last
 );
 CREATE TABLE particles (
     particle INTEGER PRIMARY KEY,
@@ -107,7 +108,10 @@ class Particle:
 
 @dataclass(frozen=True, slots=True)
 class LoggedFrame:
-    """A frame's record with what only the log needs."""
+    """A frame's record with what only the log needs.
+
+    `sharpness` is that of its larger particles, None when there are none or nobody looked.
+    """
 
     record: FrameRecord
     lit: bool
@@ -115,6 +119,7 @@ class LoggedFrame:
     note: str = ""
     environment: Mapping[str, float] = field(default_factory=dict)
     particles: Sequence[Particle] = ()
+    sharpness: float | None = None
 
 
 class DiveLog:
@@ -160,7 +165,10 @@ class DiveLog:
 
     @classmethod
     def open(cls, path: str | PathLike[str], *, vignette_quota_mb: float = math.inf) -> DiveLog:
-        """Open a log; raises `DiveLogError` when it is not one, damaged, or of another schema."""
+        """Open a log; raises `DiveLogError` when it is not one, damaged, or of another schema.
+
+        A log of an earlier version is brought up to this one first, so that a dive goes on after an update.
+        """
         file = Path(path)
         if file.is_dir():
             file = file / "dive.sqlite"
@@ -169,6 +177,8 @@ class DiveLog:
         try:
             db = connect(file)
             row = db.execute("SELECT value FROM meta WHERE key = 'schema_version'").fetchone()
+            if row is not None and json.loads(row[0]) == 1:
+                row = _upgrade(db)
         except sqlite3.Error as cause:
             raise DiveLogError(
                 f"is not a dive log ({cause})", file=file, remedy="name the dive.sqlite of a dive"
@@ -286,10 +296,17 @@ class DiveLog:
         """Every frame's row as written, without its histogram, in the order of capture."""
         rows = self._db.execute(
             "SELECT frame, time_ms, pressure_dbar, phase, lit, outcome, n_particles, temperature_c,"
-            " environment, source, note FROM frames ORDER BY frame"
+            " environment, source, note, sharpness FROM frames ORDER BY frame"
         )
         names = [column[0] for column in rows.description]
         return [dict(zip(names, row, strict=True)) for row in rows]
+
+    def worst_sharpness(self) -> float | None:
+        """Sharpness of the least sharp frame, also of those not written yet; None when none has any."""
+        (written,) = self._db.execute("SELECT MIN(sharpness) FROM frames").fetchone()
+        found = [written] if written is not None else []
+        found += [logged.sharpness for logged in self._pending if logged.sharpness is not None]
+        return min(found, default=None)
 
     def particles(self, *, with_vignettes: bool = False) -> Iterator[Particle]:
         """Every classified particle, in the order of capture; also those not written yet."""
@@ -331,7 +348,7 @@ class DiveLog:
                 number += 1
         try:
             self._db.execute("BEGIN IMMEDIATE")
-            self._db.executemany(f"INSERT INTO frames VALUES ({_marks(12)})", frames)
+            self._db.executemany(f"INSERT INTO frames VALUES ({_marks(13)})", frames)
             self._db.executemany(f"INSERT INTO particles VALUES ({_marks(14)})", particles)
             self._db.executemany("INSERT INTO vignettes VALUES (?, ?)", vignettes)
             self._db.execute("COMMIT")
@@ -389,6 +406,16 @@ def connect(file: str | PathLike[str]) -> sqlite3.Connection:
     return db
 
 
+def _upgrade(db: sqlite3.Connection) -> tuple[str]:
+    """From version 1 to 2: frames have a sharpness, unknown in those that are there."""
+    version = json.dumps(SCHEMA_VERSION)
+    db.execute("BEGIN IMMEDIATE")
+    db.execute("ALTER TABLE frames ADD COLUMN sharpness REAL")
+    db.execute("UPDATE meta SET value = ? WHERE key = 'schema_version'", (version,))
+    db.execute("COMMIT")
+    return (version,)
+
+
 def _ballast(file: Path) -> Path:
     return file.with_name(file.name + ".ballast")
 
@@ -416,6 +443,7 @@ def _frame_row(logged: LoggedFrame) -> tuple[Any, ...]:
         _pack_histogram(record.histogram),
         logged.source,
         logged.note,
+        logged.sharpness,
     )
 
 

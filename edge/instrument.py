@@ -7,7 +7,7 @@ comes with the frames.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from os import PathLike
 from typing import Any
@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from edge.config import Config, to_struct
 from edge.divelog import DiveLog, LoggedFrame, Particle
 from edge.errors import ConfigError, DiveLogError, ImageError
-from edge.frame import Frame, FrameOutcome, Phase
+from edge.frame import CLASSIFIED_OUTCOMES, Frame, FrameOutcome, Phase
 from edge.inference.bundle import Bundle, Correction
 from edge.inference.classifier import Classifier
 from edge.mission import Mission, PhaseGiven, PressureRead, step
@@ -27,11 +27,13 @@ from edge.optics import Optics
 from edge.profile import EMPTY_HISTOGRAM, AreaHistogram, FrameRecord, Ints, build_profile
 from edge.quantification import count_from_scores
 from edge.telemetry.codebook import Codebook
+from edge.telemetry.health import Health, HealthReading, sum_up
+from edge.telemetry.naming import esd_quantiles, expected_wrong
 from edge.telemetry.planner import Plan, plan
 from edge.telemetry.summary import DiveSummary
 from edge.vision.background import BackgroundRemover
 from edge.vision.morphology import MEASURES, measure
-from edge.vision.quality import judge_exposure, judge_focus
+from edge.vision.quality import judge_exposure, judge_focus, sharpness
 from edge.vision.segmentation import Regions, find_foreground, join
 from edge.vision.vignette import cut_vignette, encode_vignette
 
@@ -109,11 +111,7 @@ def correct_dive(log: DiveLog) -> Ints | None:
     if told is None:
         return None
     correction = to_struct(told, Correction, file=log.path, error=DiveLogError)
-    placed = {
-        record.index
-        for record in log.records()
-        if record.phase is Phase.PARK or math.isfinite(record.pressure_dbar)
-    }
+    placed = {record.index for record in log.records() if _is_placed(record)}
     scores = [particle.scores for particle in log.particles() if particle.frame in placed]
     implied, usual = np.array(correction.implied), np.array(correction.usual)
     found = count_from_scores(
@@ -122,6 +120,38 @@ def correct_dive(log: DiveLog) -> Ints | None:
     corrected = np.zeros((3, len(codebook_in(log).taxa)), dtype=np.int64)
     corrected[:, : len(usual)] = found.count, found.low, found.high
     return corrected
+
+
+def doubt_in(log: DiveLog, records: Sequence[FrameRecord]) -> Ints | None:
+    """Expected number of wrong names of a dive by counted taxon, int64 (n_taxa,).
+
+    The particles are those of the profile. None when the scores in the log are not of one length.
+    """
+    placed = {record.index for record in records if _is_placed(record)}
+    found = [(one.taxon, one.scores) for one in log.particles() if one.frame in placed]
+    counted = codebook_in(log).taxa
+    if len({len(scores) for _, scores in found}) > 1:
+        return None
+    scores = np.stack([scores for _, scores in found]) if found else np.zeros((0, 0), dtype=np.float32)
+    return expected_wrong(np.array([taxon for taxon, _ in found], dtype=np.int64), scores, counted)
+
+
+def health_in(log: DiveLog, records: Sequence[FrameRecord]) -> Health:
+    """How the instrument fared in a dive: from the readings and restarts in the log, and from its frames."""
+    return sum_up(
+        [
+            to_struct(data, HealthReading, file=log.path, error=DiveLogError)
+            for _, data in log.inputs("health")
+        ],
+        restarts=len(log.inputs("restart")),
+        over_exposed_frames=sum(record.outcome is FrameOutcome.OVER_EXPOSED for record in records),
+        worst_sharpness=log.worst_sharpness(),
+    )
+
+
+def _is_placed(record: FrameRecord) -> bool:
+    """Whether the particles of a frame are in the profile."""
+    return record.phase is Phase.PARK or math.isfinite(record.pressure_dbar)
 
 
 def summarise(log: DiveLog) -> DiveSummary:
@@ -139,6 +169,9 @@ def summarise(log: DiveLog) -> DiveSummary:
     else:
         corrected = correct_dive(log)
     times_ms = [log.meta("started_ms"), *(record.time_ms for record in records)]
+    named = [r for r in records if _is_placed(r) and r.outcome in CLASSIFIED_OUTCOMES]
+    taxa = np.concatenate([NO_INTS, *(record.taxa for record in named)])
+    esd_um = np.concatenate([NO_INTS, *(record.esd_um for record in named)])
     return DiveSummary(
         dive_number=log.meta("dive_number"),
         codebook=codebook,
@@ -146,6 +179,9 @@ def summarise(log: DiveLog) -> DiveSummary:
         start_ms=min(times_ms),
         end_ms=max(times_ms),
         corrected=corrected,
+        esd_quantiles=esd_quantiles(taxa, esd_um, codebook.taxa),
+        doubt=doubt_in(log, records),
+        health=health_in(log, records),
     )
 
 
@@ -166,6 +202,7 @@ class _Look:
     esd_um: Ints = field(default_factory=lambda: NO_INTS)
     particles: tuple[Particle, ...] = ()
     regions: Regions | None = None
+    sharpness: float | None = None
 
 
 class Instrument:
@@ -231,7 +268,9 @@ class Instrument:
             look.esd_um,
         )
         self.log.add_frame(
-            LoggedFrame(record, frame.lit, frame.source, look.note, frame.environment, look.particles)
+            LoggedFrame(
+                record, frame.lit, frame.source, look.note, frame.environment, look.particles, look.sharpness
+            )
         )
         if self._observe is not None and look.regions is not None:
             self._observe(frame, record, look.regions)
@@ -288,19 +327,20 @@ class Instrument:
         if outcome is not None:
             return _Look(outcome, f"{100 * foreground.fraction:.1f} % of the pixels are above threshold")
         regions = join(foreground)
-        outcome = judge_focus(white, regions, vision)
+        sharp = sharpness(white, regions)
+        outcome = judge_focus(sharp, vision)
         if outcome is not None:
-            return _Look(outcome)
+            return _Look(outcome, sharpness=sharp)
         histogram = _histogram(regions)
         if not len(regions):
-            return _Look(FrameOutcome.EMPTY, regions=regions)
+            return _Look(FrameOutcome.EMPTY, regions=regions)  # no particle, no edge to judge
         large = np.flatnonzero(regions.area_px >= self._min_area_px)
         vignettes = [cut_vignette(white, regions, int(i), vision) for i in large]
         try:
             answers = self._classifier.answer(vignettes)
         except (RuntimeError, ValueError) as error:
             note = f"the classifier failed on {len(large)} particles ({error})"
-            return _Look(FrameOutcome.INFERENCE_FAILED, note, histogram, regions=regions)
+            return _Look(FrameOutcome.INFERENCE_FAILED, note, histogram, regions=regions, sharpness=sharp)
         taxa, scores = answers.decisions, answers.taxon_scores
         esd_um = np.rint(optics.esd_um(regions.area_px[large])).astype(np.int64)
         particles = tuple(
@@ -309,7 +349,7 @@ class Instrument:
             )
             for k, i in enumerate(large)
         )
-        return _Look(FrameOutcome.ANALYSED, "", histogram, taxa, esd_um, particles, regions)
+        return _Look(FrameOutcome.ANALYSED, "", histogram, taxa, esd_um, particles, regions, sharp)
 
     def _particle(
         self,

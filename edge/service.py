@@ -8,17 +8,21 @@ from __future__ import annotations
 
 import math
 import os
+import sqlite3
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
+import msgspec
+
 from edge.cameras.v4l2 import V4L2Camera
 from edge.config import CameraKind, Config
 from edge.divelog import DiveLog
 from edge.errors import SestonError
 from edge.frame import Frame, FrameOutcome
+from edge.health import read_health
 from edge.inference.bundle import Bundle
 from edge.instrument import Instrument, begin_dive, codebook_in, config_of
 from edge.mission import Command, Mission, PressureRead, State, Stop, step
@@ -27,6 +31,8 @@ from edge.recording import INFO_FILE, SENSORS_FILE, open_recording
 from edge.sensors.serial import SerialPressure
 
 STANDBY_POLL_S = 0.5
+HEALTH_EVERY_S = 600
+"""Time between two readings of battery, temperature and disk during a dive."""
 
 
 class Clock(Protocol):
@@ -64,6 +70,7 @@ class _Dive:
     instrument: Instrument
     next_frame: int
     folder: Path
+    health_due_s: float = -math.inf
 
 
 class Service:
@@ -187,8 +194,30 @@ class Service:
         self._mission = dive.instrument.mission
         if self._mission.state is not before:
             self._say(f"{self._mission.state} at {pressure_dbar:.1f} dbar, frame {dive.next_frame - 1}")
+        if self._clock.monotonic_s() >= dive.health_due_s:
+            self._log_health(dive)
         if self._mission.state is State.SURFACE:
             self._end_dive()
+
+    def _log_health(self, dive: _Dive) -> None:
+        """Log how the board fares."""
+        dive.health_due_s = self._clock.monotonic_s() + HEALTH_EVERY_S
+        try:
+            waiting = len(self._outbox.waiting())
+        except sqlite3.Error:
+            waiting = None
+        self._log_input(dive.log, "health", msgspec.to_builtins(read_health(dive.folder, waiting)))
+
+    def _log_input(self, log: DiveLog, kind: str, data: dict[str, object]) -> None:
+        """Log what shapes the messages, unless they are made: those a link may have must stay as they are.
+
+        A disk that has no room for it stops nothing.
+        """
+        try:
+            if not log.messages():
+                log.add_input(self._clock.utc_ms(), kind, data)
+        except SestonError as error:
+            self._say(f"the log misses an input ({kind}): {error}")
 
     def _end_dive(self) -> None:
         dive, self._dive = self._dive, None
@@ -196,6 +225,7 @@ class Service:
         if dive is None:
             return
         name, number = dive.folder.name, int(dive.folder.name)
+        self._log_health(dive)
         try:
             messages = dive.instrument.finish().messages
             self._outbox.put(number, messages, self._clock.utc_ms())
@@ -229,6 +259,7 @@ class Service:
             mission, _ = step(mission, PressureRead(record.time_ms, record.pressure_dbar), config.mission)
             frames = record.index + 1
         self._mission = mission
+        self._log_input(log, "restart", {"frames": frames})
         if log.meta("bundle")["sha256"] != self._bundle.sha256:
             self._say("the last dive began with another bundle: it ends here, as it is")
         dive = _Dive(log, self._instrument(log, config, mission), frames, folders[-1])

@@ -26,9 +26,12 @@ from edge.mission import Mission, State
 from edge.optics import Optics
 from edge.profile import Profile
 from edge.recording import Recording, RecordingInfo, open_recording, read_image
+from edge.taxonomy import UNCLASSIFIED
 from edge.telemetry.decoder import DecodedDive, decode_messages
+from edge.telemetry.health import HEALTH_FIELDS
 from edge.telemetry.planner import Plan
 from edge.telemetry.summary import WHOLE_DIVE
+from edge.telemetry.whole_dive import doubt_of, health_of
 from tools.scoring import TruthScorer
 
 NOMINAL_OPTICS = Optics(pixel_um=73, image_volume_l=0.6, threshold=21, aa_um2=2300, exp=1.136)
@@ -245,7 +248,7 @@ def simulate(
 
 def show(done: Simulated, console: Any) -> None:
     """Print the dive as tables: frames by outcome, counts by taxon, messages."""
-    from rich.table import Table
+    from rich.table import Column, Table
 
     outcomes = done.profile.outcomes()
     shore_outcomes = done.shore.outcomes()
@@ -268,6 +271,10 @@ def show(done: Simulated, console: Any) -> None:
     truth = done.truth
     board, shore, corrected = done.profile.taxa(), done.shore.taxa(), done.shore.corrected()
     rows = {taxon.label: [int(board[i]), int(shore[i])] for i, taxon in enumerate(done.bundle.counted_taxa)}
+    doubt = {
+        taxon.label: "" if wrong is None or taxon.label == UNCLASSIFIED else str(wrong)
+        for taxon, wrong in zip(done.bundle.counted_taxa, doubt_of(done.shore), strict=True)
+    }
     intervals = {}
     if corrected is not None:
         for taxon, (count, low, high), known in zip(
@@ -278,14 +285,17 @@ def show(done: Simulated, console: Any) -> None:
     if truth is not None:
         columns = ["taxon", "in the water", "on board", "on shore", "shore less water"]
         rows = {name: [c["water"], c["board"], c["shore"]] for name, c in truth["taxa"].items()}
+    if any(doubt.values()):
+        columns.append("likely wrong")
     if intervals:
         columns.append("corrected (90 %)")
-    table = Table(*columns, title="Counts by taxon")
+    table = Table(Column(columns[0], overflow="fold"), *columns[1:], title="Counts by taxon")
     for name, counts in sorted(rows.items(), key=lambda row: -max(row[1])):
         if any(counts):
             error = [] if truth is None else [f"{truth['taxa'][name]['error']:+d}"]
             interval = [intervals.get(name, "")] if intervals else []
-            table.add_row(name, *map(str, counts), *error, *interval)
+            wrong = [doubt.get(name, "")] if any(doubt.values()) else []
+            table.add_row(name, *map(str, counts), *error, *wrong, *interval)
     console.print(table)
     if truth is not None:
         found = truth["detection"]
@@ -298,6 +308,11 @@ def show(done: Simulated, console: Any) -> None:
         )
         if truth["note"]:
             console.print(truth["note"])
+    health = health_of(done.shore)
+    if health is not None:
+        told = [(field, getattr(health, field.name)) for field in HEALTH_FIELDS]
+        known = [f"{field.words} {field.text(value)}" for field, value in told if value is not None]
+        console.print(f"The instrument: {', '.join(known)}.")
     sizes = [len(message) for message in done.plan.messages]
     console.print(
         f"Sent: {sum(sizes)} bytes in {len(sizes)} messages, the largest {max(sizes, default=0)} bytes."

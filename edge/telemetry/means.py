@@ -45,7 +45,7 @@ def to_steps(quantity: Quantity, sums: Ints, numbers: Ints) -> list[int | None]:
             case Quantity.GREY:
                 step = _nearest(total, n * GREY_STEP_CENTI)
             case _:
-                step = _to_log_step(_nearest(total, n))
+                step = to_log_step(_nearest(total, n))
         steps.append(min(max(step, -_LIMIT), _LIMIT))
     return steps
 
@@ -58,7 +58,7 @@ def from_step(quantity: Quantity, step: int) -> tuple[float, float]:
         case Quantity.GREY:
             return step * GREY_STEP_CENTI / 100, GREY_STEP_CENTI / 200
         case _:
-            low, width = _from_log_step(step)
+            low, width = from_log_step(step)
             return low + (width - 1) / 2, width / 2
 
 
@@ -66,13 +66,13 @@ def _nearest(numerator: int, denominator: int) -> int:
     return (2 * numerator + denominator) // (2 * denominator)
 
 
-def _to_log_step(value: int) -> int:
+def to_log_step(value: int) -> int:
     """Steps of 1 up to 31, then 16 an octave: at most 3.2 % from the middle of a step."""
     exponent = max(0, value.bit_length() - 5)
     return (exponent << 4) + (value >> exponent)
 
 
-def _from_log_step(step: int) -> tuple[int, int]:
+def from_log_step(step: int) -> tuple[int, int]:
     """Lowest value of a step and how many values it holds."""
     step = max(0, min(step, 1000))
     exponent = max(0, (step >> 4) - 1)

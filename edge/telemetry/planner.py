@@ -30,8 +30,9 @@ from edge.telemetry.parity import LENGTH_BYTES, MAX_PARITY, parity_bodies
 from edge.telemetry.summary import WHOLE_DIVE, DiveSummary, Quantity
 
 WEIGHTS: Mapping[Quantity, int] = {
-    Quantity.FRAMES: 10, Quantity.TAXA: 8, Quantity.CORRECTED: 8, Quantity.SIZES: 4, Quantity.TEMPERATURE: 2,
-    Quantity.ESD: 2, Quantity.GREY: 1, Quantity.NOISE: 1,
+    Quantity.REPLIES: 10, Quantity.HEALTH: 8, Quantity.CORRECTED: 8, Quantity.DOUBT: 4,
+    Quantity.FRAMES: 10, Quantity.TAXA: 8, Quantity.SIZES: 4, Quantity.ESD_QUANTILES: 2,
+    Quantity.TEMPERATURE: 2, Quantity.ESD: 2, Quantity.GREY: 1, Quantity.NOISE: 1,
 }  # fmt: skip
 """Worth of halving the cells of a table; and the order of sending."""
 _ALWAYS = (Quantity.DIVE, Quantity.UNPLACED)
@@ -178,8 +179,7 @@ def _wanted(summary: DiveSummary, quantities: Collection[Quantity] | None) -> li
     parts = summary.profile.phases
     tables = [(Quantity.DIVE, WHOLE_DIVE)]
     tables += [(Quantity.UNPLACED, part.phase) for part in parts if part.unplaced_frames.any()]
-    if summary.corrected is not None:
-        tables.append((Quantity.CORRECTED, WHOLE_DIVE))
+    tables += [(quantity, WHOLE_DIVE) for quantity in summary.extras]
     tables += [
         (quantity, part.phase) for quantity in WEIGHTS if not quantity.is_of_dive for part in parts
     ]
@@ -355,7 +355,7 @@ class _Planner:
     def _whole_dive(self) -> list[Ladder]:
         """Ladders for a budget in which the phases have no room: totals of the dive."""
         known = {ladder.quantity for ladder in self._ladders}
-        order = (Quantity.TAXA, Quantity.FRAMES, Quantity.DIVE, Quantity.SIZES, Quantity.CORRECTED)
+        order = (Quantity.TAXA, Quantity.FRAMES, Quantity.DIVE, Quantity.SIZES, *self._summary.extras)
         wanted = [quantity for quantity in order if quantity in known]
         return [
             ladder

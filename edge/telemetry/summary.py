@@ -7,6 +7,7 @@ whole steps of a stated size.
 from __future__ import annotations
 
 import enum
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,7 +16,10 @@ from numpy.typing import NDArray
 from edge.errors import InputError
 from edge.frame import N_OUTCOMES, FrameOutcome, Phase
 from edge.profile import PhaseProfile, Profile
+from edge.taxonomy import Taxon
 from edge.telemetry.codebook import Codebook
+from edge.telemetry.health import HEALTH_FIELDS, Health
+from edge.telemetry.replies import MAX_REPLIES, REPLY_PARTS, Reply, reply_codes
 
 Ints = NDArray[np.int64]
 
@@ -25,6 +29,12 @@ MAX_COUNT = (1 << 40) - 1
 """Largest count of a column in a phase; three of them are still within what the count tree codes."""
 _MAX_SUM = (1 << 48) - 1
 """Largest sum behind a mean in one bin: sums over the at most 2 ** 14 bins of a phase cannot wrap around."""
+ESD_PERCENTS = (5, 25, 50, 75, 95)
+"""Quantiles of the size distribution within a taxon that are sent, percent."""
+NO_ESD = -1
+"""Log step of all quantiles of a taxon that was not seen."""
+MAX_ESD_STEP = 1000
+"""Largest log step of an ESD, far beyond any particle."""
 
 
 class Quantity(enum.IntEnum):
@@ -51,6 +61,16 @@ class Quantity(enum.IntEnum):
     CORRECTED = 9
     """Classified particles of the whole dive by taxon, corrected for what the classifier confuses, and by how
     much the 90 % interval reaches below and above that: all taxa thrice."""
+    ESD_QUANTILES = 10
+    """Quantiles of the ESD of the classified particles of each living taxon (`ESD_PERCENTS`), taxon by taxon:
+    the log step of the lowest + 1, and by how many steps each is above the one before; all 0 of a taxon that
+    was not seen. Taxon by taxon, so that a run of zeros is one run, and a taxon is seldom cut in two."""
+    DOUBT = 11
+    """By taxon, how many of the classified particles are expected to have a wrong name."""
+    HEALTH = 12
+    """Health of the instrument: see `edge.telemetry.health`."""
+    REPLIES = 13
+    """What became of commands from shore: see `edge.telemetry.replies`."""
 
     @property
     def is_mean(self) -> bool:
@@ -65,7 +85,13 @@ class Quantity(enum.IntEnum):
     @property
     def is_of_dive(self) -> bool:
         """True for the quantities that only the whole dive has."""
-        return self in (Quantity.DIVE, Quantity.CORRECTED)
+        return self in _OF_DIVE
+
+
+_OF_DIVE = (
+    Quantity.DIVE, Quantity.CORRECTED, Quantity.ESD_QUANTILES, Quantity.DOUBT, Quantity.HEALTH,
+    Quantity.REPLIES,
+)  # fmt: skip
 
 
 class DiveFact(enum.IntEnum):
@@ -95,6 +121,15 @@ class DiveSummary:
     corrected
         Corrected counts of the dive and both ends of their 90 % interval, int64 (3, n_taxa); None when
         nothing was corrected.
+    esd_quantiles
+        Log steps of the ESD quantiles of every living taxon, int64 (n_living, 5) by `ESD_PERCENTS`; all
+        `NO_ESD` of one that was not seen. None when they are not known.
+    doubt
+        Expected number of wrong names by taxon, int64 (n_taxa,); None when it is not known.
+    health
+        How the instrument fared; None when nobody looked.
+    replies
+        To commands from shore, at most `MAX_REPLIES`.
     """
 
     dive_number: int
@@ -103,6 +138,10 @@ class DiveSummary:
     start_ms: int = 0
     end_ms: int = 0
     corrected: Ints | None = None
+    esd_quantiles: Ints | None = None
+    doubt: Ints | None = None
+    health: Health | None = None
+    replies: tuple[Reply, ...] = ()
 
     def __post_init__(self) -> None:
         if not 0 <= self.dive_number <= 0xFFFF:
@@ -113,6 +152,28 @@ class DiveSummary:
             _check(part, self.codebook)
         if self.corrected is not None:
             _check_corrected(self.corrected, len(self.codebook.taxa))
+        if self.esd_quantiles is not None:
+            _check_esd_quantiles(self.esd_quantiles, len(living_taxa(self.codebook.taxa)))
+        if self.doubt is not None:
+            _check_doubt(self.doubt, len(self.codebook.taxa))
+        if len(self.replies) > MAX_REPLIES:
+            raise _refuse(
+                "replies",
+                f"are {len(self.replies)}, {MAX_REPLIES} can be sent with a dive",
+                "leave the others for the next",
+            )
+
+    @property
+    def extras(self) -> tuple[Quantity, ...]:
+        """The tables that only some dives have and only the whole dive has, the most important first."""
+        there = {
+            Quantity.REPLIES: bool(self.replies),
+            Quantity.HEALTH: self.health is not None,
+            Quantity.CORRECTED: self.corrected is not None,
+            Quantity.DOUBT: self.doubt is not None,
+            Quantity.ESD_QUANTILES: self.esd_quantiles is not None,
+        }
+        return tuple(quantity for quantity, is_there in there.items() if is_there)
 
     def scope(self, phase: int) -> PhaseProfile:
         """The profile of a phase."""
@@ -123,8 +184,8 @@ class DiveSummary:
         if scope == WHOLE_DIVE:
             if quantity is Quantity.DIVE:
                 return self._facts()
-            if quantity is Quantity.CORRECTED:
-                return self._corrected()
+            if quantity.is_of_dive:
+                return self._extra(quantity)
             total = np.zeros((1, n_columns(self.codebook, quantity)), dtype=np.int64)
             for part in self.profile.phases:
                 total += self.counts(quantity, part.phase).sum(axis=0)
@@ -165,11 +226,28 @@ class DiveSummary:
         start_s = self.start_ms // 1000
         return np.array([[start_s, -(-self.end_ms // 1000) - start_s, phases, unplaced]], dtype=np.int64)
 
-    def _corrected(self) -> Ints:
-        if self.corrected is None:
-            raise ValueError("nothing was corrected")
-        count, low, high = self.corrected
-        return np.concatenate([count, count - low, high - count])[np.newaxis]
+    def _extra(self, quantity: Quantity) -> Ints:
+        """A table of `extras`, int64 (1, n_columns)."""
+        if quantity not in self.extras:
+            raise ValueError(f"the dive has no {quantity.name}")
+        row: Ints | list[int] = []
+        if quantity is Quantity.CORRECTED and self.corrected is not None:
+            count, low, high = self.corrected
+            row = np.concatenate([count, count - low, high - count])
+        elif quantity is Quantity.ESD_QUANTILES and self.esd_quantiles is not None:
+            row = np.diff(self.esd_quantiles, prepend=NO_ESD, axis=1).ravel()
+        elif quantity is Quantity.DOUBT and self.doubt is not None:
+            row = self.doubt
+        elif quantity is Quantity.HEALTH and self.health is not None:
+            row = self.health.codes()
+        else:
+            row = reply_codes(self.replies)
+        return np.asarray(row, dtype=np.int64)[np.newaxis]
+
+
+def living_taxa(taxa: Sequence[Taxon]) -> tuple[int, ...]:
+    """Indices of the taxa that are known to live: those whose sizes are sent."""
+    return tuple(i for i, taxon in enumerate(taxa) if taxon.living)
 
 
 def n_columns(codebook: Codebook, quantity: Quantity) -> int:
@@ -184,10 +262,17 @@ def column_names(codebook: Codebook, quantity: Quantity) -> tuple[str, ...]:
             return tuple(fact.name.lower() for fact in DiveFact)
         case Quantity.FRAMES | Quantity.UNPLACED:
             return tuple(outcome.label for outcome in FrameOutcome)
-        case Quantity.TAXA | Quantity.ESD:
+        case Quantity.TAXA | Quantity.ESD | Quantity.DOUBT:
             return tuple(taxon.label for taxon in codebook.taxa)
         case Quantity.CORRECTED:
             return tuple(f"{taxon.label}{end}" for end in ("", " below", " above") for taxon in codebook.taxa)
+        case Quantity.ESD_QUANTILES:
+            living = [codebook.taxa[i].label for i in living_taxa(codebook.taxa)]
+            return tuple(f"{label} {percent} %" for label in living for percent in ESD_PERCENTS)
+        case Quantity.HEALTH:
+            return tuple(field.name for field in HEALTH_FIELDS)
+        case Quantity.REPLIES:
+            return tuple(f"reply {i + 1} {part}" for i in range(MAX_REPLIES) for part in REPLY_PARTS)
         case Quantity.TEMPERATURE:
             return ("water",)
         case _:
@@ -243,6 +328,27 @@ def _check_corrected(corrected: Ints, n_taxa: int) -> None:
         raise _refuse("corrected", "are no counts of the codebook's taxa", "use one bundle for both")
     if (corrected[1] > corrected[0]).any() or (corrected[0] > corrected[2]).any():
         raise _refuse("corrected", "lie outside their intervals", "check how they were estimated")
+
+
+def _check_esd_quantiles(steps: Ints, n_living: int) -> None:
+    """Refuse quantiles that are no rising log steps of the codebook's living taxa."""
+    if steps.shape != (n_living, len(ESD_PERCENTS)) or steps.dtype != np.int64:
+        raise _refuse(
+            "esd_quantiles", "are not those of the codebook's living taxa", "use one bundle for both"
+        )
+    if not NO_ESD <= int(steps.min(initial=0)) <= int(steps.max(initial=0)) <= MAX_ESD_STEP:
+        raise _refuse("esd_quantiles", f"lie outside 0..{MAX_ESD_STEP}", "check the sizes in the log")
+    if (np.diff(steps, axis=1) < 0).any() or (
+        (steps == NO_ESD).any(axis=1) != (steps == NO_ESD).all(axis=1)
+    ).any():
+        raise _refuse("esd_quantiles", "do not rise from quantile to quantile", "check how they were found")
+
+
+def _check_doubt(doubt: Ints, n_taxa: int) -> None:
+    """Refuse expected numbers of wrong names that are no counts."""
+    fits = doubt.shape == (n_taxa,) and doubt.dtype == np.int64
+    if not fits or not 0 <= int(doubt.min(initial=0)) <= int(doubt.max(initial=0)) <= MAX_COUNT:
+        raise _refuse("doubt", "are no counts of the codebook's taxa", "use one bundle for both")
 
 
 def _refuse(field: str, problem: str, remedy: str) -> InputError:

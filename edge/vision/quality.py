@@ -59,21 +59,11 @@ def judge_exposure(
     return None
 
 
-def judge_focus(pixels: NDArray[np.uint8], regions: Regions, config: VisionConfig) -> FrameOutcome | None:
-    """BLURRED when the sharpness of a frame is known and below the limit, else None.
+def judge_focus(sharp: float | None, config: VisionConfig) -> FrameOutcome | None:
+    """BLURRED when the `sharpness` of a frame is known and below the limit, else None.
 
-    Parameters
-    ----------
-    pixels
-        uint8 (height, width), white on black.
-    regions
-        Its particles.
-    config
-        The limit, `VisionConfig.blur_sharpness`; 0 looks at nothing.
+    The limit is `VisionConfig.blur_sharpness`; 0 lets everything pass.
     """
-    if config.blur_sharpness <= 0:
-        return None
-    sharp = sharpness(pixels, regions)
     return FrameOutcome.BLURRED if sharp is not None and sharp < config.blur_sharpness else None
 
 

@@ -34,7 +34,8 @@ def frame(index, *, n=2, png=b"png" * 10):
         np.array([p.taxon for p in particles], dtype=np.int64),
         np.array([p.esd_um for p in particles], dtype=np.int64),
     )  # fmt: skip
-    return LoggedFrame(record, True, f"frame_{index}.png", "", {"salinity": 35.5}, particles)
+    sharp = 0.5 - 0.01 * index if index % 2 else None
+    return LoggedFrame(record, True, f"frame_{index}.png", "", {"salinity": 35.5}, particles, sharp)
 
 
 def same(a: FrameRecord, b: FrameRecord) -> bool:
@@ -62,6 +63,7 @@ def test_everything_comes_back(tmp_path):
         log.add_input(5, "budget", {"budget_bytes": 2000})
         log.set_messages([b"one", b"two"])
         live = list(log.records())
+        assert log.worst_sharpness() == 0.5 - 0.07
     with DiveLog.open(tmp_path) as log:
         stored = list(log.records())
         assert all(same(a, b.record) for a, b in zip(stored, frames, strict=True))
@@ -79,6 +81,8 @@ def test_everything_comes_back(tmp_path):
         assert log.messages() == [b"one", b"two"]
         assert log.meta("dive_number") == 3
         assert log.frames()[3]["pressure_dbar"] is None
+        assert [row["sharpness"] for row in log.frames()[:4]] == [None, 0.49, None, 0.47]
+        assert log.worst_sharpness() == 0.5 - 0.07
     assert sorted(f.name for f in tmp_path.iterdir()) == ["dive.sqlite"]
 
 
@@ -132,6 +136,33 @@ def test_killed_in_the_middle_keeps_every_committed_bloc(tmp_path):
         assert sum(1 for _ in log.particles()) == 42
 
 
+def test_a_log_of_version_1_is_brought_up_to_date_and_goes_on(tmp_path):
+    with DiveLog.create(tmp_path / "dive.sqlite", {}) as log:
+        for i in range(3):
+            log.add_frame(frame(i))
+    with sqlite3.connect(tmp_path / "dive.sqlite") as db:
+        db.execute("ALTER TABLE frames DROP COLUMN sharpness")
+        db.execute("UPDATE meta SET value = '1' WHERE key = 'schema_version'")
+    db.close()
+    with DiveLog.open(tmp_path) as log:
+        assert log.meta("schema_version") == 2
+        assert log.worst_sharpness() is None
+        log.add_frame(frame(3))
+    with DiveLog.open(tmp_path) as again:
+        assert [row["sharpness"] for row in again.frames()] == [None, None, None, 0.47]
+        assert [row["note"] for row in again.frames()] == [""] * 4
+        assert len(list(again.records())) == 4
+
+
+def test_the_least_sharp_frame_is_known_before_it_is_written(tmp_path):
+    with DiveLog.create(tmp_path / "dive.sqlite", {}) as log:
+        assert log.worst_sharpness() is None
+        log.add_frame(frame(0))
+        assert log.worst_sharpness() is None
+        log.add_frame(frame(1))
+        assert log.worst_sharpness() == 0.49
+
+
 def test_bad_files_get_a_sentence(tmp_path):
     with pytest.raises(DiveLogError, match="is not there"):
         DiveLog.open(tmp_path / "none")
@@ -143,7 +174,7 @@ def test_bad_files_get_a_sentence(tmp_path):
     with sqlite3.connect(old) as db:
         db.execute("CREATE TABLE meta (key, value)")
         db.execute("INSERT INTO meta VALUES ('schema_version', '99')")
-    with pytest.raises(DiveLogError, match="schema_version: is 99, this version reads 1"):
+    with pytest.raises(DiveLogError, match="schema_version: is 99, this version reads 2"):
         DiveLog.open(old)
     with DiveLog.create(tmp_path / "dive.sqlite", {}), pytest.raises(DiveLogError, match="is already there"):
         DiveLog.create(tmp_path / "dive.sqlite", {})

@@ -18,6 +18,9 @@ from edge.instrument import Instrument, begin_dive, codebook_in, plan_messages, 
 from edge.mission import Mission, State
 from edge.optics import Optics, Polarity
 from edge.telemetry import decode_messages
+from edge.telemetry.health import Health
+from edge.telemetry.naming import esd_quantiles
+from edge.telemetry.whole_dive import doubt_of, esd_quantiles_of, health_of
 from training.drawn import draw_particle
 
 pytestmark = pytest.mark.board
@@ -177,6 +180,61 @@ def test_a_correction_that_fails_leaves_the_raw_counts(tmp_path, dive, monkeypat
     assert dive.log.meta("correction_failed") == "scores of two lengths"
     monkeypatch.undo()
     assert plan_messages(dive.log).messages == messages
+
+
+def test_what_a_dive_says_of_itself_is_in_the_log(dive, tmp_path, bundle):
+    dive.log.add_input(0, "health", {"battery_mv": 12_648, "board_temperature_c": -1})
+    blurred = np.clip(cv2.GaussianBlur(scene(7, haze=1), (0, 0), 9) * 3.0, 0, 255).astype(np.uint8)
+    take(dive, *(frame(i, scene(i, n_large=4)) for i in range(9)))
+    giants = scene(9)[:150, :200].repeat(2, axis=0).repeat(2, axis=1)
+    take(dive, frame(9, giants, pressure_dbar=math.nan), frame(10, blurred))
+    take(dive, frame(11, np.full((300, 400), 200, np.uint8), pressure_dbar=math.nan))
+    dive.log.add_input(1, "restart", {"frames": 12})
+    dive.log.add_input(2, "health", {"board_temperature_c": 7, "messages_waiting": 4})
+    plan = dive.finish()
+    dive.log.close()
+    with DiveLog.open(tmp_path) as log:
+        assert plan_messages(log).messages == plan.messages
+        sharp = [row["sharpness"] for row in log.frames()]
+        particles = [p for p in log.particles() if p.frame != 9]
+        summary, book = summarise(log), codebook_in(log)
+    dive.log = DiveLog.open(tmp_path)
+    (sent,) = decode_messages(plan.messages, [book]).dives
+
+    assert sharp[11] is None, "an over-exposed frame is not looked at"
+    assert sharp[10] == min(s for s in sharp if s is not None) < CONFIG.vision.blur_sharpness
+    assert summary.health == Health(
+        battery_mv=12_648, board_temperature_min_c=-1, board_temperature_max_c=7, restarts=1,
+        over_exposed_frames=1, worst_sharpness=round(1000 * sharp[10]), messages_waiting=4,
+    )  # fmt: skip
+    assert health_of(sent) == summary.health.rounded() != summary.health
+
+    # Particles of the profile and no others: the frame without pressure is left out.
+    assert len(particles) == summary.profile.taxa().sum() > 20
+    seen = 0
+    taxa, esd_um = (np.array([getattr(p, name) for p in particles]) for name in ("taxon", "esd_um"))
+    assert summary.esd_quantiles.tolist() == esd_quantiles(taxa, esd_um, book.taxa).tolist()
+    for sizes in esd_quantiles_of(sent):
+        mine = sorted(p.esd_um for p in particles if book.taxa[p.taxon] == sizes.taxon)
+        assert len(sizes.esd_um) == (5 if mine else 0)
+        if mine:
+            seen += 1
+            assert sizes.esd_um[2] == pytest.approx(mine[(len(mine) - 1) // 2], rel=0.032)
+    assert seen
+    for taxon, wrong in enumerate(doubt_of(sent)):
+        given = [1 - float(p.scores[taxon]) for p in particles if p.taxon == taxon < len(bundle.taxa)]
+        assert abs(wrong - sum(given)) <= 0.501
+    assert any(doubt_of(sent))
+
+
+def test_scores_of_two_lengths_leave_out_the_doubt_alone(tmp_path, dive):
+    take(dive, *(frame(i, scene(i, n_large=4)) for i in range(5)))
+    dive.close_bloc()
+    dive.log._db.execute("UPDATE particles SET scores = x'0000803f' WHERE particle = 0")
+    (sent,) = decode_messages(dive.finish().messages, [codebook_in(dive.log)]).dives
+    assert set(doubt_of(sent)) == {None}
+    assert health_of(sent) is not None
+    assert sent.taxa().sum() > 0
 
 
 def test_bright_field_sees_the_same_particles_inverted(tmp_path, bundle, dive):

@@ -23,7 +23,14 @@ from training.drawn import KINDS, draw_particle
 
 OPTICS = Optics(pixel_um=73, image_volume_l=0.6, threshold=21, aa_um2=2300, exp=1.136)
 TAXA = (
-    *(Taxon(label=kind, living=kind not in ("aggregate", "fibre", "bubble")) for kind in KINDS),
+    *(
+        Taxon(
+            label=kind,
+            living=kind not in ("aggregate", "fibre", "bubble"),
+            parent="gelatinous" if kind == "bell" else None,
+        )
+        for kind in KINDS
+    ),
     Taxon(label="gelatinous", living=True),
     Taxon(label=UNCLASSIFIED),
 )
@@ -67,6 +74,9 @@ def make_dive(
     plan = list(zip(Phase, frames, strict=True))
     with DiveLog.create(folder / "dive.sqlite", meta) as log:
         log.add_input(START_MS, "budget", msgspec.to_builtins(config.telemetry))
+        log.add_input(START_MS, "health", {"battery_mv": 12_646, "board_temperature_c": 18})
+        log.add_input(START_MS, "health", {"board_temperature_c": 5, "disk_free_mb": 41_000})
+        log.add_input(START_MS, "restart", {"frames": 0})
         index, time_ms = 0, START_MS
         for phase, n in plan:
             for i in range(n):
@@ -110,7 +120,10 @@ def _frame(
         np.array([p.taxon for p in particles], dtype=np.int64),
         np.array([p.esd_um for p in particles], dtype=np.int64),
     )  # fmt: skip
-    return LoggedFrame(record, outcome is not FrameOutcome.UNLIT, f"{index:05d}.png", "", {}, particles)
+    sharp = 0.08 + 0.3 * (index % 7) / 7 if outcome in CLASSIFIED_OUTCOMES else None
+    return LoggedFrame(
+        record, outcome is not FrameOutcome.UNLIT, f"{index:05d}.png", "", {}, particles, sharp
+    )
 
 
 def _particle(rng: np.random.Generator, frame: int) -> Particle:

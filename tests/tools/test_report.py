@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import dataclasses
 import json
 import math
 import re
@@ -23,6 +24,7 @@ from edge.errors import DiveLogError, InputError
 from edge.frame import FrameOutcome, Phase
 from edge.instrument import plan_messages
 from edge.telemetry import Quantity, decode_messages
+from edge.telemetry.replies import Reply, Verdict
 from tests.tools.made_dive import OPTICS, TAXA, make_dive
 from tools.cli import main
 from tools.shore.report import report, write_report
@@ -36,7 +38,7 @@ from tools.shore.report.curves import (
 from tools.shore.report.dive import read_dive
 from tools.shore.report.facts import adding_up, outcome_rows, position_text, taxon_rows, utc_text
 from tools.shore.report.gallery import BOX_PX, choose_vignettes, scale_bar
-from tools.shore.report.page import _content
+from tools.shore.report.page import _content, render
 from tools.shore.report.shore import look_from_shore
 from tools.shore.report.style import nice_step
 
@@ -419,6 +421,77 @@ def test_fewer_vignettes_when_asked(dive, tmp_path):
     assert [file.name for file in out.parent.iterdir()] == ["page.html"]
 
 
+# --- the dive's own facts
+
+
+def test_the_page_shows_health_as_read_and_as_it_came_to_shore(dive, page):
+    health = read_dive(dive, max_vignettes=0).summary.health
+    rows = dict(
+        (name, (board, shore))
+        for name, board, shore in re.findall(
+            r'<tr><th scope="row">([^<]*)</th><td class="n">([^<]*)</td><td class="n">([^<]*)</td></tr>', page
+        )
+    )
+    assert rows["lowest battery voltage"] == ("12.65 V", "12.65 V")
+    assert rows["lowest temperature of the board"] == ("5 °C", "5 °C")
+    assert rows["free disk at the last reading"] == ("41.00 GB", "41.01 GB")  # to 16 MB
+    assert rows["restarts during the dive"] == ("1", "1")
+    assert rows["over-exposed frames"] == (str(health.over_exposed_frames),) * 2
+    assert rows["sharpness of the least sharp frame"] == ("0.080", "0.080")
+    assert "Not known on board: messages of earlier dives waiting for a link." in page
+
+
+def test_expected_wrong_names_stand_beside_the_counts(dive, page):
+    found, view = look(dive)
+    _, context = _content(found, view)
+    for row in context["taxa"]:
+        i = LABELS.index(row.label)
+        assert row.doubt == (None if row.label == "unclassified" else found.summary.doubt[i])
+    assert sum(row.doubt or 0 for row in context["taxa"]) > 3
+    assert ">likely wrong</th>" in page
+
+
+def test_boxes_are_the_quantiles_of_the_living_taxa_that_were_seen(dive):
+    found, view = look(dive)
+    plots, context = _content(found, view)
+    box = plots["taxon-sizes"]["data"][0]
+    with DiveLog.open(dive) as log:
+        pressure = {row["frame"]: (row["pressure_dbar"], row["phase"]) for row in log.frames()}
+        placed = [
+            p
+            for p in log.particles()
+            if pressure[p.frame][0] is not None or pressure[p.frame][1] == Phase.PARK
+        ]
+    sizes = {
+        taxon.label: sorted(p.esd_um for p in placed if p.taxon == i)
+        for i, taxon in enumerate(TAXA)
+        if taxon.living
+    }
+    assert set(box["y"]) == {label for label, seen in sizes.items() if seen}
+    assert box["median"] == sorted(box["median"])
+    for label, *quantiles in zip(
+        box["y"], box["lowerfence"], box["q1"], box["median"], box["q3"], box["upperfence"], strict=True
+    ):
+        seen = sizes[label]
+        for percent, size in zip((5, 25, 50, 75, 95), quantiles, strict=True):
+            assert size == pytest.approx(seen[-(-percent * len(seen) // 100) - 1], rel=0.032)
+    assert context["sizes_source"] == "on shore"
+    nothing = look_from_shore({}, found.codebook, 12, 4)
+    board, context = _content(found, nothing)
+    assert context["sizes_source"] == "on board"
+    assert board["taxon-sizes"] == plots["taxon-sizes"]
+
+
+def test_replies_stand_on_the_page_with_what_arrived(dive):
+    found, view = look(dive)
+    told = (Reply(7, Verdict.DONE, 3), Reply(9, Verdict.REFUSED_SIGNATURE))
+    asked = dataclasses.replace(found, summary=dataclasses.replace(found.summary, replies=told))
+    text = render(asked, dataclasses.replace(view, replies=told[:1]))
+    assert '<td>done</td><td class="n">3</td><td>yes</td>' in text
+    assert '<td>refused-signature</td><td class="n">0</td><td>–</td>' in text
+    assert "Replies to commands" not in render(found, view)
+
+
 # --- what is missing
 
 
@@ -437,7 +510,7 @@ def test_lost_damaged_and_foreign_messages_are_named(dive, tmp_path):
     assert view.taxa is None or view.taxa == found.summary.profile.taxa().tolist()
     assert any("parts 1, 2 of" in note for note in view.missing)
     text = write_report(folder).read_text(encoding="utf-8")
-    assert "2 of 4 messages could not be used" in text
+    assert f"2 of {len(found.logged_messages)} messages could not be used" in text
 
 
 def test_a_message_of_another_dive_is_not_counted(dive, coarse, tmp_path):
@@ -451,7 +524,7 @@ def test_a_message_of_another_dive_is_not_counted(dive, coarse, tmp_path):
     shutil.rmtree(folder / "messages")
     (folder / "messages").mkdir()
     text = write_report(folder).read_text(encoding="utf-8")
-    assert "No message of this dive is at hand (4 were sent)" in text
+    assert f"No message of this dive is at hand ({len(found.logged_messages)} were sent)" in text
     assert '<input type="checkbox" value="shore"' not in text
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import pty
+import shutil
 import signal
 import sqlite3
 import subprocess
@@ -16,8 +17,10 @@ import cv2
 import pytest
 
 from edge.divelog import DiveLog
+from edge.instrument import plan_messages
 from edge.telemetry.codebook import load_codebook
 from edge.telemetry.decoder import decode_messages
+from edge.telemetry.whole_dive import health_of
 from tests.edge.test_instrument import scene
 
 pytestmark = pytest.mark.board
@@ -119,7 +122,9 @@ def test_a_dive_stopped_in_the_middle_goes_on_and_is_delivered(float_side):
     assert not list((folder / "messages").glob("*.msg"))
 
     process = start(config, folder)
-    said = talk(process, host, [60.0, 60.0, *range(60, 0, -2), 0.5], "ended:")
+    said = talk(process, host, [60.0], "goes on after")
+    wait_for_frames(folder / "dives/00000/dive.sqlite", host, 10)
+    said += talk(process, host, [60.0, *range(60, 0, -2), 0.5], "ended:")
     stop(process)
     assert "dive 00000 goes on after" in said
 
@@ -129,8 +134,27 @@ def test_a_dive_stopped_in_the_middle_goes_on_and_is_delivered(float_side):
     (dive,) = decode_messages(messages, [codebook]).dives
     with DiveLog.open(folder / "dives/00000") as log:
         frames = [row["frame"] for row in log.frames()]
+        readings = [data for _, data in log.inputs("health")]
+        assert plan_messages(log).messages == tuple(messages)
     assert frames == list(range(len(frames)))
     assert len(frames) > 8
+    health = health_of(dive)
+    assert health.restarts == 1
+    assert health.messages_waiting == 0
+    assert abs(health.disk_free_mb - shutil.disk_usage(folder).free / 1e6) < 5000
+    assert len(readings) == 3, "at the beginning, after the restart, and at the end"
+
+    # Power goes after the messages were made, before the dive is marked ended: they stay as they are.
+    with sqlite3.connect(folder / "dives/00000/dive.sqlite") as db:
+        db.execute("DELETE FROM meta WHERE key = 'ended_ms'")
+    db.close()
+    process = start(config, folder)
+    talk(process, host, [0.5], "ended:")
+    stop(process)
+    assert [file.read_bytes() for file in sorted((folder / "messages").glob("*.msg"))] == messages
+    with DiveLog.open(folder / "dives/00000") as log:
+        assert log.messages() == messages
+        assert (len(log.inputs("restart")), len(log.inputs("health"))) == (1, 3)
     assert dive.outcomes().sum() == len(frames)
 
 

@@ -117,6 +117,8 @@ def test_truth_is_scored(dive):
     assert water["copepod"] > 5
     assert truth["bray_curtis_board"] == truth["bray_curtis_shore"] < 0.3
     assert "Bray-Curtis" in said
+    assert "likely" in said
+    assert "The instrument: restarts during the dive 0, over-exposed frames" in " ".join(said.split())
     assert 0 <= truth["bray_curtis_corrected"] <= truth["bray_curtis_board"] + 0.02
     assert "corrected" in said
 

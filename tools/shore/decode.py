@@ -221,7 +221,7 @@ def dive_table(dive: DecodedDive) -> Any:
                     Provenance.MISSING,
                 )
             ]
-            total = "" if quantity.is_mean or quantity is Quantity.CORRECTED else str(int(known.value.sum()))
+            total = "" if quantity.is_mean or quantity.is_of_dive else str(int(known.value.sum()))
             table.add_row(name, NAMES[quantity].replace("_", " "), total, *shares)
         table.add_section()
     return table

@@ -13,7 +13,9 @@ from edge.optics import UVP6_LIMITS_UM, Optics
 from edge.profile import PhaseProfile, Profile
 from edge.taxonomy import Taxon
 from edge.telemetry.codebook import Codebook
-from edge.telemetry.summary import DiveSummary
+from edge.telemetry.health import HEALTH_FIELDS, Health
+from edge.telemetry.replies import MAX_COUNTER, MAX_DETAIL, MAX_REPLIES, Reply, Verdict
+from edge.telemetry.summary import ESD_PERCENTS, MAX_ESD_STEP, NO_ESD, DiveSummary, living_taxa
 
 FIVE_DBAR = ((0, 5),)
 DEFAULT_BINS = ProfileConfig().bins_dbar
@@ -163,10 +165,64 @@ def small_dives(draw):
         low, count, high = np.sort(np.array(rows, dtype=np.int64).reshape(3, n_taxa), axis=0)
         corrected = np.stack([count, low, high])
     end = start + draw(st.integers(0, 1 << 36))
-    return DiveSummary(number, book, Profile(tuple(parts)), start, end, corrected)
+    return DiveSummary(
+        number, book, Profile(tuple(parts)), start, end, corrected,
+        esd_quantiles=draw(st.one_of(st.none(), quantiles(len(living_taxa(book.taxa))))),
+        doubt=draw(
+            st.one_of(st.none(), st.lists(counts, min_size=n_taxa, max_size=n_taxa).map(_whole))
+        ),
+        health=draw(st.one_of(st.none(), healths())),
+        replies=draw(st.lists(replies(), max_size=MAX_REPLIES).map(tuple)),
+    )  # fmt: skip
+
+
+def _whole(values):
+    return np.array(values, dtype=np.int64)
+
+
+@st.composite
+def quantiles(draw, n_living):
+    """Log steps of ESD quantiles, some taxa without any particle."""
+    row = st.one_of(
+        st.just([NO_ESD] * len(ESD_PERCENTS)),
+        st.lists(st.integers(0, MAX_ESD_STEP), min_size=5, max_size=5).map(sorted),
+    )
+    rows = draw(st.lists(row, min_size=n_living, max_size=n_living))
+    return _whole(rows).reshape(n_living, len(ESD_PERCENTS))
+
+
+def healths():
+    """Any health that can be sent, of each field any value or none."""
+    return st.builds(
+        Health,
+        **{f.name: st.one_of(st.none(), st.integers(f.minimum, f.maximum)) for f in HEALTH_FIELDS},
+    )
+
+
+def replies():
+    """Any reply that can be sent."""
+    counters = st.one_of(st.integers(0, 9), st.integers(0, MAX_COUNTER))
+    return st.builds(Reply, counters, st.sampled_from(Verdict), st.integers(0, MAX_DETAIL))
 
 
 def with_corrected(summary):
     """The dive with corrected counts: those of the profile, each with an interval around it."""
     count = summary.profile.taxa()
     return dataclasses.replace(summary, corrected=np.stack([count, count - count // 5, count + 3]))
+
+
+def with_extras(summary, *, seen=0.4, seed=5):
+    """The dive with all that a float of today knows of itself, and a share of the living taxa seen."""
+    r = np.random.default_rng(seed)
+    taxa = summary.codebook.taxa
+    first = r.integers(96, 112, len(living_taxa(taxa)))
+    steps = first[:, None] + np.cumsum(r.integers(0, 12, (len(first), 5)), axis=1)
+    steps[r.random(len(first)) >= seen] = NO_ESD
+    doubt = summary.profile.taxa() // 12
+    health = Health(
+        battery_mv=13_140, board_temperature_min_c=3, board_temperature_max_c=41, disk_free_mb=201_344,
+        restarts=1, over_exposed_frames=12, worst_sharpness=73, messages_waiting=9,
+    )  # fmt: skip
+    return dataclasses.replace(
+        summary, esd_quantiles=steps, doubt=doubt, health=health, replies=(Reply(41, Verdict.DONE, 0),)
+    )

@@ -129,7 +129,7 @@ def test_sharpness_by_hand() -> None:
 def test_small_particles_say_nothing() -> None:
     pixels = disks(2)
     assert sharpness(pixels, segment(pixels, 21)) is None
-    assert judge_focus(pixels, segment(pixels, 21), VisionConfig(blur_sharpness=1)) is None
+    assert judge_focus(sharpness(pixels, segment(pixels, 21)), VisionConfig(blur_sharpness=1)) is None
     flat = np.full((30, 30), 99, dtype=np.uint8)
     assert particle_sharpness(flat, segment(flat, 21), 0) == 0
 
@@ -139,6 +139,9 @@ def test_blurred_is_below_the_limit_and_off_by_default() -> None:
     regions = segment(pixels, 21)
     value = sharpness(pixels, regions)
     assert value is not None
-    assert judge_focus(pixels, regions, VisionConfig()) is None
-    assert judge_focus(pixels, regions, VisionConfig(blur_sharpness=value)) is None
-    assert judge_focus(pixels, regions, VisionConfig(blur_sharpness=value + 1e-6)) is FrameOutcome.BLURRED
+    assert judge_focus(sharpness(pixels, regions), VisionConfig()) is None
+    assert judge_focus(sharpness(pixels, regions), VisionConfig(blur_sharpness=value)) is None
+    assert (
+        judge_focus(sharpness(pixels, regions), VisionConfig(blur_sharpness=value + 1e-6))
+        is FrameOutcome.BLURRED
+    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import itertools
 import re
 import subprocess
@@ -14,9 +15,11 @@ import pytest
 from click.testing import CliRunner
 
 from edge.errors import MessageError
+from edge.telemetry.decoder import Provenance
+from edge.telemetry.means import to_log_step
 from edge.telemetry.planner import plan
 from edge.telemetry.summary import Quantity
-from tests.edge.telemetry.dives import simulated_dive, with_corrected
+from tests.edge.telemetry.dives import simulated_dive, with_corrected, with_extras
 from tools.cli import main
 from tools.shore.decode import decode, decode_files
 from tools.shore.exports.tidy_csv import COLUMNS
@@ -243,3 +246,98 @@ def test_damaged_codebook_is_named(dive, tmp_path):
     (folder / "codebook.json").write_text("{")
     with pytest.raises(MessageError, match=r"codebook\.json: is not a codebook"):
         decode_files([folder], tmp_path / "shore")
+
+
+# --- what is known of the whole dive
+
+
+@pytest.mark.board
+def test_csv_says_of_the_whole_dive_what_arrived_and_what_did_not(dive, tmp_path):
+    summary = with_extras(dive)
+    messages = plan(summary, 10**6, 48).messages
+    decode_files([write(tmp_path / "all", summary, messages)], tmp_path / "whole")
+    table = {(row["quantity"], row["name"]): row for row in rows(tmp_path / "whole/profile.csv")}
+    health = {name: row for (quantity, name), row in table.items() if quantity == "health"}
+    assert {name: (row["value"], row["unit"], row["provenance"]) for name, row in health.items()} == {
+        "battery_mv": ("13140", "mV", "rounded"),
+        "board_temperature_min_c": ("3", "degree_Celsius", "rounded"),
+        "board_temperature_max_c": ("41", "degree_Celsius", "rounded"),
+        "disk_free_mb": ("201344", "MB", "rounded"),
+        "restarts": ("1", "1", "lossless"),
+        "over_exposed_frames": ("12", "1", "lossless"),
+        "worst_sharpness": ("73", "1e-3", "rounded"),
+        "messages_waiting": ("9", "1", "lossless"),
+    }
+    living = [taxon.label for taxon in summary.codebook.taxa if taxon.living]
+    for label, steps in zip(living, summary.esd_quantiles.tolist(), strict=True):
+        for percent, step in zip((5, 25, 50, 75, 95), steps, strict=True):
+            key = f"taxon_esd_q{percent:02d}", label
+            assert (key in table) == (step >= 0), "what was not seen has no size"
+            if step >= 0:
+                size = float(table[key]["value"])
+                assert to_log_step(int(size)) == step
+                assert (table[key]["unit"], table[key]["provenance"]) == ("um", "rounded")
+    for taxon, wrong in zip(summary.codebook.taxa, summary.doubt.tolist(), strict=True):
+        row = table["taxon_expected_wrong", taxon.label]
+        assert (row["value"], row["provenance"], row["phase"]) == (str(wrong), "rounded", "dive")
+    assert table["reply_verdict", "41"]["value"] == "done"
+    assert table["reply_detail", "41"]["value"] == "0"
+
+    decode_files([write(tmp_path / "some", summary, messages[3:])], tmp_path / "part")
+    part = rows(tmp_path / "part/profile.csv")
+    gaps = [row for row in part if row["phase"] == "dive" and row["provenance"] == "missing"]
+    assert {row["quantity"] for row in gaps} > {"health"}
+    assert all(row["value"] == "" for row in gaps)
+    for row in part:
+        if row["phase"] == "dive" and row["value"]:
+            assert row == table[row["quantity"], row["name"]]
+
+    decode_files([write(tmp_path / "bare", dive, plan(dive, 2000, 340).messages)], tmp_path / "bare_out")
+    bare = [row for row in rows(tmp_path / "bare_out/profile.csv") if row["quantity"] == "health"]
+    assert {row["provenance"] for row in bare} == {"not-sent"}
+
+
+def test_netcdf_says_of_the_whole_dive_what_arrived_and_what_did_not(dive, tmp_path):
+    xr = pytest.importorskip("xarray", reason="needs the shore extra")
+    pytest.importorskip("h5netcdf", reason="needs the shore extra")
+    summary = with_extras(dive)
+    summary = dataclasses.replace(summary, health=dataclasses.replace(summary.health, battery_mv=None))
+    messages = plan(summary, 10**6, 48).messages
+    decode_files([write(tmp_path / "all", summary, messages)], tmp_path / "whole")
+    decode_files([write(tmp_path / "some", summary, messages[3:])], tmp_path / "part")
+    with (
+        xr.open_dataset(tmp_path / "whole/profile.nc", engine="h5netcdf") as found,
+        xr.open_dataset(tmp_path / "part/profile.nc", engine="h5netcdf") as partial,
+    ):
+        assert found["quantile"].values.tolist() == [0.05, 0.25, 0.5, 0.75, 0.95]
+        sizes = found["taxon_esd_quantile"]
+        assert sizes.dims == ("taxon", "quantile")
+        assert sizes.attrs["units"] == "um"
+        living = found["taxon_living"].values == 1
+        seen = summary.esd_quantiles[:, 0] >= 0
+        assert np.isfinite(sizes.values[living][seen]).all()
+        assert np.isnan(sizes.values[living][~seen]).all()
+        assert np.isnan(sizes.values[~living]).all()
+        provenance = found["taxon_esd_quantile_provenance"].values
+        assert (provenance[living] == Provenance.ROUNDED).all()
+        assert (provenance[~living] == Provenance.MISSING).all()
+        assert found["taxon_count_expected_wrong"].values.tolist() == summary.doubt.tolist()
+        assert found["disk_free"].item() == 201_344
+        assert found["disk_free"].attrs["units"] == "1e6"
+        assert found["worst_sharpness"].attrs["units"] == "1e-3"
+        assert found["restarts_provenance"].item() == Provenance.LOSSLESS
+        # Unknown on board is not the same as missing.
+        assert np.isnan(found["battery_voltage"].item())
+        assert found["battery_voltage_provenance"].item() == Provenance.ROUNDED
+        assert found["reply"].values.tolist() == [41]
+        assert found["reply_verdict"].attrs["flag_meanings"].split()[found["reply_verdict"].item()] == "done"
+        lost = 0
+        for name, variable in found.data_vars.items():
+            flags = variable.attrs.get("flag_values")
+            assert flags is None or set(np.unique(variable.values)) <= set(np.atleast_1d(flags))
+            if not name.startswith("taxon") and name + "_provenance" in found and not variable.dims:
+                mine = partial[name].item()
+                lost += bool(np.isnan(mine)) and np.isfinite(variable.item())
+                assert np.isnan(mine) or mine == variable.item()
+                assert np.isnan(mine) >= (partial[name + "_provenance"].item() == Provenance.MISSING)
+        assert lost

@@ -13,8 +13,13 @@ from typing import Any
 import numpy as np
 
 from edge.frame import CLASSIFIED_OUTCOMES, N_OUTCOMES, SIZED_OUTCOMES, FrameOutcome, Phase
-from edge.telemetry.decoder import DecodedDive, DecodedPhase, Provenance
+from edge.telemetry.decoder import DecodedDive, DecodedPhase
 from edge.telemetry.summary import DiveFact, Quantity, column_names
+from tools.shore.exports.netcdf_dive import (
+    PROVENANCE_FLAGS,
+    whole_dive_coordinates,
+    whole_dive_variables,
+)
 
 _VARIABLES: dict[Quantity, tuple[str, str, str, str]] = {
     Quantity.FRAMES: ("frames", "outcome", "1", "number of frames by outcome"),
@@ -32,7 +37,8 @@ _VARIABLES: dict[Quantity, tuple[str, str, str, str]] = {
 def write_netcdf(dive: DecodedDive, path: Path) -> None:
     """Write one dive; raises `ImportError` where xarray or h5netcdf is not installed.
 
-    Dimensions: bin (phases one after another, shallow to deep or early to late), outcome, taxon, size_class.
+    Dimensions: bin (phases one after another, shallow to deep or early to late), outcome, taxon, size_class,
+    quantile (of the sizes within a taxon), reply (to commands). Health of the instrument has no dimension.
     Count of an aggregated cell: shared evenly over its bins, so that sums stay exact; bins of one cell have
     the same number in `*_cell`.
     """
@@ -65,8 +71,8 @@ def to_dataset(dive: DecodedDive) -> Any:
             dive.codebook.optics.image_volume_ul / 1e6
         )
         variables[f"volume_{kind}"] = ("bin", volume, {"units": "L", "long_name": f"volume of water {what}"})
-    variables |= _totals(dive, phases)
-    return xr.Dataset(variables, _coordinates(dive), _attributes(dive))
+    variables |= _totals(dive, phases) | whole_dive_variables(dive)
+    return xr.Dataset(variables, _coordinates(dive) | whole_dive_coordinates(dive), _attributes(dive))
 
 
 def _axes(phases: list[DecodedPhase]) -> dict[str, Any]:
@@ -139,12 +145,7 @@ def _table(
         f"{name}_provenance": (
             dims,
             provenance.astype(np.int8),
-            {
-                "long_name": f"where {name} comes from",
-                "standard_name": "status_flag",
-                "flag_values": np.array(list(Provenance), dtype=np.int8),
-                "flag_meanings": "missing_or_not_sent lossless aggregated rounded_to_a_step",
-            },
+            {"long_name": f"where {name} comes from"} | PROVENANCE_FLAGS,
         ),
         f"{name}_cell": (
             dims,

@@ -14,8 +14,10 @@ import numpy as np
 
 from edge.frame import Phase
 from edge.telemetry.decoder import ABSENT, DecodedDive, DecodedPhase, DecodedTable, Provenance, volume_l
+from edge.telemetry.health import HEALTH_FIELDS
 from edge.telemetry.means import from_step
-from edge.telemetry.summary import Quantity, column_names
+from edge.telemetry.summary import ESD_PERCENTS, Quantity, column_names
+from edge.telemetry.whole_dive import doubt_of, esd_quantiles_of, replies_of, row_of
 
 COLUMNS = (
     "dive", "phase", "bin_from", "bin_to", "bin_unit", "quantity", "name", "value", "unit", "volume_l",
@@ -26,8 +28,12 @@ NAMES = {
     Quantity.TAXA: "taxon_count", Quantity.SIZES: "size_class_count", Quantity.NOISE: "noise_count",
     Quantity.TEMPERATURE: "temperature", Quantity.GREY: "size_class_mean_grey",
     Quantity.ESD: "taxon_mean_esd", Quantity.CORRECTED: "taxon_count_corrected",
+    Quantity.ESD_QUANTILES: "taxon_esd", Quantity.DOUBT: "taxon_expected_wrong",
+    Quantity.HEALTH: "health", Quantity.REPLIES: "reply",
 }  # fmt: skip
 UNITS = {Quantity.TEMPERATURE: "degree_Celsius", Quantity.ESD: "um"}
+HEALTH_UNITS = {"": "1", "°C": "degree_Celsius", "‰": "1e-3"}
+"""Units of health as files have them, where people write them otherwise."""
 Row = tuple[str | int | float, ...]
 
 
@@ -36,10 +42,14 @@ def write_csv(dive: DecodedDive, path: Path) -> None:
 
     Columns: dive, phase (`dive` for totals of all phases), bin_from, bin_to, bin_unit (dbar, or s since the
     park began), quantity, name (outcome, taxon, or lower ESD limit of a size class in um), value, unit,
-    taxon_count_corrected is what the counts of the dive are when what the classifier confuses is put right,
-    with _low and _high its 90 % interval.
     volume_l (litres behind a count; empty where the frames are not known as finely), provenance (lossless,
     aggregated, rounded, missing, not-sent). A mean of nothing has no row.
+
+    Of the whole dive: taxon_count_corrected is what the counts are when what the classifier confuses is put
+    right, with _low and _high its 90 % interval. taxon_esd_q05 to _q95 are quantiles of the ESD of the
+    particles of a living taxon. taxon_expected_wrong is how many of its names are expected to be wrong.
+    health is that of the instrument; what the board itself did not know has no row. reply_verdict and
+    reply_detail answer the command whose counter is the name.
     """
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
@@ -57,8 +67,10 @@ def rows(dive: DecodedDive) -> Iterator[Row]:
     for quantity, table in dive.whole.items():
         if quantity is Quantity.CORRECTED:
             yield from _corrected_rows(dive)
-            continue
-        yield from _table_rows(dive, None, quantity, table)
+        elif not quantity.is_of_dive:
+            yield from _table_rows(dive, None, quantity, table)
+    yield from _naming_rows(dive)
+    yield from _instrument_rows(dive)
     for phase in dive.phases.values():
         for quantity in Quantity:
             if not quantity.is_of_dive and column_names(dive.codebook, quantity):
@@ -76,6 +88,42 @@ def _corrected_rows(dive: DecodedDive) -> Iterator[Row]:
         for taxon, count, known in zip(dive.codebook.taxa, counts, found[1].tolist(), strict=True):
             if known:
                 yield dive.dive_number, "dive", "", "", "", name, taxon.label, count, "1", "", "lossless"
+
+
+def _naming_rows(dive: DecodedDive) -> Iterator[Row]:
+    """Sizes within the living taxa, and expected numbers of wrong names."""
+    for sizes in esd_quantiles_of(dive):
+        if sizes.is_known and not sizes.esd_um:
+            continue  # no particle of this taxon was seen
+        values = sizes.esd_um or [None] * len(ESD_PERCENTS)
+        for percent, value in zip(ESD_PERCENTS, values, strict=True):
+            name = f"{NAMES[Quantity.ESD_QUANTILES]}_q{percent:02d}"
+            yield _dive_row(dive, name, sizes.taxon.label, value, "um", "rounded")
+    for taxon, wrong in zip(dive.codebook.taxa, doubt_of(dive), strict=True):
+        yield _dive_row(dive, NAMES[Quantity.DOUBT], taxon.label, wrong, "1", "rounded")
+
+
+def _instrument_rows(dive: DecodedDive) -> Iterator[Row]:
+    """Health of the instrument, and replies to commands."""
+    for field, code in zip(HEALTH_FIELDS, row_of(dive, Quantity.HEALTH), strict=True):
+        value = field.value(code)
+        if code is None or value is not None:
+            source = "rounded" if field.unit else "lossless"
+            unit = HEALTH_UNITS.get(field.unit, field.unit)
+            yield _dive_row(dive, NAMES[Quantity.HEALTH], field.name, value, unit, source)
+    for reply in replies_of(dive):
+        for part, told in (("verdict", reply.verdict.label), ("detail", reply.detail)):
+            name = f"{NAMES[Quantity.REPLIES]}_{part}"
+            yield _dive_row(dive, name, str(reply.counter), told, "1" if part == "detail" else "", "lossless")
+
+
+def _dive_row(
+    dive: DecodedDive, quantity: str, name: str, value: str | float | None, unit: str, source: str
+) -> Row:
+    """A number of the whole dive; None is not at hand."""
+    absent = "not-sent" if dive.is_complete else "missing"
+    shown = ("", absent) if value is None else (value, source)
+    return dive.dive_number, "dive", "", "", "", quantity, name, shown[0], unit, "", shown[1]
 
 
 def _table_rows(

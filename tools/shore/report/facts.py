@@ -51,7 +51,8 @@ class OutcomeRow:
 class TaxonRow:
     """Counts of one taxon; None where that source does not say.
 
-    `corrected` is the corrected count, and both ends of its 90 % interval.
+    `corrected` is the corrected count, and both ends of its 90 % interval. `doubt` is how many of the names
+    are expected to be wrong.
     """
 
     label: str
@@ -60,6 +61,7 @@ class TaxonRow:
     board: int
     shore: int | None
     corrected: tuple[int, int, int] | None = None
+    doubt: int | None = None
 
     @property
     def largest(self) -> int:
@@ -165,6 +167,7 @@ def taxon_rows(
     board: Sequence[int],
     shore: Sequence[int] | None,
     corrected: Sequence[tuple[int, int, int] | None] | None = None,
+    doubt: Sequence[int | None] | None = None,
 ) -> list[TaxonRow]:
     """Counts of every taxon that anybody counted, the most frequent first; also those only the water has."""
     rows = []
@@ -179,6 +182,7 @@ def taxon_rows(
                 int(board[i]) if known else 0,
                 None if shore is None else int(shore[i]) if known else 0,
                 corrected[i] if corrected is not None and known else None,
+                doubt[i] if doubt is not None and known and name != UNCLASSIFIED else None,
             )
         )
     return sorted((row for row in rows if row.largest), key=lambda row: (-row.board, -row.largest, row.label))

@@ -14,6 +14,8 @@ import numpy as np
 
 from edge.frame import Phase
 from edge.optics import Optics
+from edge.telemetry.summary import ESD_PERCENTS
+from edge.telemetry.whole_dive import SizesOfTaxon
 from tools.shore.report.curves import Curves, Source, step_line
 from tools.shore.report.style import (
     FREE_PHASES,
@@ -36,6 +38,7 @@ from tools.shore.report.style import (
 Sources = Mapping[Source, Mapping[Phase, Curves]]
 
 _ESD_TICKS = [50, 100, 200, 500, 1000, 2000, 5000]
+_FINE_ESD_TICKS = [50, 70, 100, 150, 200, 300, 500, 700, 1000, 1500, 2000, 3000, 5000, 7000, 10_000]
 _DRAWN = (Source.WATER, Source.BOARD, Source.SHORE)
 _LINES: dict[Source, dict[str, Any]] = {
     Source.SHORE: {"width": 2.0},
@@ -182,6 +185,39 @@ def mean_sizes(
     plot["xaxis"] |= {"type": "log", "title": {"text": "ESD, µm"}, "tickvals": _ESD_TICKS}
     plot["yaxis"] |= {"type": "log", "title": {"text": "L⁻¹ mm⁻¹"}, "exponentformat": "power", "dtick": 1}
     return {"data": traces, "layout": plot}
+
+
+def taxon_sizes(found: Sequence[SizesOfTaxon]) -> Figure | None:
+    """Quantiles of the ESD of each living taxon that was seen, the largest at the top; None when none was.
+
+    A box from the 25 to the 75 % quantile with the median in it, whiskers to the 5 and the 95 % quantile.
+    """
+    seen = sorted((one for one in found if one.esd_um), key=lambda one: one.esd_um[2])
+    if not seen:
+        return None
+    low, q1, median, q3, high = (plain_list(column) for column in zip(*(o.esd_um for o in seen), strict=True))
+    names = [one.taxon.label for one in seen]
+    words = []
+    for one in seen:
+        told = [f"{percent} % {short(um)}" for percent, um in zip(ESD_PERCENTS, one.esd_um, strict=True)]
+        words.append(f"{one.taxon.label}: {', '.join(told)} µm")
+    box = {
+        "type": "box", "orientation": "h", "y": names, "width": 0.6, "whiskerwidth": 0.5,
+        "lowerfence": low, "q1": q1, "median": median, "q3": q3, "upperfence": high,
+        "line": {"color": SEA_SCALE[4][1], "width": 1.4}, "fillcolor": SEA_SCALE[2][1], "hoverinfo": "skip",
+    }  # fmt: skip
+    # A box says its numbers one by one, one over the other: one point at the median says them in a line.
+    points = {
+        "type": "scatter", "mode": "markers", "x": median, "y": names, "text": words,
+        "hovertemplate": "%{text}<extra></extra>", "marker": {"size": 9, "color": SEA_SCALE[5][1]},
+    }  # fmt: skip
+    plot = layout(height=90 + 26 * len(seen), left=12)
+    plot["xaxis"] |= {
+        "type": "log", "title": {"text": "ESD, µm"}, "tickvals": _FINE_ESD_TICKS,
+        "range": [math.log10(min(low) / 1.2), math.log10(max(high) * 1.2)],
+    }  # fmt: skip
+    plot["yaxis"] |= {"automargin": True, "ticks": "", "showgrid": False}
+    return {"data": [box, points], "layout": plot}
 
 
 def class_edges_um(optics: Optics) -> list[float]:

@@ -13,7 +13,9 @@ from typing import Any
 import numpy as np
 
 from edge.frame import FrameOutcome
-from tools.shore.report import dive_figures, drawing, facts
+from edge.telemetry.summary import living_taxa
+from edge.telemetry.whole_dive import SizesOfTaxon
+from tools.shore.report import dive_figures, drawing, facts, figures, instrument
 from tools.shore.report.curves import Source, board_curves, reading_width_dbar, water_curves
 from tools.shore.report.dive import Dive
 from tools.shore.report.shore import ShoreView
@@ -59,7 +61,9 @@ def _content(dive: Dive, shore: ShoreView) -> tuple[dict[str, Figure], dict[str,
     board = sum(
         (part.taxa.sum(axis=0) for part in profile.phases), np.zeros(len(dive.labels), dtype=np.int64)
     )
-    taxa = facts.taxon_rows(dive.labels, living, water, board.tolist(), shore.taxa, shore.corrected)
+    taxa = facts.taxon_rows(
+        dive.labels, living, water, board.tolist(), shore.taxa, shore.corrected, shore.doubt
+    )
     panels = drawing.panels(profile, dive.labels, [row.label for row in taxa])
     width_dbar = reading_width_dbar(sets[Source.BOARD].taxa)
     plots = drawing.draw(profile, optics, sets, panels, width_dbar)
@@ -67,6 +71,10 @@ def _content(dive: Dive, shore: ShoreView) -> tuple[dict[str, Figure], dict[str,
         recorded = drawing.draw(profile, optics, sets, panels, None)
         plots |= {place + RECORDED: plot for place, plot in recorded.items() if plot != plots[place]}
     plots["track"] = dive_figures.track(dive.frames, started_ms)
+    sizes_source, within = _sizes_within_taxa(dive, shore)
+    boxes = figures.taxon_sizes(within)
+    if boxes is not None:
+        plots["taxon-sizes"] = boxes
 
     sizes = [len(data) for data in dive.logged_messages]
     shore_frames = None if shore.outcomes is None else sum(shore.outcomes)
@@ -88,6 +96,11 @@ def _content(dive: Dive, shore: ShoreView) -> tuple[dict[str, Figure], dict[str,
         "phases": [part.phase.name.lower() for part in profile.phases],
         "taxa": taxa,
         "is_corrected": any(row.corrected for row in taxa),
+        "is_doubted": any(row.doubt is not None for row in taxa),
+        "sizes_source": WORDS[sizes_source],
+        "health": instrument.health_rows(dive.summary.health, shore.health),
+        "unknown_health": instrument.unknown_health(dive.summary.health),
+        "replies": instrument.reply_rows(dive.summary.replies, shore.replies),
         "most": max((row.largest for row in taxa), default=1.0),
         "scores": facts.score_rows(dive.truth),
         "panels": panels,
@@ -113,3 +126,14 @@ def _content(dive: Dive, shore: ShoreView) -> tuple[dict[str, Figure], dict[str,
         "min_esd_um": ((meta.get("config") or {}).get("classify") or {}).get("min_esd_um"),
         "limit_um": optics.size_class_limits_um[0],
     }  # fmt: skip
+
+
+def _sizes_within_taxa(dive: Dive, shore: ShoreView) -> tuple[Source, list[SizesOfTaxon]]:
+    """Sizes within the living taxa: the shore's where it has all of them, else the board's."""
+    taxa, steps = dive.codebook.taxa, dive.summary.esd_quantiles
+    living = living_taxa(taxa)
+    if len(shore.sizes) == len(living) or steps is None:
+        return Source.SHORE, list(shore.sizes)
+    return Source.BOARD, [
+        SizesOfTaxon.from_steps(taxa[taxon], row) for taxon, row in zip(living, steps.tolist(), strict=True)
+    ]

@@ -9,8 +9,17 @@ from edge.errors import MessageError
 from edge.frame import Phase
 from edge.telemetry import WHOLE_DIVE, Codebook, DecodedDive, Provenance, Quantity, decode_messages
 from edge.telemetry.decoder import DecodedPhase, DecodedTable
+from edge.telemetry.health import Health
 from edge.telemetry.message import read_body, unpack
+from edge.telemetry.replies import Reply
 from edge.telemetry.summary import n_columns
+from edge.telemetry.whole_dive import (
+    SizesOfTaxon,
+    doubt_of,
+    esd_quantiles_of,
+    health_of,
+    replies_of,
+)
 from tools.shore.report.curves import CurveSet, axis_edges, shore_curves
 
 WORDS = {
@@ -24,6 +33,10 @@ WORDS = {
     Quantity.GREY: "mean grey",
     Quantity.ESD: "mean ESD",
     Quantity.CORRECTED: "corrected counts by taxon",
+    Quantity.ESD_QUANTILES: "sizes within living taxa",
+    Quantity.DOUBT: "names expected to be wrong",
+    Quantity.HEALTH: "health of the instrument",
+    Quantity.REPLIES: "replies to commands",
 }
 
 
@@ -63,6 +76,12 @@ class ShoreView:
         Rows for the tables of the page, and the columns of the second.
     missing
         Sentences about what did not arrive, or was not used.
+    doubt
+        Of each taxon how many names are expected to be wrong, None where it did not arrive.
+    sizes
+        Sizes within every living taxon, those that arrived.
+    health, replies
+        Of the instrument, as far as they arrived.
     """
 
     curves: CurveSet
@@ -73,6 +92,10 @@ class ShoreView:
     layers: Sequence[LayerRow]
     missing: Sequence[str]
     corrected: Sequence[tuple[int, int, int] | None] | None = None
+    doubt: Sequence[int | None] | None = None
+    sizes: Sequence[SizesOfTaxon] = ()
+    health: Health | None = None
+    replies: Sequence[Reply] = ()
 
 
 def look_from_shore(
@@ -126,6 +149,10 @@ def look_from_shore(
         layers,
         said,
         _corrected(dive),
+        doubt_of(dive),
+        [sizes for sizes in esd_quantiles_of(dive) if sizes.is_known],
+        health_of(dive),
+        replies_of(dive),
     )
 
 
