@@ -466,6 +466,7 @@ def _merge(
 ) -> DecodedTable:
     """Cells of a table; where pieces overlap, as after a dive was sent twice, the finest cells win."""
     cells: list[tuple[int, int, int, int, int]] = []
+    empty = np.zeros((len(names), n_bins), dtype=np.bool_)
     for segment, values in pieces:
         edges, step = segment.cells, segment.step
         columns = range(segment.column, segment.stop) if segment.by_rows else (segment.column,)
@@ -476,21 +477,23 @@ def _merge(
                 if value is None:
                     cells.append((column, first, last, ABSENT, 0))
                 elif value == 0 and not quantity.is_mean:
-                    # Nothing in a cell is nothing in each of its bins, and exactly so.
-                    cells += [(column, i, i + 1, 0, 0) for i in range(first, last)]
+                    empty[column, first:last] = True
                 elif step and lowest_of(value + 1, step) - lowest_of(value, step) == 1:
                     cells.append((column, first, last, lowest_of(value, step), 0))
                 else:
                     cells.append((column, first, last, middle_of(value, step) if step else value, step))
     cells.sort(key=lambda cell: (cell[2] - cell[1], cell[4] > 0, cell[4]))
-    taken = np.zeros((len(names), n_bins), dtype=np.bool_)
-    kept = []
+    # Nothing in a cell is nothing in each of its bins, and exactly so: arrays, for a few bytes may say so of many.
+    column, bins = np.nonzero(empty)
+    nothing = np.zeros_like(bins)
+    taken, kept = empty, []
     for cell in cells:
-        column, first, last, *_ = cell
-        if not taken[column, first:last].any():
-            taken[column, first:last] = True
+        if not taken[cell[0], cell[1] : cell[2]].any():
+            taken[cell[0], cell[1] : cell[2]] = True
             kept.append(cell)
-    table = np.array(sorted(kept), dtype=np.int64).reshape(-1, 5)
+    table = np.array(kept, dtype=np.int64).reshape(-1, 5)
+    table = np.concatenate((table, np.stack((column, bins, bins + 1, nothing, nothing), axis=1)))
+    table = table[np.lexsort((table[:, 1], table[:, 0]))]
     return DecodedTable(quantity, names, n_bins, *table.T)
 
 
