@@ -474,8 +474,8 @@ def test_the_room_is_pure():
         names |= {n.module or "" for n in ast.walk(tree) if isinstance(n, ast.ImportFrom)}
         roots = {name.split(".")[0] for name in names}
         allowed = {
-            "numpy", "msgspec", "edge", "__future__", "array", "collections", "dataclasses", "enum",
-            "functools", "hashlib", "itertools", "math", "typing", "zlib",
+            "numpy", "msgspec", "reedsolo", "edge", "__future__", "array", "collections", "dataclasses",
+            "enum", "functools", "hashlib", "itertools", "math", "operator", "typing", "zlib",
         }  # fmt: skip
         assert roots <= allowed, f"{file.name} imports {roots - allowed}"
         rooms = {n for n in names if n.startswith("edge.") and not n.startswith("edge.telemetry")}
