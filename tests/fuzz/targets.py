@@ -121,7 +121,7 @@ def ask(decoding: Decoding) -> None:
 def parity(data: bytes) -> None:
     """Losses and damage: what is restored is right, or there was damage."""
     reader = Reader(data)
-    claimed_data, n_parity, damage = reader.number(2), reader.number(), reader.number()
+    claimed_data, n_parity, damage = reader.number(2), reader.number() % 40, reader.number()
     lost = reader.number(4)
     pieces = reader.pieces()[:40]
     whole, n = [piece[:60] for piece in pieces] or [b""], max(1, len(pieces))
