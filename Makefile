@@ -4,12 +4,17 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: dive test lint format clean help
+FUZZ_SECONDS ?= 60
+
+.PHONY: dive test lint format fuzz board clean help
 
 help:
 	@echo "make dive   install, compose the demonstration recording, replay it as a dive, report"
 	@echo "make test   install what tests need and run them all"
 	@echo "make lint   ruff and mypy --strict"
+	@echo "make fuzz   hostile bytes for what reads messages, FUZZ_SECONDS=60 a target; .ci/run does it when"
+	@echo "            edge/telemetry or tests/fuzz differ from the last tag (.ci/changed), or there is no tag"
+	@echo "make board  the bytes of telemetry on an emulated aarch64 against those of this machine"
 	@echo "make clean  remove .venv and out"
 
 $(VENV)/.dive: pyproject.toml
@@ -30,6 +35,16 @@ dive: $(VENV)/.dive
 
 test: $(VENV)/.test
 	$(BIN)/python -m pytest -n 2
+
+$(VENV)/.fuzz: $(VENV)/.test pyproject.toml
+	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[fuzz]'
+	@touch $@
+
+fuzz: $(VENV)/.fuzz
+	$(BIN)/python -m tests.fuzz --seconds $(FUZZ_SECONDS)
+
+board: $(VENV)/.test
+	$(BIN)/python -m tests.board
 
 lint: $(VENV)/.test
 	$(BIN)/ruff check .

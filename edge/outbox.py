@@ -1,7 +1,7 @@
 """Messages waiting for a link, across dives: one small SQLite file, durable before it says so.
 
 A message is there until a link says that it is delivered; it may be sent more than once and carries the same
-bytes each time, so that the shore counts it once.
+bytes each time, so that the shore counts it once. Delivered messages are kept, for shore may ask again.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from types import TracebackType
 
 from edge.divelog import connect
 from edge.errors import DiveLogError
+from edge.telemetry.missing import Answer, Request, answer
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS outbox (
@@ -93,6 +94,24 @@ class Outbox:
             self._db.execute(
                 "UPDATE outbox SET delivered_ms = ? WHERE dive = ? AND part = ?", (now_ms, dive, part)
             )
+
+    def requeue(self, requests: Sequence[Request]) -> Answer:
+        """Queue again what shore asks for, delivered or not; all of it, or nothing when the disk refuses.
+
+        A second request for the same parts changes nothing while they wait. The answer says what was asked
+        for and found, and what was not: parts of a dive that is not here, or that was cut otherwise.
+        """
+        with self._transaction():
+            stored = {request.dive_number: self._parts(request.dive_number) for request in requests}
+            found = answer(requests, stored)
+            self._db.executemany(
+                "UPDATE outbox SET delivered_ms = NULL WHERE dive = ? AND part = ?", found.parts
+            )
+        return found
+
+    def _parts(self, dive: int) -> list[bytes | None]:
+        rows = dict(self._db.execute("SELECT part, data FROM outbox WHERE dive = ?", (dive,)))
+        return [rows.get(part) for part in range(max(rows, default=-1) + 1)]
 
     @contextlib.contextmanager
     def _transaction(self) -> Iterator[None]:

@@ -18,7 +18,8 @@ MAY_IMPORT = {
     "tools": {"firmware_bridge", "edge", "training", "tools"},
 }
 BOARD_PACKAGES = {
-    "ai_edge_litert", "click", "cv2", "msgspec", "numpy", "rich", "serial", "tensorflow", "tflite_runtime",
+    "ai_edge_litert", "click", "cv2", "msgspec", "numpy", "reedsolo", "rich", "serial", "tensorflow",
+    "tflite_runtime",
 }  # fmt: skip
 PURE = (
     "edge/frame.py", "edge/optics.py", "edge/taxonomy.py", "edge/profile.py", "edge/mission.py",

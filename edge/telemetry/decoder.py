@@ -21,7 +21,7 @@ from edge.telemetry.codebook import Codebook
 from edge.telemetry.count_law import index_of, lowest_of, middle_of
 from edge.telemetry.expectation import Expectation
 from edge.telemetry.means import from_step
-from edge.telemetry.message import Header, MessageKind, Segment, Values, check, read_body, unpack
+from edge.telemetry.message import Header, MessageKind, Segment, Values, check, lead_of, read_body, unpack
 from edge.telemetry.parity import restore
 from edge.telemetry.summary import WHOLE_DIVE, DiveFact, Quantity, column_names, n_columns
 
@@ -272,12 +272,15 @@ class Decoding:
         Messages that came again.
     restored
         Messages that parity brought back.
+    others
+        Messages of parity, and of pictures.
     """
 
     dives: tuple[DecodedDive, ...]
     refused: tuple[tuple[int, str], ...]
     duplicates: int
     restored: int = 0
+    others: int = 0
 
     def __iter__(self) -> Iterator[DecodedDive]:
         return iter(self.dives)
@@ -285,14 +288,14 @@ class Decoding:
 
 @dataclass(slots=True)
 class _Heap:
-    """Messages of one dive that passed: by number of parts and part, and parity by numbers of both."""
+    """Messages of one dive that passed: by number of parts and part; parity by these, and what it covers."""
 
     codebook: Codebook
     dive_number: int
     is_short: bool
     parts: dict[tuple[int, int], bytes] = field(default_factory=dict)
     pieces: dict[tuple[int, int], Sequence[tuple[Segment, Values]]] = field(default_factory=dict)
-    parity: dict[tuple[int, int], dict[int, bytes]] = field(default_factory=dict)
+    parity: dict[tuple[int, int, bytes], dict[int, bytes]] = field(default_factory=dict)
 
 
 class _Reader:
@@ -303,7 +306,7 @@ class _Reader:
         self._climatologies = {one.sha256: one for one in climatologies}
         self._expectations: dict[tuple[str, bool], Expectation] = {}
         self.heaps: dict[tuple[str, int, bool], _Heap] = {}
-        self.duplicates = 0
+        self.duplicates = self.others = 0
 
     def take(self, data: bytes) -> None:
         """Sort in one message; `MessageError` says why it is not used."""
@@ -312,11 +315,13 @@ class _Reader:
         key = book.sha256, header.dive_number, header.is_short
         heap = self.heaps.get(key) or _Heap(book, header.dive_number, header.is_short)
         if header.kind is MessageKind.PARITY:
-            if not body or not body[0]:
-                raise MessageError("is a parity message without content", remedy="leave it out")
-            found = heap.parity.setdefault((header.n_parts, body[0]), {})
-            self.duplicates += header.part in found
+            lead, n_parity = lead_of(data)
+            found = heap.parity.setdefault((header.n_parts, n_parity, lead), {})
+            if header.part in found:
+                self.duplicates += 1
+                return
             found[header.part] = body[1:]
+            self.others += 1
         else:
             place = header.n_parts, header.part
             if place in heap.parts:
@@ -334,13 +339,15 @@ class _Reader:
         """Bring back what parity tells of missing parts; returns how many."""
         n = 0
         for heap in list(self.heaps.values()):
-            for (n_parts, n_parity), parity in heap.parity.items():
-                present = {part: data for (count, part), data in heap.parts.items() if count == n_parts}
+            for (n_parts, n_parity, lead), parity in heap.parity.items():
+                present = {
+                    part: data[len(lead) :] for (count, part), data in heap.parts.items() if count == n_parts
+                }
                 if len(present) == n_parts:
                     continue
-                for data in restore(n_parts, present, parity, n_parity).values():
+                for rest in restore(n_parts, present, parity, n_parity).values():
                     try:
-                        self.take(data)
+                        self.take(lead + rest)
                     except MessageError:
                         continue
                     n += 1
@@ -395,7 +402,7 @@ def decode_messages(
             refused.append((position, str(error)))
     restored = reader.restore()
     dives = tuple(_assemble(reader.heaps[key]) for key in sorted(reader.heaps) if reader.heaps[key].parts)
-    return Decoding(dives, tuple(refused), reader.duplicates, restored)
+    return Decoding(dives, tuple(refused), reader.duplicates, restored, reader.others)
 
 
 def _assemble(heap: _Heap) -> DecodedDive:

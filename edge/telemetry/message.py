@@ -132,6 +132,26 @@ def unpack(data: bytes) -> tuple[Header, bytes]:
     return Header(data[1:after_id], number, part, last_part + 1, kind, short), body
 
 
+def uncovered_bytes(*, is_short: bool) -> int:
+    """Bytes at the start of a message that parity does not cover: all messages of a sending share them."""
+    return 3 if is_short else 1 + ID_BYTES + 2
+
+
+def lead_of(parity: bytes) -> tuple[bytes, int]:
+    """From a parity message: the start of the messages that it covers, and the number of parity messages."""
+    header, body = unpack(parity)
+    if not body or not body[0] & 0x7F:
+        raise _bad("is a parity message without content", "leave it out")
+    kind = MessageKind(body[0] >> 7)
+    mark = parity[0] & ~(3 << 4) | kind << 4
+    return bytes((mark,)) + parity[1 : uncovered_bytes(is_short=header.is_short)], body[0] & 0x7F
+
+
+def parity_lead(n_parity: int, kind: MessageKind) -> bytes:
+    """First byte of the body of a parity message: their number, and of which kind the others are."""
+    return bytes((n_parity | kind << 7,))
+
+
 def check(data: bytes, codebook: Codebook) -> None:
     """Refuse a message whose CRC does not fit, which is begun with the codebook's hash."""
     short = bool(data[0] & _SHORT)

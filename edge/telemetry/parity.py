@@ -15,8 +15,8 @@ import reedsolo
 
 LENGTH_BYTES = 2
 """A parity body is as long as the longest message it covers, and this."""
-MAX_PARITY = 128
-"""Most parity messages of one transmission."""
+MAX_PARITY = 32
+"""Most parity messages of one transmission: restoring takes time with the square of what a header claims."""
 MAX_DATA = 1 << 16
 """Most data messages of one transmission."""
 MAX_MESSAGE_BYTES = 0xFFFF
@@ -65,8 +65,8 @@ def restore(
 ) -> dict[int, bytes]:
     """Missing data messages by part; none where too many are missing. Never raises.
 
-    Time and memory are bounded by what is given, not by the numbers that a header claims. What does not fit
-    together restores nothing; where parity is left over, it must agree. The caller checks each CRC.
+    Time and memory are bounded by what is given and by `MAX_PARITY`, whatever a header claims. What does not
+    fit together restores nothing; where parity is left over, it must agree. The caller checks each CRC.
 
     Parameters
     ----------

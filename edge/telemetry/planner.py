@@ -24,6 +24,8 @@ from edge.telemetry.message import (
     codebook_id,
     header_bytes,
     pack,
+    parity_lead,
+    uncovered_bytes,
 )
 from edge.telemetry.packer import Packer
 from edge.telemetry.parity import LENGTH_BYTES, MAX_PARITY, parity_bodies
@@ -203,10 +205,9 @@ class _Planner:
         self._budget_bytes, self._n_parity = budget_bytes, n_parity
         self._is_short = message_bytes < SHORT_BELOW_BYTES
         self._kind = MessageKind.FLAT if expectation.climatology is None else MessageKind.REGIONAL
-        fixed = len(codebook_id(summary.codebook, is_short=self._is_short)) + (2 if self._is_short else 3)
-        self._covered = fixed
-        extra = header_bytes(0, 1, is_short=self._is_short) + 1 + LENGTH_BYTES - fixed
-        self._limit_bytes = message_bytes - (extra if n_parity else 0)
+        self._uncovered = uncovered_bytes(is_short=self._is_short)
+        self._extra = header_bytes(0, 1, is_short=self._is_short) + 2 + LENGTH_BYTES - self._uncovered
+        self._limit_bytes = message_bytes - (self._extra if n_parity else 0)
         self._ladders = [
             ladder
             for quantity, scope in wanted
@@ -277,8 +278,7 @@ class _Planner:
     def _bytes(self, messages: Sequence[bytes]) -> int:
         """Bytes of the messages with their parity."""
         longest = max(map(len, messages))
-        extra = header_bytes(0, 1, is_short=self._is_short) + 1 + LENGTH_BYTES - self._covered
-        return sum(map(len, messages)) + self._n_parity * (longest + extra)
+        return sum(map(len, messages)) + self._n_parity * (longest + self._extra)
 
     def _pack(self, ladders: Sequence[Ladder]) -> tuple[bytes, ...]:
         """Code the ladders at their rungs into messages."""
@@ -306,8 +306,8 @@ class _Planner:
 
     def _parity(self, messages: Sequence[bytes]) -> list[bytes]:
         summary, short = self._summary, self._is_short
-        bodies = parity_bodies([message[self._covered :] for message in messages], self._n_parity)
-        lead = bytes((self._n_parity | (self._kind is MessageKind.REGIONAL) << 7,))
+        bodies = parity_bodies([message[self._uncovered :] for message in messages], self._n_parity)
+        lead = parity_lead(self._n_parity, self._kind)
         identity = codebook_id(summary.codebook, is_short=short)
         return [
             pack(

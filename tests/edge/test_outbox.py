@@ -6,6 +6,7 @@ import pytest
 
 from edge.errors import DiveLogError
 from edge.outbox import Outbox
+from edge.telemetry.missing import Request
 
 pytestmark = pytest.mark.board
 
@@ -43,3 +44,34 @@ def test_a_full_disk_is_a_sentence_and_nothing_half_queued(tmp_path):
         with pytest.raises(DiveLogError, match=r"outbox\.sqlite: cannot be written .*full.*; free the disk"):
             box.put(2, [bytes(4000)] * 9, now_ms=2)
         assert [(m.dive, m.part) for m in box.waiting()] == [(1, 0)]
+
+
+def test_what_shore_asks_for_waits_again(tmp_path):
+    with Outbox(tmp_path / "outbox.sqlite") as box:
+        for dive in (7, 8):
+            box.put(dive, [b"a", b"b", b"c"], now_ms=1)
+            for part in range(3):
+                box.delivered(dive, part, now_ms=2)
+        asked = [Request(7, 3, ((0, 1), (2, 3))), Request(8, 4, ((3, 4),)), Request(9, 0, ())]
+        found = box.requeue(asked)
+    with Outbox(tmp_path / "outbox.sqlite") as box:
+        assert [(m.dive, m.part, m.data) for m in box.waiting()] == [(7, 0, b"a"), (7, 2, b"c")]
+        assert found.parts == ((7, 0), (7, 2))
+        assert found.absent == (asked[1], asked[2]), "another cut of dive 8, and a dive that never was"
+        assert box.requeue(asked) == found
+        box.delivered(7, 0, now_ms=3)
+        assert [m.part for m in box.waiting()] == [2]
+        box.requeue([Request(8, 0, ())])
+        assert [(m.dive, m.part) for m in box.waiting()] == [(7, 2), (8, 0), (8, 1), (8, 2)]
+
+
+def test_a_full_disk_requeues_all_or_nothing(tmp_path):
+    with Outbox(tmp_path / "outbox.sqlite") as box:
+        box.put(7, [b"a", b"b"], now_ms=1)
+        for part in range(2):
+            box.delivered(7, part, now_ms=2)
+        box._db.execute("PRAGMA query_only = 1")
+        with pytest.raises(DiveLogError, match=r"outbox\.sqlite: cannot be written"):
+            box.requeue([Request(7, 2, ((0, 2),))])
+        box._db.execute("PRAGMA query_only = 0")
+        assert box.waiting() == []
