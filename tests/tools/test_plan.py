@@ -169,17 +169,36 @@ def test_the_page_draws_the_sweep_and_asks_no_network(dive, summary, points, tmp
     assert "root mean square" in figure["layout"]["yaxis"]["title"]["text"]
 
 
-def test_a_browser_draws_the_page(dive, tmp_path):
+CHECK = """<script>
+addEventListener("load", () => setTimeout(() => {
+  const frame = document.querySelector("iframe"), page = frame.contentDocument;
+  document.getElementById("result").textContent = JSON.stringify({
+    lines: page.querySelectorAll(".trace.scatter").length,
+    scroll: page.documentElement.scrollWidth, width: page.documentElement.clientWidth,
+    plot: page.querySelector(".main-svg").getBoundingClientRect().width,
+  });
+}, 2000));
+</script>"""
+
+
+@pytest.mark.parametrize("width", [390, 1400])
+def test_a_browser_draws_the_page(dive, tmp_path, width):
+    pytest.importorskip("plotly", reason="needs the shore extra")
     browser = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
     if browser is None:
-        pytest.skip("no Chromium on this machine")
-    pytest.importorskip("plotly", reason="needs the shore extra")
-    file = tmp_path / "plan.html"
-    invoke(dive, "--html", file)
+        pytest.skip("needs a Chromium to look at the page with, and none is installed")
+    invoke(dive, "--html", tmp_path / "page.html")
+    frame = f'<iframe src="page.html" style="width:{width}px;height:900px;border:0"></iframe>'
+    (tmp_path / "test.html").write_text(f"<pre id=result></pre>{frame}{CHECK}", encoding="utf-8")
     done = subprocess.run(
-        [browser, "--headless", "--no-sandbox", "--disable-gpu", "--dump-dom", "--virtual-time-budget=10000",
-         f"--user-data-dir={tmp_path / 'profile'}", f"file://{file}"],
+        [browser, "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
+         "--disable-background-networking", "--allow-file-access-from-files", "--window-size=1500,1000",
+         f"--user-data-dir={tmp_path / 'profile'}", "--enable-logging=stderr",
+         "--virtual-time-budget=60000", "--dump-dom", (tmp_path / "test.html").as_uri()],
         capture_output=True, text=True, check=False, timeout=120,
     )  # fmt: skip
-    assert done.stdout.count('class="scatterlayer') >= 1
-    assert done.stdout.count('class="trace scatter') == 4
+    assert not [line for line in done.stderr.splitlines() if "CONSOLE" in line]
+    result = json.loads(re.search(r'<pre id="result">(.+?)</pre>', done.stdout)[1])
+    assert result["lines"] == 4
+    assert result["scroll"] <= result["width"] <= width, "the page must not scroll sideways"
+    assert 0.7 * width < result["plot"] < width
