@@ -307,3 +307,10 @@ def test_dives_and_casts_are_telemetrys_alone(arguments):
     done = CliRunner().invoke(cli, ["bench", *arguments])
     assert done.exit_code == 2
     assert arguments[1] in done.output
+
+
+def test_what_all_ways_have_in_common_is_said_once():
+    assert telemetry._together(["2.0 messages", "3.5 messages"]) == "2.0, 3.5 messages"
+    assert telemetry._together(["gaps by column", "varint by bin"]) == "gaps by column, varint by bin"
+    assert telemetry._together(["x by bin"] * 3) == "x by bin"
+    assert telemetry._together(["", "x"]) == ", x"

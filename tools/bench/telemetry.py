@@ -28,6 +28,7 @@ Numbers = dict[str, float]
 N_DIVES = 20
 FIRST_TRAINING_DIVE = 1000
 SIZES_LOAD = "typical"
+_CTS5, _WITH_MEANS = "CTS5 TAXO records", "ours with frames, mean ESD and grey"
 CASTS = Path(tools.__file__).resolve().parents[2] / "shared" / "data" / "uvp6_casts"
 """Where real casts lie when nobody says: beside the checkout."""
 
@@ -51,7 +52,9 @@ def bench(dives: int = N_DIVES, casts: Path = CASTS) -> dict[str, Any]:
         "region, not counted in bytes.",
         "CTS5: averaged TAXO records, one a bin, without the file's head. They also tell the number of "
         "images, and size and grey of each cell's particles; ours with those added is the row below: the "
-        "tables FRAMES and ESD, and the greys as a table of means in one stream, for no message has it yet.",
+        "tables FRAMES and ESD (to 3 %; theirs is a float), and the greys as a table of means in one "
+        "stream, for no message has it yet. CTS5 over ours: "
+        f"{_ratios(numbers, 'ours')}; with those added: {_ratios(numbers, _WITH_MEANS)}.",
         "Steps: widths in Poisson standard deviations; they add "
         + ", ".join(f"{100 * (np.sqrt(1 + step * step / 12) - 1):.0f} %" for step in ours.STEPS)
         + " to it and are exact for counts below "
@@ -88,14 +91,13 @@ def _taxa(
             ]
             cells[name] = _mean(map(_size, messages)), _in_messages(messages)
             cells[f"{name}, in one message"] = _mean(map(_size, in_one)), ""
-        for rival in rivals.compress_all(counts, [dive.taxa for dive in training[load]]):
-            cells[rival.name] = rival.n_bytes, rival.serialisation
-        cells["CTS5 TAXO records"] = (
+        cells |= _rivals(counts, [dive.taxa for dive in training[load]])
+        cells[_CTS5] = (
             _mean(len(_cts5(*pair)) for pair in zip(found, summaries, strict=True)),
             "",
         )
         more = [Quantity.FRAMES, Quantity.TAXA, Quantity.ESD]
-        cells["ours with frames, mean ESD and grey"] = (
+        cells[_WITH_MEANS] = (
             _mean(
                 _size(_checked(ours.code, summary, more, ours.MESSAGE_BYTES))
                 + ours.mean_bytes(Quantity.GREY, made.taxon_greys(dive), dive.taxa)
@@ -148,17 +150,23 @@ def _size_columns(
     summaries: Sequence[DiveSummary], training: Sequence[Ints]
 ) -> dict[str, dict[str, tuple[float, str]]]:
     columns: dict[str, dict[str, tuple[float, str]]] = {}
-    for step in (0.0, *ours.STEPS):
-        sent = [ours.with_companded_sizes(summary, step) if step else summary for summary in summaries]
-        cells: dict[str, tuple[float, str]] = {}
-        for name, coder in ours.CODERS.items():
-            messages = [_checked(coder, summary, [Quantity.SIZES], ours.MESSAGE_BYTES) for summary in sent]
-            cells[name] = _mean(map(_size, messages)), _in_messages(messages)
-        others = [ours.compand(counts, step) if step else counts for counts in training]
-        for rival in rivals.compress_all([summary.profile.phases[0].lpm for summary in sent], others):
-            cells[rival.name] = rival.n_bytes, rival.serialisation
-        columns[f"step {step:g}" if step else "lossless"] = cells
+    counts = [summary.profile.phases[0].lpm for summary in summaries]
+    cells: dict[str, tuple[float, str]] = {}
+    for name, coder in ours.CODERS.items():
+        messages = [_checked(coder, one, [Quantity.SIZES], ours.MESSAGE_BYTES) for one in summaries]
+        cells[name] = _mean(map(_size, messages)), _in_messages(messages)
+    columns["lossless"] = cells | _rivals(counts, training)
+    for step in ours.STEPS:
+        messages = [ours.code_companded(summary, step) for summary in summaries]
+        ways = {"ours": (_mean(map(_size, messages)), _in_messages(messages))}
+        steps, others = ([ours.compand(one, step) for one in many] for many in (counts, training))
+        columns[f"step {step:g}"] = ways | _rivals(steps, others)
     return columns
+
+
+def _rivals(counts: Sequence[Ints], training: Sequence[Ints]) -> dict[str, tuple[float, str]]:
+    found = rivals.compress_all(counts, training)
+    return {rival.name: (rival.n_bytes, rival.serialisation) for rival in found}
 
 
 def _cost(generated: dict[str, list[GeneratedDive]], numbers: Numbers) -> Table:
@@ -235,19 +243,42 @@ def _bytes_table(
     title: str, key: str, columns: dict[str, dict[str, tuple[float, str]]], numbers: Numbers
 ) -> Table:
     """Rows by contender; for each column bytes and times the oracle; last, how, where it differs in turn."""
-    names = list(next(iter(columns.values())))
+    names = list(dict.fromkeys(name for cells in columns.values() for name in cells))
     has_oracle = "oracle" in names
     rows = []
     for name in names:
         row = [name]
         for column, cells in columns.items():
+            if name not in cells:
+                row += [""] * (1 + has_oracle)
+                continue
             n_bytes = cells[name][0]
-            numbers[f"{key}_{column}_{name}_bytes".replace(" ", "_").replace(",", "")] = n_bytes
+            numbers[_key(key, column, name)] = n_bytes
             row += [f"{n_bytes:.0f}", *([f"{n_bytes / cells['oracle'][0]:.3f}"] if has_oracle else [])]
-        ways = [cells[name][1] for cells in columns.values()]
-        rows.append([*row, ways[0] if len(set(ways)) == 1 else ", ".join(ways)])
+        rows.append([*row, _together([cells[name][1] for cells in columns.values() if name in cells])])
     header = [part for column in columns for part in (column, *(["x"] if has_oracle else []))]
     return {"title": title, "columns": ["", *header, "how"], "rows": rows}
+
+
+def _key(*words: str) -> str:
+    return "_".join((*words, "bytes")).replace(" ", "_").replace(",", "")
+
+
+def _ratios(numbers: Numbers, name: str) -> str:
+    ratios = [numbers[_key("taxa", load, _CTS5)] / numbers[_key("taxa", load, name)] for load in made.LOADS]
+    return ", ".join(f"{ratio:.1f}" for ratio in ratios) + " times"
+
+
+def _together(ways: Sequence[str]) -> str:
+    """Ways in turn, with the words at their ends that all have in common said once."""
+    if len(set(ways)) == 1:
+        return ways[0]
+    parts = [way.split() for way in ways]
+    common = 0
+    while len({tuple(part[-common - 1 :]) for part in parts}) == 1:
+        common += 1
+    heads = [" ".join(part[: len(part) - common]) for part in parts]
+    return " ".join([", ".join(heads), *parts[0][len(parts[0]) - common :]])
 
 
 def _checked(

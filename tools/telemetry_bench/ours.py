@@ -46,6 +46,17 @@ CODERS: Mapping[str, Callable[[DiveSummary, Collection[Quantity], int], tuple[by
 """By name in the table: how the product may code tables without loss."""
 
 
+def code_companded(summary: DiveSummary, step: float) -> tuple[bytes, ...]:
+    """Messages that hold the size classes of every phase companded, and no other table, decoded and compared.
+
+    The numbers of the steps are coded as if they were counts. Raises `RuntimeError`.
+    """
+    companded = with_companded_sizes(summary, step)
+    messages = code(companded, [Quantity.SIZES])
+    check(companded, [Quantity.SIZES], messages)
+    return messages
+
+
 def code_totals(summary: DiveSummary) -> bytes:
     """The smallest message that holds the totals of all taxa, and nothing else."""
     table = _Table(summary, Quantity.TAXA, WHOLE_DIVE)
