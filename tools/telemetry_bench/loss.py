@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -93,11 +94,11 @@ def survive(dives: Sequence[Content], n_parity: int, seed: int = 1) -> Survival 
 
 
 def _parity() -> Any:
+    """The module of parity messages; None when this version, or what it needs, is not installed."""
     try:
-        from edge.telemetry import parity
+        return importlib.import_module("edge.telemetry.parity")
     except ImportError:
         return None
-    return parity
 
 
 def _restored(
