@@ -20,6 +20,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "simulate": ("tools.simulate:simulate", "Replay a recording as a dive: frames in, messages out."),
     "run": ("tools.run:run", "Run the instrument: camera, pressure, messages."),
     "replay": ("tools.replay:replay", "Rebuild profile and messages from a dive log."),
+    "plan": ("tools.plan:plan_dive", "Show what a budget would send of a dive, and what more would buy."),
     "decode": ("tools.shore.decode:decode", "Turn messages into CSV and netCDF."),
     "report": ("tools.shore.report:report", "Make one self-contained HTML page of a dive."),
     "segment": ("tools.segment:segment_image", "Segment one image into a CSV of particles."),
@@ -30,11 +31,12 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "quantize": ("tools.train:quantize", "Turn a trained network into an int8 bundle."),
     "evaluate": ("tools.evaluate:evaluate", "Score a bundle on sorted images."),
     "compare": ("tools.compare:compare", "Score bundles and baselines side by side."),
-    "bench": ("tools.bench.command:bench", "Measure speed and memory, side by side."),
+    "bench": ("tools.bench.command:bench", "Measure speed, memory and bytes, side by side."),
 }
 
 
 EXTRA_OF = {
+    "brotli": "bench", "scipy": "bench", "zstandard": "bench",
     "h5netcdf": "shore", "jinja2": "shore", "plotly": "shore", "xarray": "shore",
     "keras": "train", "sklearn": "train", "tensorflow": "train", "tensorboardX": "train", "tomli_w": "train",
     "xgboost": "train",

@@ -79,7 +79,7 @@ class Ladder:
         self._bits: list[int] = []
         inside = self._numbers[first:last, list(columns)]
         unit = self._weight * times * max(1, int(inside.sum()).bit_length())
-        finer = ((3, 0), (2, 1), (1, 2), (0, 3)) if self.root == 0 else ((2, 0), (1, 1), (0, 2))
+        finer = ((3, 0), (2, 2), (1, 3), (0, 4))
         if not self.by_rows:
             finer = ((0, 0),)
         at_root = finer[0][0]

@@ -176,6 +176,25 @@ def plan(
     return max(plans, key=lambda found: (found.worth, -found.n_bytes, not found.is_regional))
 
 
+def code_at(
+    summary: DiveSummary,
+    quantity: Quantity,
+    step: int,
+    message_bytes: int,
+    climatology: Climatology | None = None,
+    *,
+    whole: bool = False,
+) -> tuple[bytes, ...]:
+    """Messages of one table bin by bin, or of the whole dive, companded at a step; to measure with."""
+    wanted = [(quantity, part.phase) for part in summary.profile.phases]
+    if whole:
+        wanted = [(quantity, WHOLE_DIVE)]
+    planner = _Planner(
+        summary, Expectation(summary.codebook, climatology), wanted, Priorities(), 0, message_bytes, 0
+    )
+    return planner.at(step)
+
+
 def _wanted(summary: DiveSummary, quantities: Collection[Quantity] | None) -> list[tuple[Quantity, int]]:
     """Tables of a dive in the order of sending, the important ones in the first messages."""
     parts = summary.profile.phases
@@ -234,6 +253,12 @@ class _Planner:
                     remedy=f"allow at least {least} bytes",
                 )
         return self._best(first)
+
+    def at(self, step: int) -> tuple[bytes, ...]:
+        """Messages of all tables bin by bin at a step of companding."""
+        for ladder in self._ladders:
+            ladder.rung = next(rung for rung in ladder.rungs if rung.height == 0 and rung.step == step)
+        return self._pack(self._ladders)
 
     def _best(self, first: tuple[bytes, ...]) -> Plan:
         """Fill the budget: choose for a number of bits, pack, and correct the number by what was needed."""

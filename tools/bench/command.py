@@ -1,7 +1,8 @@
 """`seston bench NAME`: run one benchmark, print its table, write its JSON.
 
-A benchmark is a module here with `bench() -> dict` of title, columns, rows, notes and numbers; its options
-are keywords. It measures all contenders side by side in one run and judges nothing: the reader does.
+A benchmark is a module here with `bench() -> dict` of title, columns, rows, notes and numbers, or with a list
+of tables in place of one; its options are keywords. It measures all contenders side by side in one run and
+judges nothing: the reader does.
 """
 
 from __future__ import annotations
@@ -14,7 +15,9 @@ from pathlib import Path
 
 import click
 
-NAMES = ("segment", "classify", "pipeline", "train")
+NAMES = ("segment", "classify", "pipeline", "train", "telemetry")
+OPTIONS = {"images": "train", "dives": "telemetry", "casts": "telemetry"}
+"""Options of one benchmark alone, and which."""
 
 
 @click.command()
@@ -23,20 +26,31 @@ NAMES = ("segment", "classify", "pipeline", "train")
     "--json", "json_file", type=click.Path(dir_okay=False, path_type=Path), help="Write results here."
 )
 @click.option("--images", type=click.IntRange(min=512), help="train: images of the epoch (default 2000).")
-def bench(name: str, json_file: Path | None, images: int | None) -> None:
-    """Measure speed and memory of one part, side by side with its alternatives, in one run."""
+@click.option("--dives", type=click.IntRange(min=1), help="telemetry: dives of each load (default 20).")
+@click.option(
+    "--casts",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="telemetry: folder of *_Particule.zip (default: ../shared/data/uvp6_casts, if it is there).",
+)
+def bench(
+    name: str, json_file: Path | None, images: int | None, dives: int | None, casts: Path | None
+) -> None:
+    """Measure one part (speed, memory, bytes), side by side with its alternatives, in one run."""
     from rich.console import Console
     from rich.table import Table
 
-    if images is not None and name != "train":
-        raise click.UsageError("--images goes with `bench train`")
-    options = {} if images is None else {"images": images}
+    given = {"images": images, "dives": dives, "casts": casts}
+    options = {option: value for option, value in given.items() if value is not None}
+    for option in options:
+        if OPTIONS[option] != name:
+            raise click.UsageError(f"--{option} goes with `bench {OPTIONS[option]}`")
     result = importlib.import_module(f"tools.bench.{name}").bench(**options)
-    table = Table(*result["columns"], title=result["title"])
-    for row in result["rows"]:
-        table.add_row(*(cell if isinstance(cell, str) else f"{cell:.4g}" for cell in row))
     console = Console(width=None if sys.stdout.isatty() else 130)  # a file or a pipe has no width
-    console.print(table)
+    for one in result.get("tables") or [result]:
+        table = Table(*one["columns"], title=one["title"])
+        for row in one["rows"]:
+            table.add_row(*(cell if isinstance(cell, str) else f"{cell:.4g}" for cell in row))
+        console.print(table)
     for note in result["notes"]:
         console.print(f"- {note}", highlight=False)
     if json_file is not None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from os import PathLike
 from pathlib import Path
 
@@ -44,17 +46,32 @@ def write_report(
     )
     page = render(found, shore)
     target = found.path.parent / "report.html" if out is None else Path(out)
+    write_page(page, target, "choose another file with --out")
+    return target
+
+
+def write_page(page: str, target: Path, remedy: str) -> None:
+    """Write a page, whole or not at all: a reader never meets half of it. Raises `InputError`."""
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        # Beside first: a reader never meets half a page.
         part = target.with_name(target.name + ".part")
         part.write_text(page, encoding="utf-8")
         part.replace(target)
     except OSError as cause:
+        raise InputError(f"cannot be written ({cause.strerror})", file=target, remedy=remedy) from cause
+
+
+@contextlib.contextmanager
+def shore_extra(command: str) -> Iterator[None]:
+    """Turn a missing plotly or jinja2 into one sentence that names the extra. Raises `InputError`."""
+    try:
+        yield
+    except ImportError as missing:
+        if (missing.name or "").partition(".")[0] not in ("plotly", "jinja2"):
+            raise
         raise InputError(
-            f"cannot be written ({cause.strerror})", file=target, remedy="choose another file with --out"
-        ) from cause
-    return target
+            f"needs {missing.name}", field=command, remedy="pip install 'seston[shore]'"
+        ) from missing
 
 
 @click.command()
@@ -69,12 +86,6 @@ def write_report(
 )
 def report(dive: Path, out: Path | None, max_vignettes: int) -> None:
     """Make one self-contained HTML page of DIVE, a folder made by simulate or run, or its dive.sqlite."""
-    try:
+    with shore_extra("report"):
         page = write_report(dive, out, max_vignettes=max_vignettes)
-    except ImportError as missing:
-        if (missing.name or "").partition(".")[0] not in ("plotly", "jinja2"):
-            raise
-        raise InputError(
-            f"needs {missing.name}", field="report", remedy="pip install 'seston[shore]'"
-        ) from missing
     click.echo(page)

@@ -7,6 +7,7 @@ and so is what the plots show (`drawing`).
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from importlib.resources import files
 from typing import Any
 
@@ -29,18 +30,27 @@ RECORDED = "@recorded"
 
 def render(dive: Dive, shore: ShoreView) -> str:
     """The page as text. Raises `ImportError` when plotly or jinja2 is missing."""
+    here = files("tools.shore.report")
+    plots, context = _content(dive, shore)
+    template = (here / "report.html").read_text(encoding="utf-8")
+    return fill(template, plots, {**context, "script": (here / "report.js").read_text(encoding="utf-8")})
+
+
+def fill(template: str, plots: Mapping[str, Figure], context: Mapping[str, Any]) -> str:
+    """A page that needs no network: a template with the report's look, plotly and its plots inlined.
+
+    The template is given `css`, `plotly` and `plots`, beside its context. Raises `ImportError` when plotly or
+    jinja2 is missing.
+    """
     import jinja2
     from plotly.offline import get_plotlyjs
 
-    here = files("tools.shore.report")
     environment = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
     environment.filters["count"] = count_text
-    template = environment.from_string((here / "report.html").read_text(encoding="utf-8"))
-    plots, context = _content(dive, shore)
-    return template.render(
+    css = (files("tools.shore.report") / "report.css").read_text(encoding="utf-8")
+    return environment.from_string(template).render(
         **context,
-        css=(here / "report.css").read_text(encoding="utf-8"),
-        script=(here / "report.js").read_text(encoding="utf-8"),
+        css=css,
         plotly=get_plotlyjs(),
         # "<" cannot end the script element it stands in.
         plots=json.dumps(plots, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c"),

@@ -1,0 +1,86 @@
+"""`seston plan`: what would be sent of a dive in a budget, layer by layer, and what more bytes would buy.
+
+The plan is the instrument's own, made anew from the log; nothing is sent or changed.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+
+from edge.divelog import DiveLog
+from edge.instrument import summarise
+from edge.telemetry import Plan, plan
+from edge.telemetry.codebook import Codebook
+
+NEXT_BYTES = 340
+"""How many more bytes are asked about: one message of Iridium SBD."""
+
+
+@click.command("plan")
+@click.argument("dive", type=click.Path(path_type=Path))
+@click.option("--message-bytes", type=click.IntRange(1), help="Largest message; that of the dive by default.")
+@click.option("--budget-bytes", type=click.IntRange(1), help="All messages; that of the dive by default.")
+@click.option(
+    "--html",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Write a page with the picture of bytes against error.",
+)
+def plan_dive(dive: Path, message_bytes: int | None, budget_bytes: int | None, html: Path | None) -> None:
+    """Show what would be sent of DIVE, a folder made by simulate or run, or its dive.sqlite."""
+    with DiveLog.open(dive) as log:
+        summary = summarise(log)
+        given = log.inputs("budget")[-1][1]
+    message_bytes = message_bytes or int(given["message_bytes"])
+    budget_bytes = budget_bytes or int(given["budget_bytes"])
+    planned = plan(summary, budget_bytes, message_bytes)
+    _show(planned, summary.codebook, budget_bytes, message_bytes)
+    more = plan(summary, budget_bytes + NEXT_BYTES, message_bytes)
+    _show_next(planned, more, summary.codebook)
+    if html is None:
+        return
+    from tools.planning.page import render
+    from tools.planning.sweep import sweep
+    from tools.shore.report.command import shore_extra, write_page
+
+    with shore_extra("--html"):
+        page = render(summary, sweep(summary, message_bytes), planned, message_bytes)
+    write_page(page, html, "choose another file with --html")
+    click.echo(html)
+
+
+def _show(planned: Plan, codebook: Codebook, budget_bytes: int, message_bytes: int) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    from tools.planning import words
+
+    n = len(planned.messages)
+    table = Table(
+        title=f"{planned.n_bytes} of {budget_bytes} bytes in {n} message{'s' * (n != 1)} "
+        f"of at most {message_bytes}"
+    )
+    for name in words.COLUMNS:
+        table.add_column(name, justify="right" if name in ("height", "cells", "bytes") else "left")
+    for row in words.rows(planned, codebook):
+        table.add_row(*row)
+    console = Console(width=None if sys.stdout.isatty() else 110)  # a file or a pipe has no width
+    console.print(table)
+
+
+def _show_next(planned: Plan, more: Plan, codebook: Codebook) -> None:
+    from tools.planning import words
+
+    if words.is_lossless(planned.layers):
+        click.echo("Everything is sent bin by bin: more bytes buy nothing.")
+        return
+    found = words.changes(planned, more, codebook)
+    spent = more.n_bytes - planned.n_bytes
+    if not found:
+        click.echo(f"The next {NEXT_BYTES} bytes buy nothing finer.")
+        return
+    click.echo(f"The next {NEXT_BYTES} bytes ({spent} would be used) buy:")
+    for line in found:
+        click.echo(f"  {line}")
