@@ -83,10 +83,10 @@ def rebin(
     Within a step a count is shared evenly; what lies below the last step holds none. Shifted by some steps,
     the water lies deeper; the first and the last step reach as far as is asked.
     """
-    if shift > 0:
-        steps = (*steps[:1] * shift, *steps)
-    elif shift < 0:
-        steps = (*steps[-shift:], *steps[-1:] * -shift)
+    if shift > 0 and steps:
+        steps = [steps[0]] * shift + list(steps)
+    elif shift < 0 and steps:
+        steps = list(steps[-shift:]) + [steps[-1]] * -shift
     sums = (0, *itertools.accumulate(steps))
     last = len(steps)
 

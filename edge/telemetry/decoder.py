@@ -491,7 +491,7 @@ def _merge(
                     cells.append((column, first, last, middle_of(value, step) if step else value, step))
     cells.sort(key=lambda cell: (cell[2] - cell[1], cell[4] > 0, cell[4]))
     # Nothing in a cell is nothing in each of its bins, and exactly so: arrays, for a few bytes may say so of many.
-    column, bins = np.nonzero(empty)
+    at, bins = np.nonzero(empty)
     nothing = np.zeros_like(bins)
     taken, kept = empty, []
     for cell in cells:
@@ -499,7 +499,7 @@ def _merge(
             taken[cell[0], cell[1] : cell[2]] = True
             kept.append(cell)
     table = np.array(kept, dtype=np.int64).reshape(-1, 5)
-    table = np.concatenate((table, np.stack((column, bins, bins + 1, nothing, nothing), axis=1)))
+    table = np.concatenate((table, np.stack((at, bins, bins + 1, nothing, nothing), axis=1)))
     table = table[np.lexsort((table[:, 1], table[:, 0]))]
     return DecodedTable(quantity, names, n_bins, *table.T)
 

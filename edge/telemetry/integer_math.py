@@ -30,7 +30,8 @@ def log2(x: Ints) -> Ints:
     index = (mantissa >> LOG_BITS) - (1 << _INDEX_BITS)
     low = _log_table()[index]
     rise = _log_table()[index + 1] - low
-    return ((length - 1) << LOG_BITS) + low + (rise * (mantissa & ((1 << LOG_BITS) - 1)) >> LOG_BITS)
+    log: Ints = ((length - 1) << LOG_BITS) + low + (rise * (mantissa & ((1 << LOG_BITS) - 1)) >> LOG_BITS)
+    return log
 
 
 @functools.lru_cache(maxsize=1)

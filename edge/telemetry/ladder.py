@@ -79,9 +79,7 @@ class Ladder:
         self._bits: list[int] = []
         inside = self._numbers[first:last, list(columns)]
         unit = self._weight * times * max(1, int(inside.sum()).bit_length())
-        finer = ((3, 0), (2, 2), (1, 3), (0, 4))
-        if not self.by_rows:
-            finer = ((0, 0),)
+        finer = [(3, 0), (2, 2), (1, 3), (0, 4)] if self.by_rows else [(0, 0)]
         at_root = finer[0][0]
         self.rungs = [
             Rung(h, at_root, unit * (_FIRST + _HALVING * (self.root - h))) for h in range(self.root, -1, -1)

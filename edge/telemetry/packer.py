@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 
 from edge.telemetry.expectation import Expectation
 from edge.telemetry.ladder import Ladder, Rung
-from edge.telemetry.message import MAX_CELLS, Segment, Stream
+from edge.telemetry.message import MAX_CELLS, Segment, Stream, header_bytes
 from edge.telemetry.range_coder import RangeEncoder
 
 _MIN_CUT_BYTES = 12
@@ -17,13 +16,13 @@ _END_BITS, _END_ROWS_BITS = 6, 14
 
 
 class Packer:
-    """Codes tables into the bodies of messages.
+    """Codes tables into the bodies of messages of at most so many bytes, header and CRC included."""
 
-    `limit_bytes` gives the room for the body of a part.
-    """
-
-    def __init__(self, expectation: Expectation, limit_bytes: Callable[[int], int]) -> None:
-        self._expectation, self._limit_of = expectation, limit_bytes
+    def __init__(
+        self, expectation: Expectation, message_bytes: int, parts_bytes: int, *, is_short: bool
+    ) -> None:
+        self._expectation, self._message_bytes = expectation, message_bytes
+        self._parts_bytes, self._is_short = parts_bytes, is_short
         self._bodies: list[bytes] = []
         self._open()
 
@@ -51,7 +50,8 @@ class Packer:
     def _open(self) -> None:
         self._coder = RangeEncoder()
         self._stream = Stream(self._coder, self._expectation)
-        self._limit = self._limit_of(len(self._bodies))
+        header = header_bytes(len(self._bodies), self._parts_bytes, is_short=self._is_short)
+        self._limit = self._message_bytes - header
 
     def _close_message(self) -> None:
         self._stream.segment(None)

@@ -186,9 +186,8 @@ def code_at(
     whole: bool = False,
 ) -> tuple[bytes, ...]:
     """Messages of one table bin by bin, or of the whole dive, companded at a step; to measure with."""
-    wanted = [(quantity, part.phase) for part in summary.profile.phases]
-    if whole:
-        wanted = [(quantity, WHOLE_DIVE)]
+    scopes = [WHOLE_DIVE] if whole else [int(part.phase) for part in summary.profile.phases]
+    wanted = [(quantity, scope) for scope in scopes]
     planner = _Planner(
         summary, Expectation(summary.codebook, climatology), wanted, Priorities(), 0, message_bytes, 0
     )
@@ -309,10 +308,7 @@ class _Planner:
         """Code the ladders at their rungs into messages."""
         summary, short = self._summary, self._is_short
         for parts_bytes in itertools.count(1):
-            packer = Packer(
-                self._expectation,
-                lambda part, n=parts_bytes: self._limit_bytes - header_bytes(part, n, is_short=short),
-            )
+            packer = Packer(self._expectation, self._limit_bytes, parts_bytes, is_short=short)
             for ladder in ladders:
                 packer.add(ladder)
             bodies = packer.close()
