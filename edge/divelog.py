@@ -24,7 +24,8 @@ from edge.errors import DiveLogError
 from edge.frame import FrameOutcome, Phase
 from edge.profile import AreaHistogram, FrameRecord, Ints
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+"""1 did not keep the evidence of a particle; a log of that version is brought up when it is opened."""
 BALLAST_BYTES = 4_000_000
 """Room kept aside when a dive begins: some thousand frames without vignettes, should the disk fill up."""
 
@@ -55,7 +56,8 @@ CREATE TABLE particles (
     top INTEGER NOT NULL,           -- index of the highest score
     score REAL NOT NULL,            -- the highest score
     scores BLOB NOT NULL,           -- float32 little-endian, one a taxon of the bundle
-    measures BLOB NOT NULL          -- float64 little-endian, in the order of meta.measures
+    measures BLOB NOT NULL,         -- float64 little-endian, in the order of meta.measures
+    evidence REAL                   -- how much the model has seen its like, null when that is not known
 );
 CREATE INDEX particles_by_frame ON particles (frame);
 CREATE TABLE vignettes (particle INTEGER PRIMARY KEY REFERENCES particles (particle), png BLOB NOT NULL);
@@ -89,6 +91,8 @@ class Particle:
         Morphology, float64, in the order of `edge.vision.morphology.MEASURES`.
     vignette_png
         Encoded vignette, or None when it is not kept.
+    evidence
+        How much the model has seen its like (`edge.inference.classifier.evidence`); NaN when not known.
     """
 
     frame: int
@@ -103,6 +107,7 @@ class Particle:
     scores: NDArray[np.float32]
     measures: NDArray[np.float64]
     vignette_png: bytes | None = None
+    evidence: float = math.nan
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,6 +174,8 @@ class DiveLog:
         try:
             db = connect(file)
             row = db.execute("SELECT value FROM meta WHERE key = 'schema_version'").fetchone()
+            if row is not None and json.loads(row[0]) == 1:
+                row = _bring_up(db)
         except sqlite3.Error as cause:
             raise DiveLogError(
                 f"is not a dive log ({cause})", file=file, remedy="name the dive.sqlite of a dive"
@@ -296,16 +303,40 @@ class DiveLog:
         png = "v.png" if with_vignettes else "NULL"
         rows = self._db.execute(
             "SELECT frame, x_px, y_px, width_px, height_px, area_px, on_border, esd_um, taxon, scores,"
-            f" measures, {png} FROM particles p LEFT JOIN vignettes v USING (particle) ORDER BY particle"
+            f" measures, {png}, evidence FROM particles p LEFT JOIN vignettes v USING (particle) ORDER BY particle"
         )
-        for frame, x, y, width, height, area, on_border, esd_um, taxon, scores, measures, vignette in rows:
+        for (
+            frame,
+            x,
+            y,
+            width,
+            height,
+            area,
+            on_border,
+            esd_um,
+            taxon,
+            scores,
+            measures,
+            vignette,
+            seen,
+        ) in rows:
             yield Particle(
                 frame, x, y, width, height, area, bool(on_border), esd_um, taxon,
                 np.frombuffer(scores, dtype="<f4"), np.frombuffer(measures, dtype="<f8"), vignette,
+                math.nan if seen is None else seen,
             )  # fmt: skip
         for logged in self._pending:
             for particle in logged.particles:
                 yield particle if with_vignettes else replace(particle, vignette_png=None)
+
+    def vignette_numbers(self) -> set[int]:
+        """Particles, numbered from 0 as `particles` gives them, whose vignette is kept."""
+        return {number for (number,) in self._db.execute("SELECT particle FROM vignettes")}
+
+    def vignette(self, number: int) -> bytes:
+        """The stored vignette of one of `vignette_numbers`."""
+        row = self._db.execute("SELECT png FROM vignettes WHERE particle = ?", (number,)).fetchone()
+        return b"" if row is None else bytes(row[0])
 
     def messages(self) -> list[bytes]:
         """Messages of the dive, in the order of their parts."""
@@ -332,7 +363,7 @@ class DiveLog:
         try:
             self._db.execute("BEGIN IMMEDIATE")
             self._db.executemany(f"INSERT INTO frames VALUES ({_marks(12)})", frames)
-            self._db.executemany(f"INSERT INTO particles VALUES ({_marks(14)})", particles)
+            self._db.executemany(f"INSERT INTO particles VALUES ({_marks(15)})", particles)
             self._db.executemany("INSERT INTO vignettes VALUES (?, ?)", vignettes)
             self._db.execute("COMMIT")
         except sqlite3.Error:
@@ -389,6 +420,15 @@ def connect(file: str | PathLike[str]) -> sqlite3.Connection:
     return db
 
 
+def _bring_up(db: sqlite3.Connection) -> tuple[str]:
+    """Make a log of version 1 one of version 2; the evidence of its particles stays unknown."""
+    db.execute("BEGIN IMMEDIATE")
+    db.execute("ALTER TABLE particles ADD COLUMN evidence REAL")
+    db.execute("UPDATE meta SET value = '2' WHERE key = 'schema_version'")
+    db.execute("COMMIT")
+    return ("2",)
+
+
 def _ballast(file: Path) -> Path:
     return file.with_name(file.name + ".ballast")
 
@@ -436,6 +476,7 @@ def _particle_row(particle: Particle) -> tuple[Any, ...]:
         float(scores[top]),
         scores.tobytes(),
         np.asarray(particle.measures, dtype="<f8").tobytes(),
+        _null(particle.evidence),
     )
 
 

@@ -305,8 +305,16 @@ class Instrument:
         esd_um = np.rint(optics.esd_um(regions.area_px[large])).astype(np.int64)
         particles = tuple(
             self._particle(
-                frame.index, white, regions, int(i), int(esd_um[k]), int(taxa[k]), scores[k], vignettes[k]
-            )
+                frame.index,
+                white,
+                regions,
+                int(i),
+                int(esd_um[k]),
+                int(taxa[k]),
+                scores[k],
+                float(answers.evidence[k]),
+                vignettes[k],
+            )  # fmt: skip
             for k, i in enumerate(large)
         )
         return _Look(FrameOutcome.ANALYSED, "", histogram, taxa, esd_um, particles, regions)
@@ -320,6 +328,7 @@ class Instrument:
         esd_um: int,
         taxon: int,
         scores: NDArray[np.float32],
+        evidence: float,
         vignette: Pixels,
     ) -> Particle:
         x, y = int(regions.x_px[i]), int(regions.y_px[i])
@@ -328,6 +337,7 @@ class Instrument:
         return Particle(
             frame, x, y, width, height, int(regions.area_px[i]), bool(regions.on_border[i]), esd_um, taxon,
             scores, measure(regions.mask(i), grey, x, y, self._optics), encode_vignette(vignette),
+            evidence,
         )  # fmt: skip
 
 
