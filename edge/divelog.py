@@ -303,7 +303,8 @@ class DiveLog:
         png = "v.png" if with_vignettes else "NULL"
         rows = self._db.execute(
             "SELECT frame, x_px, y_px, width_px, height_px, area_px, on_border, esd_um, taxon, scores,"
-            f" measures, {png}, evidence FROM particles p LEFT JOIN vignettes v USING (particle) ORDER BY particle"
+            f" measures, {png}, evidence FROM particles p LEFT JOIN vignettes v USING (particle)"
+            " ORDER BY particle"
         )
         for (
             frame,

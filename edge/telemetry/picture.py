@@ -1,6 +1,6 @@
 """A particle's picture as the body of a message, with what a taxonomist asks first; and which to send. Pure.
 
-How the picture itself is coded is `edge.telemetry.thumbnail`; header and CRC of the message are not made here.
+How the picture itself is coded is `edge.telemetry.thumbnail`; header and CRC of the message come elsewhere.
 """
 
 from __future__ import annotations

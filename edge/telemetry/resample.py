@@ -54,7 +54,7 @@ def _weights(n_in: int, n_out: int) -> Ints:
     unit = 2 * scale
     centre_out = (2 * np.arange(n_out, dtype=np.int64)[:, np.newaxis] + 1) * n_in
     centre_in = (2 * np.arange(n_in, dtype=np.int64)[np.newaxis] + 1) * n_out
-    # |difference| / (2 n_out) input samples, or / (2 n_in) output samples when shrinking: 12 bits of fraction.
+    # |difference| / (2 n_out) input samples, or / (2 n_in) output samples when shrinking, in 1 / 4096.
     x = np.minimum((np.abs(centre_out - centre_in) << 12) // unit, 2 << 12)
     x2, x3 = (x * x) >> 12, (x * x * x) >> 24
     near = (2 << 12) - 5 * x2 + 3 * x3

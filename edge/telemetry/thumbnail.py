@@ -1,8 +1,8 @@
 """A picture of a particle in some hundred bytes: as small and as coarse as shows it best. Pure, in integers.
 
-A 9/7 wavelet, its details rounded to what their bits are worth and coded by `edge.telemetry.thumbnail_law`. Made
-for bright particles on black; the decoded picture is the same on every machine. Not embedded: a message is
-there or not, and a picture made for its very length is better than one cut to it.
+A 9/7 wavelet, its details rounded to what their bits are worth and coded by `edge.telemetry.thumbnail_law`.
+Made for bright particles on black; the decoded picture is the same on every machine. Not embedded: a message
+is there or not, and a picture made for its very length is better than one cut to it.
 """
 
 from __future__ import annotations
@@ -99,7 +99,7 @@ def decode_thumbnail(data: bytes) -> Pixels:
 
 
 class Form(NamedTuple):
-    """What stands before the details: height and width, px, step, and below which of `BLACKS` all is black."""
+    """What stands before the details: height and width, px, step, and which of `BLACKS` ends the black."""
 
     height: int
     width: int

@@ -11,9 +11,9 @@ import functools
 import math
 import zlib
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
-from numpy.typing import NDArray
 
 from edge.telemetry.thumbnail_weights import WEIGHTS
 from edge.telemetry.wavelet import Ints
@@ -93,7 +93,7 @@ def costs_of(bounds: Ints) -> Ints:
     for row in bounds.tolist():
         total = row[-1] ** COST_ONE
         rows.append(
-            [(total // (b - a) ** COST_ONE).bit_length() - 1 for a, b in zip(row, row[1:], strict=False)]
+            [(total // (b - a) ** COST_ONE).bit_length() - 1 for a, b in pairwise(row)]
         )
     return np.array(rows, dtype=np.int64)
 
@@ -219,7 +219,7 @@ def _fit(values: Ints, shape: tuple[int, int]) -> Ints:
 
 
 def _low_features(low: Ints, shape: tuple[int, int], step: int) -> tuple[Ints, Ints]:
-    """Slopes and brightness of the lowpass band where each detail along x lies, (8, h, w); and a curvature."""
+    """Slopes and brightness of the lowpass band where the details along x lie, (8, h, w); and a curvature."""
     h, w = shape
     rows = np.clip(np.arange(-1, h + 2), 0, low.shape[0] - 1)
     columns = np.clip(np.arange(-1, w + 2), 0, low.shape[1] - 1)

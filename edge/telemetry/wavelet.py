@@ -1,7 +1,7 @@
 """The 9/7 wavelet of Cohen, Daubechies and Feauveau (1992) in fixed point, for pictures of any size. Pure.
 
-By lifting (Daubechies and Sweldens 1998), mirrored at the borders. Lowpass bands keep the grey of the picture;
-the inverse is the same on every machine, and off by less than a grey level from exact.
+By lifting (Daubechies and Sweldens 1998), mirrored at the borders. Lowpass bands keep the grey of the
+picture; the inverse is the same on every machine, and off by less than a grey level from exact.
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ def _join(low: Ints, high: Ints) -> Ints:
 
 
 def _around_odd(even: Ints, n: int) -> Ints:
-    """Sum of both even neighbours of each odd sample; the last one counts twice where the other is missing."""
+    """Sum of both even neighbours of each odd sample; the last counts twice where the other is missing."""
     return np.asarray(even[:n] + np.concatenate((even[1:], even[-1:]))[:n])
 
 

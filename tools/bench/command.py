@@ -14,7 +14,9 @@ from pathlib import Path
 
 import click
 
-NAMES = ("segment", "classify", "pipeline", "train")
+NAMES = ("segment", "classify", "pipeline", "train", "thumbnails")
+
+LEAST_IMAGES = {"train": 512, "thumbnails": 1}
 
 
 @click.command()
@@ -22,15 +24,27 @@ NAMES = ("segment", "classify", "pipeline", "train")
 @click.option(
     "--json", "json_file", type=click.Path(dir_okay=False, path_type=Path), help="Write results here."
 )
-@click.option("--images", type=click.IntRange(min=512), help="train: images of the epoch (default 2000).")
-def bench(name: str, json_file: Path | None, images: int | None) -> None:
+@click.option(
+    "--images",
+    type=click.IntRange(min=1),
+    help="train: images of the epoch (default 2000); thumbnails: images compared (default 200).",
+)
+@click.option(
+    "--data", type=click.Path(path_type=Path), help="thumbnails: sorted dark-field images, a folder or zip."
+)
+def bench(name: str, json_file: Path | None, images: int | None, data: Path | None) -> None:
     """Measure speed and memory of one part, side by side with its alternatives, in one run."""
     from rich.console import Console
     from rich.table import Table
 
-    if images is not None and name != "train":
-        raise click.UsageError("--images goes with `bench train`")
-    options = {} if images is None else {"images": images}
+    if images is not None and name not in LEAST_IMAGES:
+        raise click.UsageError(f"--images goes with `bench {'` and `bench '.join(LEAST_IMAGES)}`")
+    if images is not None and images < LEAST_IMAGES[name]:
+        raise click.UsageError(f"--images is {images}, `bench {name}` needs at least {LEAST_IMAGES[name]}")
+    if data is not None and name != "thumbnails":
+        raise click.UsageError("--data goes with `bench thumbnails`")
+    given = {"images": images, "data": data}
+    options = {key: value for key, value in given.items() if value is not None}
     result = importlib.import_module(f"tools.bench.{name}").bench(**options)
     table = Table(*result["columns"], title=result["title"])
     for row in result["rows"]:
