@@ -314,7 +314,7 @@ class Instrument:
                 scores[k],
                 float(answers.evidence[k]),
                 vignettes[k],
-            )  # fmt: skip
+            )
             for k, i in enumerate(large)
         )
         return _Look(FrameOutcome.ANALYSED, "", histogram, taxa, esd_um, particles, regions)

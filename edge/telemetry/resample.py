@@ -43,7 +43,7 @@ def resize(pixels: Pixels, height: int, width: int) -> Pixels:
     # The smaller intermediate first: a large particle is shrunk along its rows once.
     across = (pixels.astype(np.int64) @ columns.T + (1 << (_BITS - 7))) >> (_BITS - 6)
     down = (rows @ across + (1 << (_BITS + 5))) >> (_BITS + 6)
-    return np.clip(down, 0, 255).astype(np.uint8)
+    return np.asarray(np.clip(down, 0, 255), dtype=np.uint8)
 
 
 @functools.lru_cache(maxsize=64)
@@ -63,7 +63,7 @@ def _weights(n_in: int, n_out: int) -> Ints:
     total = raw.sum(axis=1, keepdims=True)
     weights = (raw * (2 << _BITS) + total) // (2 * total)
     weights[np.arange(n_out), raw.argmax(axis=1)] += (1 << _BITS) - weights.sum(axis=1)
-    return weights
+    return np.asarray(weights)
 
 
 def similarity(first: Pixels, second: Pixels) -> int:
@@ -78,7 +78,7 @@ def similarity(first: Pixels, second: Pixels) -> int:
     means = ((2 * sx * sy + c1) << 16) // (sx * sx + sy * sy + c1)
     spread = (n * xx - sx * sx) + (n * yy - sy * sy) + c2
     shape = ((2 * (n * xy - sx * sy) + c2) << 16) // spread
-    return int(((means * shape) >> 16).sum()) // means.size
+    return int(((means * shape) >> 16).sum()) // int(means.size)
 
 
 def _window_sums(values: Ints, window: int) -> Ints:

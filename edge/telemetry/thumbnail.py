@@ -200,7 +200,7 @@ def trace(height: int, width: int, step_index: int, source: Source) -> Ints:
         parents = found
         low = join(Bands(low, *(_restored(one, step) for one in found)))
         n_splits -= (h > h2) + (w > w2)
-    return np.clip((low + (1 << (_TONE_BITS - 1))) >> _TONE_BITS, 0, 255)
+    return np.asarray(np.clip((low + (1 << (_TONE_BITS - 1))) >> _TONE_BITS, 0, 255))
 
 
 def _step(step_index: int, n_splits: int) -> int:
@@ -313,7 +313,7 @@ class Quantiser:
         error = size - 256 * tried + _below(tried)
         best = (error * error + self._trade * cost).argmin(axis=0), np.arange(len(wanted))
         self.cost += int(cost[best].sum())
-        found = np.where(wanted < 0, -tried[best], tried[best])
+        found: Ints = np.where(wanted < 0, -tried[best], tried[best])
         self.taken.append((found, levels, signs))
         return found
 

@@ -79,12 +79,12 @@ class Law:
         """Expected size, int64 (n,) below `N_LEVELS`, from features (n, N_FEATURES)."""
         hidden = (features @ self.first[phase].T + self.first_bias[phase]) >> _HIDDEN_BITS
         out = np.maximum(hidden, hidden >> 3) @ self.second[phase] + self.second_bias[phase]
-        return np.minimum(np.maximum(out >> _LEVEL_BITS, 0), N_LEVELS - 1)
+        return np.asarray(np.minimum(np.maximum(out >> _LEVEL_BITS, 0), N_LEVELS - 1))
 
     def sign_level(self, phase: int, both: bool, features: Ints) -> Ints:
         """Expected sign, int64 (n,) below `N_SIGN_LEVELS`, from features (n, N_SIGN_FEATURES)."""
         out = (features @ self.sign[int(both), phase]) >> _SIGN_BITS
-        return np.minimum(np.maximum(out + N_SIGN_LEVELS // 2, 0), N_SIGN_LEVELS - 1)
+        return np.asarray(np.minimum(np.maximum(out + N_SIGN_LEVELS // 2, 0), N_SIGN_LEVELS - 1))
 
 
 def costs_of(bounds: Ints) -> Ints:
@@ -92,9 +92,7 @@ def costs_of(bounds: Ints) -> Ints:
     rows = []
     for row in bounds.tolist():
         total = row[-1] ** COST_ONE
-        rows.append(
-            [(total // (b - a) ** COST_ONE).bit_length() - 1 for a, b in pairwise(row)]
-        )
+        rows.append([(total // (b - a) ** COST_ONE).bit_length() - 1 for a, b in pairwise(row)])
     return np.array(rows, dtype=np.int64)
 
 
@@ -203,7 +201,7 @@ class BandContext:
 
 
 def _logs(values: Ints) -> Ints:
-    return _MAGNITUDE_LOG[np.minimum(np.abs(values), MAX_MAGNITUDE)]
+    return np.asarray(_MAGNITUDE_LOG[np.minimum(np.abs(values), MAX_MAGNITUDE)])
 
 
 def _around(values: Ints) -> Ints:
@@ -215,7 +213,7 @@ def _fit(values: Ints, shape: tuple[int, int]) -> Ints:
     """Cut, or repeat the last row and column, to a shape."""
     rows = np.minimum(np.arange(shape[0]), values.shape[0] - 1)
     columns = np.minimum(np.arange(shape[1]), values.shape[1] - 1)
-    return values[rows[:, np.newaxis], columns]
+    return np.asarray(values[rows[:, np.newaxis], columns])
 
 
 def _low_features(low: Ints, shape: tuple[int, int], step: int) -> tuple[Ints, Ints]:

@@ -6,6 +6,7 @@ import math
 import sqlite3
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -143,7 +144,27 @@ def test_bad_files_get_a_sentence(tmp_path):
     with sqlite3.connect(old) as db:
         db.execute("CREATE TABLE meta (key, value)")
         db.execute("INSERT INTO meta VALUES ('schema_version', '99')")
-    with pytest.raises(DiveLogError, match="schema_version: is 99, this version reads 1"):
+    with pytest.raises(DiveLogError, match="schema_version: is 99, this version reads 2"):
         DiveLog.open(old)
     with DiveLog.create(tmp_path / "dive.sqlite", {}), pytest.raises(DiveLogError, match="is already there"):
         DiveLog.create(tmp_path / "dive.sqlite", {})
+
+
+def test_a_log_of_version_1_goes_on_without_the_evidence_it_never_had(tmp_path):
+    file = tmp_path / "dive.sqlite"
+    with DiveLog.create(file, {}) as log:
+        log.add_frame(frame(0))
+    with sqlite3.connect(file) as db:
+        db.execute("ALTER TABLE particles DROP COLUMN evidence")
+        db.execute("UPDATE meta SET value = '1' WHERE key = 'schema_version'")
+    with DiveLog.open(file) as log:
+        one = frame(1)
+        log.add_frame(replace(one, particles=[replace(p, evidence=3.5) for p in one.particles]))
+        log.commit()
+    with DiveLog.open(file) as log:
+        seen = [particle.evidence for particle in log.particles()]
+        assert math.isnan(seen[0])
+        assert math.isnan(seen[1])
+        assert seen[2:] == [3.5, 3.5]
+        assert log.vignette_numbers() == {0, 1, 2, 3}
+        assert log.vignette(3) == b"png" * 10
