@@ -9,7 +9,7 @@ from __future__ import annotations
 import io
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,7 +21,6 @@ from edge.telemetry.resample import resize, similarity
 from edge.telemetry.thumbnail import decode_thumbnail, encode_thumbnail, shrink
 
 Pixels = NDArray[np.uint8]
-Coder = Callable[[Pixels, int], bytes]
 
 IMAGES = 200
 BYTES = (150, 250, 320)
@@ -32,6 +31,14 @@ COMMON_SIDE_PX = 128
 SIDES_PX = (12, 16, 24, 32, 40, 48, 56, 64, 80, 96, 128)
 BLACKS = (0, 2, 4, 6, 8, 12, 16, 24)
 """Greys below one of these are made black: ours chooses for itself, the others are shown with and without."""
+
+
+class Format(NamedTuple):
+    """An image format: how it writes at a quality (from 0, the worst), how it reads, how many qualities."""
+
+    write: Callable[[Pixels, int], bytes]
+    read: Callable[[bytes], Pixels]
+    n_qualities: int
 
 
 def bench(images: int = IMAGES, data: Path | None = None) -> dict[str, Any]:
@@ -48,9 +55,10 @@ def bench(images: int = IMAGES, data: Path | None = None) -> dict[str, Any]:
         "images": len(vignettes),
         "original_accuracy": float((answers == taxa).mean()),
     }
+    contenders = _contenders(vignettes)
     for n_bytes in BYTES:
-        for name, pictures in _contenders(vignettes, n_bytes).items():
-            scores = _judge(vignettes, pictures, classifier, answers, taxa)
+        for name, by_bytes in contenders.items():
+            scores = _judge(vignettes, by_bytes[n_bytes], classifier, answers, taxa)
             rows.append([str(n_bytes), name, *scores.values()])
             numbers |= {f"{name}_{n_bytes}_{key}": value for key, value in scores.items()}
     return {
@@ -94,44 +102,49 @@ def _held_back(source: Path, n: int) -> tuple[list[Pixels], NDArray[np.int64]]:
     return [found.pixels[i] for i in chosen.tolist()], taxon[found.labels[chosen]]
 
 
-def _contenders(vignettes: list[Pixels], n_bytes: int) -> dict[str, list[Pixels | None]]:
-    """Decoded pictures by format; None where none fits."""
-    found: dict[str, list[Pixels | None]] = {
-        "seston": [decode_thumbnail(encode_thumbnail(one, n_bytes)) for one in vignettes]
+def _contenders(vignettes: list[Pixels]) -> dict[str, dict[int, list[Pixels | None]]]:
+    """Decoded pictures by format and bytes; None where none fits."""
+    found: dict[str, dict[int, list[Pixels | None]]] = {
+        "seston": {n: [decode_thumbnail(encode_thumbnail(one, n)) for one in vignettes] for n in BYTES}
     }
-    for name, (write, read, qualities) in _formats().items():
-        pairs = [_best(one, n_bytes, write, read, qualities) for one in vignettes]
-        found[name] = [plain for plain, _ in pairs]
-        found[f"{name} + black"] = [blackened for _, blackened in pairs]
+    for name, form in _formats().items():
+        plain: dict[int, list[Pixels | None]] = {n: [] for n in BYTES}
+        blackened: dict[int, list[Pixels | None]] = {n: [] for n in BYTES}
+        for vignette in vignettes:
+            written: dict[tuple[int, int], bytes] = {}
+            for n_bytes in BYTES:
+                best = _best(vignette, n_bytes, form, written)
+                plain[n_bytes].append(best[0])
+                blackened[n_bytes].append(best[1])
+        found |= {name: plain, f"{name} + black": blackened}
     return found
 
 
 def _best(
-    vignette: Pixels, n_bytes: int, write: Coder, read: Callable[[bytes], Pixels], n_qualities: int
+    vignette: Pixels, n_bytes: int, form: Format, written: dict[tuple[int, int], bytes]
 ) -> tuple[Pixels | None, Pixels | None]:
-    """The picture that fits and is most like the vignette; and that when its dark greys are made black."""
+    """The picture that fits and is most like the vignette; and that when its dark greys are made black.
+
+    `written` keeps the bytes of each side and quality, for the next number of bytes.
+    """
     reference = shrink(vignette, COMMON_SIDE_PX)
     best: list[tuple[int, Pixels | None]] = [(-1, None), (-1, None)]
     for side_px in SIDES_PX:
         picture = shrink(vignette, side_px)
-        fitting, low, high = None, 0, n_qualities
+        fitting, low, high = None, 0, form.n_qualities
         while low < high:
             middle = (low + high) // 2
-            data = write(picture, middle)
+            if (side_px, middle) not in written:
+                written[side_px, middle] = form.write(picture, middle)
+            data = written[side_px, middle]
             if len(data) <= n_bytes:
                 fitting, low = data, middle + 1
             else:
                 high = middle
         if fitting is not None:
-            decoded = read(fitting)
-            last = -1
-            for black in BLACKS:
-                shown = np.where(decoded < black, np.uint8(0), decoded)
-                likeness = similarity(reference, resize(shown, *reference.shape))
-                if likeness < last:  # it rises with the black and then falls
-                    break
-                last = likeness
+            for black, shown in _blackened(form.read(fitting), reference):
                 for which in (0, 1) if black == 0 else (1,):
+                    likeness = similarity(reference, resize(shown, *reference.shape))
                     if likeness > best[which][0]:
                         best[which] = (likeness, shown)
         if side_px >= max(vignette.shape):
@@ -139,8 +152,21 @@ def _best(
     return best[0][1], best[1][1]
 
 
-def _formats() -> dict[str, tuple[Coder, Callable[[bytes], Pixels], int]]:
-    """Writer (quality from 0, the worst), reader and number of qualities of each other format."""
+def _blackened(decoded: Pixels, reference: Pixels) -> list[tuple[int, Pixels]]:
+    """The picture as it is, and at the black at which it is most like the reference."""
+    found, best = [(0, decoded)], -1
+    for black in BLACKS:  # likeness rises with the black and then falls
+        shown = np.where(decoded < black, np.uint8(0), decoded)
+        likeness = similarity(reference, resize(shown, *reference.shape))
+        if likeness < best:
+            break
+        best = likeness
+        found[1:] = [(black, shown)]
+    return found
+
+
+def _formats() -> dict[str, Format]:
+    """The other formats."""
     import imagecodecs
     from PIL import Image
 
@@ -159,13 +185,13 @@ def _formats() -> dict[str, tuple[Coder, Callable[[bytes], Pixels], int]]:
         return np.asarray(imagecodecs.jpegxl_decode(data), dtype=np.uint8)
 
     return {
-        "JPEG": (lambda one, q: saved(one, format="JPEG", quality=q + 1, optimize=True), opened, 100),
-        "WebP": (lambda one, q: saved(one, format="WEBP", quality=q, method=6), opened, 101),
-        "AVIF": (
-            lambda one, q: saved(one, format="AVIF", quality=q, speed=0, subsampling="4:0:0"), opened, 101,
+        "JPEG": Format(lambda one, q: saved(one, format="JPEG", quality=q + 1, optimize=True), opened, 100),
+        "WebP": Format(lambda one, q: saved(one, format="WEBP", quality=q, method=6), opened, 101),
+        "AVIF": Format(
+            lambda one, q: saved(one, format="AVIF", quality=q, speed=0, subsampling="4:0:0"), opened, 101
         ),
-        "JPEG XL": (jpeg_xl, read_jpeg_xl, 64),
-    }  # fmt: skip
+        "JPEG XL": Format(jpeg_xl, read_jpeg_xl, 64),
+    }
 
 
 def _judge(
