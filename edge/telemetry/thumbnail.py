@@ -263,7 +263,7 @@ def _code_detail(coder: Coder, bounds: list[int], sign_bounds: list[int], value:
     return -magnitude if coder.symbol(sign_bounds, int(value < 0)) else magnitude
 
 
-class _Analysis:
+class Analysis:
     """A picture's transform, made once for all steps."""
 
     def __init__(self, pixels: Pixels) -> None:
@@ -289,7 +289,7 @@ class Quantiser:
         Details, and levels of their magnitudes and signs, of each turn in the order of coding.
     """
 
-    def __init__(self, analysis: _Analysis, law: Law, trade: int = _TRADE) -> None:
+    def __init__(self, analysis: Analysis, law: Law, trade: int = _TRADE) -> None:
         self._analysis, self._law, self._trade = analysis, law, trade
         self.cost = 0
         self.taken: list[tuple[Ints, Ints, Ints]] = []
@@ -323,7 +323,7 @@ class _Attempt(NamedTuple):
 
     likeness: int
     form: Form
-    analysis: _Analysis
+    analysis: Analysis
     taken: list[tuple[Ints, Ints, Ints]]
     tones: Ints
     pixels: Pixels
@@ -375,11 +375,11 @@ class _Search:
             at += way
         attempts = sorted(found.values(), key=lambda one: -one.likeness)
         coarsest = shrink(self._pixels, 1)
-        return [*attempts, self._attempt(_Analysis(coarsest), N_STEPS - 1)[1]]
+        return [*attempts, self._attempt(Analysis(coarsest), N_STEPS - 1)[1]]
 
     def _finest(self, pixels: Pixels) -> _Attempt | None:
         """The finest step that fits, or None when not even the coarsest does."""
-        analysis = _Analysis(pixels)
+        analysis = Analysis(pixels)
         fits: _Attempt | None = None
         low, high, at = 0, N_STEPS, self._step_index
         while low < high:
@@ -396,7 +396,7 @@ class _Search:
         self._step_index = fits.form.step_index
         return self._judged(fits)
 
-    def _attempt(self, analysis: _Analysis, step_index: int) -> tuple[int, _Attempt]:
+    def _attempt(self, analysis: Analysis, step_index: int) -> tuple[int, _Attempt]:
         source = Quantiser(analysis, shipped())
         tones = trace(analysis.height, analysis.width, step_index, source)
         form = Form(analysis.height, analysis.width, step_index, 0)

@@ -32,7 +32,10 @@ MAX_MAGNITUDE = 15
 """Larger ones are told by what they are larger by."""
 COST_ONE = 256
 """A bit, in the unit of costs."""
-_HIDDEN_BITS, _LEVEL_BITS, _SIGN_BITS = 6, 16, 10
+HIDDEN_BITS, LEVEL_BITS, SIGN_BITS = 6, 16, 10
+"""Fractions of what a hidden unit, a level and a level of the sign are made of."""
+SIGN_ONE = 16
+"""A detail of one step among the features of the sign."""
 
 
 def log_table(n: int, per_octave: int) -> Ints:
@@ -77,13 +80,13 @@ class Law:
 
     def level(self, phase: int, features: Ints) -> Ints:
         """Expected size, int64 (n,) below `N_LEVELS`, from features (n, N_FEATURES)."""
-        hidden = (features @ self.first[phase].T + self.first_bias[phase]) >> _HIDDEN_BITS
+        hidden = (features @ self.first[phase].T + self.first_bias[phase]) >> HIDDEN_BITS
         out = np.maximum(hidden, hidden >> 3) @ self.second[phase] + self.second_bias[phase]
-        return np.asarray(np.minimum(np.maximum(out >> _LEVEL_BITS, 0), N_LEVELS - 1))
+        return np.asarray(np.minimum(np.maximum(out >> LEVEL_BITS, 0), N_LEVELS - 1))
 
     def sign_level(self, phase: int, both: bool, features: Ints) -> Ints:
         """Expected sign, int64 (n,) below `N_SIGN_LEVELS`, from features (n, N_SIGN_FEATURES)."""
-        out = (features @ self.sign[int(both), phase]) >> _SIGN_BITS
+        out = (features @ self.sign[int(both), phase]) >> SIGN_BITS
         return np.asarray(np.minimum(np.maximum(out + N_SIGN_LEVELS // 2, 0), N_SIGN_LEVELS - 1))
 
 
@@ -180,7 +183,7 @@ class BandContext:
             (np.minimum(np.maximum(sums, -4), 4), self._curve[np.newaxis, top::2, left::2])
         )
         magnitude = np.concatenate((near, fixed)).reshape(N_FEATURES, -1).T
-        return magnitude, 16 * signs.reshape(N_SIGN_FEATURES, -1).T
+        return magnitude, SIGN_ONE * signs.reshape(N_SIGN_FEATURES, -1).T
 
     def expect(self, law: Law, phase: int) -> tuple[Ints, Ints]:
         """Levels of the magnitudes and signs of a turn, int64 (n,) each."""
