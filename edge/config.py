@@ -157,10 +157,28 @@ class TelemetryConfig(Section, frozen=True):
         Largest message the link takes (340 for Iridium SBD).
     budget_bytes
         Largest sum of all messages of a dive.
+    parity_messages
+        How many messages more are sent, so that as many of all may be lost without loss of content.
+    climatology
+        File of what dives of the region hold on average (`seston climatology`); shore needs it too.
+    worth
+        Worth of the tables against each other, by their names in `seston plan`; 0 leaves one out.
+    worth_taxa
+        By label: how many times a taxon's counts are worth those of another.
+    worth_depths_dbar
+        (from, to, how many times the counts between them are worth others).
+    pictures
+        Most pictures of particles sent, when everything else has gone.
     """
 
-    message_bytes: Annotated[int, msgspec.Meta(ge=48, le=100_000)] = 340
-    budget_bytes: Annotated[int, msgspec.Meta(ge=48, le=10_000_000)] = 2000
+    message_bytes: Annotated[int, msgspec.Meta(ge=23, le=60_000)] = 340
+    budget_bytes: Annotated[int, msgspec.Meta(ge=23, le=10_000_000)] = 2000
+    parity_messages: Annotated[int, msgspec.Meta(ge=0, le=32)] = 0
+    climatology: str | None = None
+    worth: dict[str, Annotated[int, msgspec.Meta(ge=0, le=1000)]] = {}
+    worth_taxa: dict[str, Annotated[int, msgspec.Meta(ge=1, le=1000)]] = {}
+    worth_depths_dbar: tuple[tuple[int, int, Annotated[int, msgspec.Meta(ge=1, le=1000)]], ...] = ()
+    pictures: Annotated[int, msgspec.Meta(ge=0, le=64)] = 16
 
 
 class LogConfig(Section, frozen=True):

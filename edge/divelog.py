@@ -25,6 +25,7 @@ from edge.frame import FrameOutcome, Phase
 from edge.profile import AreaHistogram, FrameRecord, Ints
 
 SCHEMA_VERSION = 2
+"""1 kept no evidence of particles and no sharpness of frames; its logs are brought up when opened."""
 BALLAST_BYTES = 4_000_000
 """Room kept aside when a dive begins: some thousand frames without vignettes, should the disk fill up."""
 
@@ -56,7 +57,8 @@ CREATE TABLE particles (
     top INTEGER NOT NULL,           -- index of the highest score
     score REAL NOT NULL,            -- the highest score
     scores BLOB NOT NULL,           -- float32 little-endian, one a taxon of the bundle
-    measures BLOB NOT NULL          -- float64 little-endian, in the order of meta.measures
+    measures BLOB NOT NULL,         -- float64 little-endian, in the order of meta.measures
+    evidence REAL                   -- how much the model has seen its like, null when that is not known
 );
 CREATE INDEX particles_by_frame ON particles (frame);
 CREATE TABLE vignettes (particle INTEGER PRIMARY KEY REFERENCES particles (particle), png BLOB NOT NULL);
@@ -90,6 +92,8 @@ class Particle:
         Morphology, float64, in the order of `edge.vision.morphology.MEASURES`.
     vignette_png
         Encoded vignette, or None when it is not kept.
+    evidence
+        How much the model has seen its like (`edge.inference.classifier.evidence`); NaN when not known.
     """
 
     frame: int
@@ -104,6 +108,7 @@ class Particle:
     scores: NDArray[np.float32]
     measures: NDArray[np.float64]
     vignette_png: bytes | None = None
+    evidence: float = math.nan
 
 
 @dataclass(frozen=True, slots=True)
@@ -313,16 +318,41 @@ class DiveLog:
         png = "v.png" if with_vignettes else "NULL"
         rows = self._db.execute(
             "SELECT frame, x_px, y_px, width_px, height_px, area_px, on_border, esd_um, taxon, scores,"
-            f" measures, {png} FROM particles p LEFT JOIN vignettes v USING (particle) ORDER BY particle"
+            f" measures, {png}, evidence FROM particles p LEFT JOIN vignettes v USING (particle)"
+            " ORDER BY particle"
         )
-        for frame, x, y, width, height, area, on_border, esd_um, taxon, scores, measures, vignette in rows:
+        for (
+            frame,
+            x,
+            y,
+            width,
+            height,
+            area,
+            on_border,
+            esd_um,
+            taxon,
+            scores,
+            measures,
+            vignette,
+            seen,
+        ) in rows:
             yield Particle(
                 frame, x, y, width, height, area, bool(on_border), esd_um, taxon,
                 np.frombuffer(scores, dtype="<f4"), np.frombuffer(measures, dtype="<f8"), vignette,
+                math.nan if seen is None else seen,
             )  # fmt: skip
         for logged in self._pending:
             for particle in logged.particles:
                 yield particle if with_vignettes else replace(particle, vignette_png=None)
+
+    def vignette_numbers(self) -> set[int]:
+        """Particles, numbered from 0 as `particles` gives them, whose vignette is kept."""
+        return {number for (number,) in self._db.execute("SELECT particle FROM vignettes")}
+
+    def vignette(self, number: int) -> bytes:
+        """The stored vignette of one of `vignette_numbers`."""
+        row = self._db.execute("SELECT png FROM vignettes WHERE particle = ?", (number,)).fetchone()
+        return b"" if row is None else bytes(row[0])
 
     def messages(self) -> list[bytes]:
         """Messages of the dive, in the order of their parts."""
@@ -349,7 +379,7 @@ class DiveLog:
         try:
             self._db.execute("BEGIN IMMEDIATE")
             self._db.executemany(f"INSERT INTO frames VALUES ({_marks(13)})", frames)
-            self._db.executemany(f"INSERT INTO particles VALUES ({_marks(14)})", particles)
+            self._db.executemany(f"INSERT INTO particles VALUES ({_marks(15)})", particles)
             self._db.executemany("INSERT INTO vignettes VALUES (?, ?)", vignettes)
             self._db.execute("COMMIT")
         except sqlite3.Error:
@@ -407,10 +437,11 @@ def connect(file: str | PathLike[str]) -> sqlite3.Connection:
 
 
 def _upgrade(db: sqlite3.Connection) -> tuple[str]:
-    """From version 1 to 2: frames have a sharpness, unknown in those that are there."""
+    """From version 1 to 2: sharpness of frames and evidence of particles, unknown in those that are there."""
     version = json.dumps(SCHEMA_VERSION)
     db.execute("BEGIN IMMEDIATE")
     db.execute("ALTER TABLE frames ADD COLUMN sharpness REAL")
+    db.execute("ALTER TABLE particles ADD COLUMN evidence REAL")
     db.execute("UPDATE meta SET value = ? WHERE key = 'schema_version'", (version,))
     db.execute("COMMIT")
     return (version,)
@@ -464,6 +495,7 @@ def _particle_row(particle: Particle) -> tuple[Any, ...]:
         float(scores[top]),
         scores.tobytes(),
         np.asarray(particle.measures, dtype="<f8").tobytes(),
+        _null(particle.evidence),
     )
 
 

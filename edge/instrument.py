@@ -10,13 +10,14 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from os import PathLike
+from pathlib import Path
 from typing import Any
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.config import Config, to_struct
+from edge.config import Config, TelemetryConfig, to_struct
 from edge.divelog import DiveLog, LoggedFrame, Particle
 from edge.errors import ConfigError, DiveLogError, ImageError
 from edge.frame import CLASSIFIED_OUTCOMES, Frame, FrameOutcome, Phase
@@ -29,8 +30,10 @@ from edge.quantification import count_from_scores
 from edge.telemetry.codebook import Codebook
 from edge.telemetry.health import Health, HealthReading, sum_up
 from edge.telemetry.naming import esd_quantiles, expected_wrong
-from edge.telemetry.planner import Plan, plan
-from edge.telemetry.summary import DiveSummary
+from edge.pictures import pictures_of
+from edge.telemetry.climatology import Climatology, load_climatology
+from edge.telemetry.planner import Plan, Priorities, plan
+from edge.telemetry.summary import DiveSummary, Quantity
 from edge.vision.background import BackgroundRemover
 from edge.vision.morphology import MEASURES, measure
 from edge.vision.quality import judge_exposure, judge_focus, sharpness
@@ -55,13 +58,15 @@ def begin_dive(
 
     `config` must hold optics. Raises `ConfigError` or `DiveLogError`.
     """
+    climatology = read_climatology(config)
     log = DiveLog.create(
         path,
         {
             "dive_number": dive_number,
             "started_ms": time_ms,
             "config": msgspec.to_builtins(config),
-            "codebook": msgspec.to_builtins(codebook_of(config, bundle)),
+            "codebook": msgspec.to_builtins(codebook_of(config, bundle, climatology)),
+            "climatology": None if climatology is None else msgspec.to_builtins(climatology),
             "bundle": {"name": bundle.name, "sha256": bundle.sha256},
             "correction": msgspec.to_builtins(bundle.manifest.correction),
             "measures": [one.name for one in MEASURES],
@@ -80,7 +85,28 @@ def optics_of(config: Config) -> Optics:
     return config.optics
 
 
-def codebook_of(config: Config, bundle: Bundle) -> Codebook:
+def read_climatology(config: Config) -> Climatology | None:
+    """The climatology that the configuration names; raises `ConfigError` when it cannot be read."""
+    name = config.telemetry.climatology
+    if name is None:
+        return None
+    try:
+        return load_climatology(Path(name).read_bytes(), file=name)
+    except OSError as cause:
+        raise ConfigError(
+            f"is {name}, which cannot be read ({cause.strerror or cause})",
+            field="telemetry.climatology",
+            remedy="give a file that seston climatology wrote",
+        ) from None
+
+
+def climatology_in(log: DiveLog) -> Climatology | None:
+    """The climatology that a dive's messages may be coded with."""
+    told = log.meta("climatology") if log.has_meta("climatology") else None
+    return None if told is None else to_struct(told, Climatology, file=log.path, error=DiveLogError)
+
+
+def codebook_of(config: Config, bundle: Bundle, climatology: Climatology | None = None) -> Codebook:
     """What the shore must know to read the messages of this configuration and bundle."""
     return Codebook(
         taxa=bundle.counted_taxa,
@@ -88,6 +114,7 @@ def codebook_of(config: Config, bundle: Bundle) -> Codebook:
         profile=config.profile,
         bundle_sha256=bundle.sha256,
         platform=config.platform,
+        climatology_sha256="" if climatology is None else climatology.sha256,
     )
 
 
@@ -187,8 +214,37 @@ def summarise(log: DiveLog) -> DiveSummary:
 
 def plan_messages(log: DiveLog) -> Plan:
     """Messages of a dive within the budget last received: a pure replay of the log."""
-    budget = log.inputs("budget")[-1][1]
-    return plan(summarise(log), budget["budget_bytes"], budget["message_bytes"])
+    budget = to_struct(log.inputs("budget")[-1][1], TelemetryConfig, file=log.path, error=DiveLogError)
+    return plan_within(log, budget)
+
+
+def plan_within(log: DiveLog, budget: TelemetryConfig) -> Plan:
+    """Messages of a dive within some budget."""
+    return plan(
+        summarise(log),
+        budget.budget_bytes,
+        budget.message_bytes,
+        climatology=climatology_in(log),
+        priorities=Priorities(
+            {named_quantity(name): worth for name, worth in budget.worth.items()},
+            budget.worth_taxa,
+            budget.worth_depths_dbar,
+        ),
+        n_parity=budget.parity_messages,
+        pictures=pictures_of(log, budget.pictures) if budget.pictures else (),
+    )
+
+
+def named_quantity(name: str) -> Quantity:
+    """The table of a name in the configuration; raises `ConfigError`."""
+    try:
+        return Quantity[name.upper()]
+    except KeyError:
+        raise ConfigError(
+            f"names {name}, which is no table",
+            field="telemetry.worth",
+            remedy=f"use {', '.join(quantity.name.lower() for quantity in Quantity)}",
+        ) from None
 
 
 @dataclass(slots=True)
@@ -345,7 +401,15 @@ class Instrument:
         esd_um = np.rint(optics.esd_um(regions.area_px[large])).astype(np.int64)
         particles = tuple(
             self._particle(
-                frame.index, white, regions, int(i), int(esd_um[k]), int(taxa[k]), scores[k], vignettes[k]
+                frame.index,
+                white,
+                regions,
+                int(i),
+                int(esd_um[k]),
+                int(taxa[k]),
+                scores[k],
+                float(answers.evidence[k]),
+                vignettes[k],
             )
             for k, i in enumerate(large)
         )
@@ -360,6 +424,7 @@ class Instrument:
         esd_um: int,
         taxon: int,
         scores: NDArray[np.float32],
+        evidence: float,
         vignette: Pixels,
     ) -> Particle:
         x, y = int(regions.x_px[i]), int(regions.y_px[i])
@@ -368,6 +433,7 @@ class Instrument:
         return Particle(
             frame, x, y, width, height, int(regions.area_px[i]), bool(regions.on_border[i]), esd_um, taxon,
             scores, measure(regions.mask(i), grey, x, y, self._optics), encode_vignette(vignette),
+            evidence,
         )  # fmt: skip
 
 

@@ -21,6 +21,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "run": ("tools.run:run", "Run the instrument: camera, pressure, messages."),
     "replay": ("tools.replay:replay", "Rebuild profile and messages from a dive log."),
     "plan": ("tools.plan:plan_dive", "Show what a budget would send of a dive, and what more would buy."),
+    "climatology": ("tools.climatology:climatology", "Learn from dives what the next ones may expect."),
     "decode": ("tools.shore.decode:decode", "Turn messages into CSV and netCDF."),
     "report": ("tools.shore.report:report", "Make one self-contained HTML page of a dive."),
     "segment": ("tools.segment:segment_image", "Segment one image into a CSV of particles."),

@@ -9,10 +9,13 @@ import sys
 from pathlib import Path
 
 import click
+import msgspec
 
+from edge.config import TelemetryConfig, to_struct
 from edge.divelog import DiveLog
-from edge.instrument import summarise
-from edge.telemetry import Plan, plan
+from edge.errors import DiveLogError
+from edge.instrument import plan_within, summarise
+from edge.telemetry import Plan
 from edge.telemetry.codebook import Codebook
 
 NEXT_BYTES = 340
@@ -32,12 +35,13 @@ def plan_dive(dive: Path, message_bytes: int | None, budget_bytes: int | None, h
     """Show what would be sent of DIVE, a folder made by simulate or run, or its dive.sqlite."""
     with DiveLog.open(dive) as log:
         summary = summarise(log)
-        given = log.inputs("budget")[-1][1]
-    message_bytes = message_bytes or int(given["message_bytes"])
-    budget_bytes = budget_bytes or int(given["budget_bytes"])
-    planned = plan(summary, budget_bytes, message_bytes)
+        given = to_struct(log.inputs("budget")[-1][1], TelemetryConfig, file=log.path, error=DiveLogError)
+        message_bytes = message_bytes or given.message_bytes
+        budget_bytes = budget_bytes or given.budget_bytes
+        budget = msgspec.structs.replace(given, message_bytes=message_bytes, budget_bytes=budget_bytes)
+        planned = plan_within(log, budget)
+        more = plan_within(log, msgspec.structs.replace(budget, budget_bytes=budget_bytes + NEXT_BYTES))
     _show(planned, summary.codebook, budget_bytes, message_bytes)
-    more = plan(summary, budget_bytes + NEXT_BYTES, message_bytes)
     _show_next(planned, more, summary.codebook)
     if html is None:
         return

@@ -21,7 +21,7 @@ from edge.divelog import DiveLog
 from edge.errors import ConfigError, RecordingError
 from edge.frame import FrameOutcome, Phase
 from edge.inference.bundle import Bundle, load_bundle
-from edge.instrument import Instrument, begin_dive, codebook_of, summarise
+from edge.instrument import Instrument, begin_dive, climatology_in, codebook_in, summarise
 from edge.mission import Mission, State
 from edge.optics import Optics
 from edge.profile import Profile
@@ -98,8 +98,9 @@ def simulate_dive(
             if row["note"]
         }
         write_messages(log, out / "messages")
-    codebook = codebook_of(config, bundle)
-    (shore,) = decode_messages(plan.messages, [codebook]).dives
+        codebook, climatology = codebook_in(log), climatology_in(log)
+    known = () if climatology is None else (climatology,)
+    (shore,) = decode_messages(plan.messages, [codebook], known).dives
     scores = None
     if scorer is not None:
         corrected = shore.corrected()
@@ -116,6 +117,9 @@ def write_messages(log: DiveLog, folder: Path) -> None:
         (folder / f"{number:05d}-{part:03d}.msg").write_bytes(message)
     text = json.dumps(log.meta("codebook"), sort_keys=True, indent=1)
     (folder / "codebook.json").write_text(text + "\n", encoding="utf-8")
+    climatology = climatology_in(log)
+    if climatology is not None:
+        (folder / "climatology.json").write_bytes(climatology.to_json() + b"\n")
 
 
 def complete_config(

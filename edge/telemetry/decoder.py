@@ -23,6 +23,7 @@ from edge.telemetry.expectation import Expectation
 from edge.telemetry.means import from_step
 from edge.telemetry.message import Header, MessageKind, Segment, Values, check, lead_of, read_body, unpack
 from edge.telemetry.parity import restore
+from edge.telemetry.picture import Picture, decode_picture
 from edge.telemetry.summary import WHOLE_DIVE, DiveFact, Quantity, column_names, n_columns
 
 Ints = NDArray[np.int64]
@@ -123,6 +124,14 @@ class DecodedTable:
             provenance[first:last, column] = sources[i]
         return values, provenance, cell
 
+    def laid_out(self, cells: Floats) -> Floats:
+        """Values of the cells by bins, float64 (n_bins, n_columns), shared as `dense` shares counts."""
+        found = np.full((self.n_bins, len(self.names)), np.nan)
+        share = cells if self.quantity.is_mean else cells / (self.last - self.first)
+        for value, column, first, last in zip(share, self.column, self.first, self.last, strict=True):
+            found[first:last, column] = value
+        return found
+
     def totals(self) -> tuple[Ints, NDArray[np.bool_]]:
         """Sum of what is known of each count column, int64 (n_columns,), and whether that is every bin.
 
@@ -171,6 +180,8 @@ class DecodedDive:
         Phases of which anything is known.
     whole
         Totals sent for all phases together, one bin each.
+    pictures
+        Pictures of particles, in the order of sending.
     """
 
     codebook: Codebook
@@ -179,6 +190,7 @@ class DecodedDive:
     facts: dict[DiveFact, int]
     phases: dict[Phase, DecodedPhase]
     whole: dict[Quantity, DecodedTable]
+    pictures: tuple[Picture, ...] = ()
 
     @property
     def is_complete(self) -> bool:
@@ -296,6 +308,8 @@ class _Heap:
     parts: dict[tuple[int, int], bytes] = field(default_factory=dict)
     pieces: dict[tuple[int, int], Sequence[tuple[Segment, Values]]] = field(default_factory=dict)
     parity: dict[tuple[int, int, bytes], dict[int, bytes]] = field(default_factory=dict)
+    shown: dict[int, bytes] = field(default_factory=dict)
+    pictures: dict[int, Picture] = field(default_factory=dict)
 
 
 class _Reader:
@@ -314,7 +328,15 @@ class _Reader:
         book = self._book(header, data)
         key = book.sha256, header.dive_number, header.is_short
         heap = self.heaps.get(key) or _Heap(book, header.dive_number, header.is_short)
-        if header.kind is MessageKind.PARITY:
+        if header.kind is MessageKind.PICTURE:
+            if heap.shown.setdefault(header.part, data) != data:
+                raise MessageError("is another message for a part at hand", remedy="check the dive numbers")
+            if header.part in heap.pictures:
+                self.duplicates += 1
+                return
+            heap.pictures[header.part] = decode_picture(body, len(book.taxa))
+            self.others += 1
+        elif header.kind is MessageKind.PARITY:
             lead, n_parity = lead_of(data)
             found = heap.parity.setdefault((header.n_parts, n_parity, lead), {})
             if header.part in found:
@@ -443,6 +465,7 @@ def _assemble(heap: _Heap) -> DecodedDive:
         facts,
         phases,
         whole,
+        tuple(heap.pictures[part] for part in sorted(heap.pictures)),
     )
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from edge.errors import InputError
 from edge.telemetry.climatology import Climatology
@@ -29,6 +29,7 @@ from edge.telemetry.message import (
 )
 from edge.telemetry.packer import Packer
 from edge.telemetry.parity import LENGTH_BYTES, MAX_PARITY, parity_bodies
+from edge.telemetry.picture import Picture, encode_picture
 from edge.telemetry.summary import WHOLE_DIVE, DiveSummary, Quantity
 
 WEIGHTS: Mapping[Quantity, int] = {
@@ -39,6 +40,9 @@ WEIGHTS: Mapping[Quantity, int] = {
 """Worth of halving the cells of a table; and the order of sending."""
 _ALWAYS = (Quantity.DIVE, Quantity.UNPLACED)
 _TRIES = 8
+MAX_PICTURE_BYTES = 340
+_LEAST_PICTURE_BYTES = 120
+"""A picture in less is not recognised."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +110,8 @@ class Plan:
         The messages, parity last; and the tables.
     is_regional
         Whether the climatology made them shorter and was used.
+    n_pictures
+        How many of the messages, the last ones, are pictures.
     worth, worth_bound
         The stated utility of what is sent, and what no plan of these bits can be above.
     """
@@ -115,6 +121,7 @@ class Plan:
     is_regional: bool = False
     worth: int = 0
     worth_bound: int = 0
+    n_pictures: int = 0
 
     @property
     def n_bytes(self) -> int:
@@ -131,6 +138,7 @@ def plan(
     priorities: Priorities | None = None,
     quantities: Collection[Quantity] | None = None,
     n_parity: int = 0,
+    pictures: Sequence[Picture] = (),
 ) -> Plan:
     """Messages of a dive: none above `message_bytes`, together at most `budget_bytes`.
 
@@ -144,6 +152,9 @@ def plan(
         The only tables to send; all when None.
     n_parity
         Parity messages: so many of all messages may be lost without loss of content.
+    pictures
+        Pictures of particles, the most wanted first: what room is left when all tables have gone whole is
+        theirs, a message each.
 
     Raises
     ------
@@ -173,7 +184,33 @@ def plan(
                  budget_bytes, message_bytes, n_parity).plan()
         for side in sides
     ]  # fmt: skip
-    return max(plans, key=lambda found: (found.worth, -found.n_bytes, not found.is_regional))
+    best = max(plans, key=lambda found: (found.worth, -found.n_bytes, not found.is_regional))
+    shown = _picture_messages(summary, pictures, budget_bytes - best.n_bytes, message_bytes)
+    return replace(best, messages=(*best.messages, *shown), n_pictures=len(shown))
+
+
+def _picture_messages(
+    summary: DiveSummary, pictures: Sequence[Picture], room_bytes: int, message_bytes: int
+) -> list[bytes]:
+    """A message for each picture that there is room for."""
+    short = message_bytes < SHORT_BELOW_BYTES
+    header = header_bytes(0, 1, is_short=short)
+    bodies: list[bytes] = []
+    for picture in pictures:
+        most = min(message_bytes, MAX_PICTURE_BYTES, room_bytes) - header
+        if most < _LEAST_PICTURE_BYTES:
+            break
+        bodies.append(encode_picture(picture, most, len(summary.codebook.taxa)))
+        room_bytes -= len(bodies[-1]) + header
+    identity = codebook_id(summary.codebook, is_short=short)
+    return [
+        pack(
+            Header(identity, summary.dive_number, part, len(bodies), MessageKind.PICTURE, short),
+            body,
+            summary.codebook,
+        )
+        for part, body in enumerate(bodies)
+    ]
 
 
 def code_at(

@@ -6,10 +6,12 @@ import math
 import sqlite3
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
+from edge import divelog
 from edge.divelog import DiveLog, LoggedFrame, Particle
 from edge.errors import DiveLogError
 from edge.frame import FrameOutcome, Phase
@@ -178,3 +180,34 @@ def test_bad_files_get_a_sentence(tmp_path):
         DiveLog.open(old)
     with DiveLog.create(tmp_path / "dive.sqlite", {}), pytest.raises(DiveLogError, match="is already there"):
         DiveLog.create(tmp_path / "dive.sqlite", {})
+
+
+def test_a_log_of_version_1_goes_on_without_the_evidence_it_never_had(tmp_path, monkeypatch):
+    with DiveLog.create(tmp_path / "new.sqlite", {}) as log:
+        log.add_frame(frame(0))
+    lines = divelog._SCHEMA.splitlines()
+    at = next(i for i, line in enumerate(lines) if "evidence REAL" in line)
+    lines[at - 1] = lines[at - 1].replace("NOT NULL,", "NOT NULL")
+    monkeypatch.setattr(divelog, "_SCHEMA", "\n".join(lines[:at] + lines[at + 1 :]))
+    monkeypatch.setattr(divelog, "SCHEMA_VERSION", 1)
+    file = tmp_path / "dive.sqlite"
+    DiveLog.create(file, {})._db.close()
+    monkeypatch.undo()
+    with sqlite3.connect(file) as db:
+        columns = ", ".join(row[1] for row in db.execute("PRAGMA table_info(particles)"))
+        assert "evidence" not in columns
+        db.execute("ATTACH ? AS new", [str(tmp_path / "new.sqlite")])
+        db.execute("INSERT INTO frames SELECT * FROM new.frames")
+        db.execute(f"INSERT INTO particles SELECT {columns} FROM new.particles")
+        db.execute("INSERT INTO vignettes SELECT * FROM new.vignettes")
+    with DiveLog.open(file) as log:
+        one = frame(1)
+        log.add_frame(replace(one, particles=[replace(p, evidence=3.5) for p in one.particles]))
+        log.commit()
+    with DiveLog.open(file) as log:
+        seen = [particle.evidence for particle in log.particles()]
+        assert math.isnan(seen[0])
+        assert math.isnan(seen[1])
+        assert seen[2:] == [3.5, 3.5]
+        assert log.vignette_numbers() == {0, 1, 2, 3}
+        assert log.vignette(3) == b"png" * 10

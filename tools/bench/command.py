@@ -15,9 +15,10 @@ from pathlib import Path
 
 import click
 
-NAMES = ("segment", "classify", "pipeline", "train", "telemetry")
-OPTIONS = {"images": "train", "dives": "telemetry", "casts": "telemetry"}
-"""Options of one benchmark alone, and which."""
+NAMES = ("segment", "classify", "pipeline", "train", "telemetry", "thumbnails")
+OPTIONS = {"images": ("train", "thumbnails"), "data": ("thumbnails",), "dives": ("telemetry",), "casts": ("telemetry",)}
+"""Options of some benchmarks alone, and which."""
+LEAST_IMAGES = {"train": 512}
 
 
 @click.command()
@@ -25,25 +26,31 @@ OPTIONS = {"images": "train", "dives": "telemetry", "casts": "telemetry"}
 @click.option(
     "--json", "json_file", type=click.Path(dir_okay=False, path_type=Path), help="Write results here."
 )
-@click.option("--images", type=click.IntRange(min=512), help="train: images of the epoch (default 2000).")
+@click.option(
+    "--images",
+    type=click.IntRange(min=1),
+    help="train: images of the epoch (default 2000); thumbnails: images compared (default 200).",
+)
+@click.option(
+    "--data", type=click.Path(path_type=Path), help="thumbnails: sorted dark-field images, a folder or zip."
+)
 @click.option("--dives", type=click.IntRange(min=1), help="telemetry: dives of each load (default 20).")
 @click.option(
     "--casts",
     type=click.Path(exists=True, file_okay=False, path_type=Path),
     help="telemetry: folder of *_Particule.zip (default: ../shared/data/uvp6_casts, if it is there).",
 )
-def bench(
-    name: str, json_file: Path | None, images: int | None, dives: int | None, casts: Path | None
-) -> None:
+def bench(name: str, json_file: Path | None, **given: int | Path | None) -> None:
     """Measure one part (speed, memory, bytes), side by side with its alternatives, in one run."""
     from rich.console import Console
     from rich.table import Table
 
-    given = {"images": images, "dives": dives, "casts": casts}
     options = {option: value for option, value in given.items() if value is not None}
-    for option in options:
-        if OPTIONS[option] != name:
-            raise click.UsageError(f"--{option} goes with `bench {OPTIONS[option]}`")
+    for option, value in options.items():
+        if name not in OPTIONS[option]:
+            raise click.UsageError(f"--{option} goes with `bench {'` and `bench '.join(OPTIONS[option])}`")
+        if isinstance(value, int) and option == "images" and value < LEAST_IMAGES.get(name, 1):
+            raise click.UsageError(f"--images is {value}, `bench {name}` needs at least {LEAST_IMAGES[name]}")
     result = importlib.import_module(f"tools.bench.{name}").bench(**options)
     console = Console(width=None if sys.stdout.isatty() else 130)  # a file or a pipe has no width
     for one in result.get("tables") or [result]:

@@ -5,7 +5,7 @@ Messages may be any subset, in any order, of any dives; files that are no messag
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,13 +13,14 @@ from typing import Any
 import click
 
 from edge.errors import MessageError
+from edge.telemetry.climatology import Climatology, load_climatology
 from edge.telemetry.codebook import Codebook, load_codebook
 from edge.telemetry.decoder import DecodedDive, Decoding, Provenance, decode_messages
 from edge.telemetry.summary import Quantity
 from tools.shore.exports.tidy_csv import NAMES, write_csv
 
 SUFFIXES = (".msg", ".sbd", ".bin")
-CODEBOOKS = "codebook*.json"
+CODEBOOKS, CLIMATOLOGIES = "codebook*.json", "climatology*.json"
 MAX_FILE_BYTES = 1 << 20
 """A larger file is no message."""
 
@@ -49,7 +50,12 @@ class Decoded:
     note: str
 
 
-def decode_files(paths: Iterable[Path], out: Path, codebooks: Iterable[Path] = ()) -> Decoded:
+def decode_files(
+    paths: Iterable[Path],
+    out: Path,
+    codebooks: Iterable[Path] = (),
+    climatologies: Iterable[Path] = (),
+) -> Decoded:
     """Decode message files or folders of them into `out`: profile.csv and profile.nc of each dive.
 
     Parameters
@@ -58,17 +64,22 @@ def decode_files(paths: Iterable[Path], out: Path, codebooks: Iterable[Path] = (
         Files, or folders with ``*.msg``, ``*.sbd``, ``*.bin``; every ``codebook*.json`` beside them is used.
     out
         Folder to write to; made if missing.
-    codebooks
-        Further codebook files.
+    codebooks, climatologies
+        Further files of each; every ``climatology*.json`` beside the messages is used too.
 
     Raises
     ------
     MessageError
         When no file can be used, with the reason.
     """
-    files, beside = _find(paths)
-    books = _load_codebooks([*map(Path, codebooks), *beside])
-    result, refused = _decode(files, books)
+    files, folders = _find(paths)
+    books, known = (
+        _load([*map(Path, given), *(file for folder in folders for file in sorted(folder.glob(pattern)))], load)
+        for given, pattern, load in (
+            (codebooks, CODEBOOKS, load_codebook), (climatologies, CLIMATOLOGIES, load_climatology),
+        )
+    )  # fmt: skip
+    result, refused = _decode(files, books, known)
     if not result.dives:
         file, reason = refused[0]
         problem, _, remedy = reason.rstrip(".").partition("; ")
@@ -114,9 +125,9 @@ def _folders(dives: Sequence[DecodedDive], out: Path) -> list[Path]:
 
 
 def _find(paths: Iterable[Path]) -> tuple[list[Path], list[Path]]:
-    """Message files, and codebook files beside them."""
+    """Message files, and the folders that hold them."""
     files: dict[Path, None] = {}
-    books: dict[Path, None] = {}
+    folders: dict[Path, None] = {}
     for path in map(Path, paths):
         if path.is_dir():
             found = sorted(
@@ -135,24 +146,27 @@ def _find(paths: Iterable[Path]) -> tuple[list[Path], list[Path]]:
             beside = path.parent
         else:
             raise MessageError("does not exist", file=path, remedy="check the path")
-        books |= dict.fromkeys(sorted(beside.glob(CODEBOOKS)))
+        folders[beside] = None
     if not files:
         raise MessageError("no file was given", field="MESSAGES", remedy="give message files or folders")
-    return list(files), list(books)
+    return list(files), list(folders)
 
 
-def _load_codebooks(paths: Iterable[Path]) -> list[Codebook]:
-    books = []
+def _load(paths: Iterable[Path], load: Callable[..., Any]) -> list[Any]:
+    """What the files hold, by the function that reads their bytes."""
+    found = []
     for path in paths:
         try:
             data = path.read_bytes()
         except OSError as cause:
             raise MessageError(f"cannot be read ({cause})", file=path, remedy="check the path") from cause
-        books.append(load_codebook(data, file=str(path)))
-    return books
+        found.append(load(data, file=str(path)))
+    return found
 
 
-def _decode(files: Sequence[Path], books: Sequence[Codebook]) -> tuple[Decoding, list[tuple[Path, str]]]:
+def _decode(
+    files: Sequence[Path], books: Sequence[Codebook], climatologies: Sequence[Climatology]
+) -> tuple[Decoding, list[tuple[Path, str]]]:
     read: list[Path] = []
     messages: list[bytes] = []
     refused: list[tuple[Path, str]] = []
@@ -165,7 +179,7 @@ def _decode(files: Sequence[Path], books: Sequence[Codebook]) -> tuple[Decoding,
             read.append(file)
         except OSError as cause:
             refused.append((file, f"cannot be read ({cause})"))
-    result = decode_messages(messages, books)
+    result = decode_messages(messages, books, climatologies)
     refused += [(read[position], reason) for position, reason in result.refused]
     return result, refused
 
@@ -177,15 +191,21 @@ def _decode(files: Sequence[Path], books: Sequence[Codebook]) -> tuple[Decoding,
     help="Codebook file; codebook*.json beside the messages is found without it. May be repeated.",
 )  # fmt: skip
 @click.option(
+    "--climatology", "climatologies", multiple=True, type=click.Path(path_type=Path),
+    help="Climatology file; climatology*.json beside the messages is found without it. May be repeated.",
+)  # fmt: skip
+@click.option(
     "--out", type=click.Path(path_type=Path), default=Path("out/shore"), show_default=True,
     help="Folder for profile.csv and profile.nc; several dives get a folder each.",
 )  # fmt: skip
-def decode(messages: tuple[Path, ...], codebooks: tuple[Path, ...], out: Path) -> None:
+def decode(
+    messages: tuple[Path, ...], codebooks: tuple[Path, ...], climatologies: tuple[Path, ...], out: Path
+) -> None:
     """Decode MESSAGES (files, or folders with *.msg, *.sbd, *.bin) into CSV and netCDF."""
     from rich.console import Console
 
     console = Console()
-    done = decode_files(messages, out, codebooks)
+    done = decode_files(messages, out, codebooks, climatologies)
     for dive in done.dives:
         console.print(dive_table(dive))
         if sentence := dive.missing_sentence():

@@ -34,6 +34,10 @@ _VARIABLES: dict[Quantity, tuple[str, str, str, str]] = {
 }  # fmt: skip
 
 
+COMPANDED = (Quantity.SIZES, Quantity.NOISE)
+"""Counts by bins that may be sent within an interval."""
+
+
 def write_netcdf(dive: DecodedDive, path: Path) -> None:
     """Write one dive; raises `ImportError` where xarray or h5netcdf is not installed.
 
@@ -119,28 +123,36 @@ def _table(
 ) -> dict[str, Any]:
     """A quantity over all bins, with provenance and cells beside it."""
     n_columns = len(column_names(dive.codebook, quantity))
-    parts: list[tuple[Any, Any, Any]] = []
+    parts: list[tuple[Any, ...]] = []
     offset = 0
     for phase in phases:
         table = phase.tables.get(quantity)
         if table is None:
             shape = phase.n_bins, n_columns
-            parts.append((np.full(shape, np.nan), np.zeros(shape, np.uint8), np.full(shape, -1, np.int64)))
+            unknown = np.full(shape, np.nan)
+            parts.append((unknown, np.zeros(shape, np.uint8), np.full(shape, -1, np.int64), unknown, unknown))
             continue
         values, provenance, cell = table.dense()
-        parts.append((values, provenance, np.where(cell < 0, -1, cell + offset)))
+        ends = [table.laid_out(end) for end in table.limits()]
+        parts.append((values, provenance, np.where(cell < 0, -1, cell + offset), *ends))
         offset += len(table.column)
     none = np.zeros((0, n_columns))
-    joined = [np.concatenate([none, *column]) for column in zip(*parts, strict=True)] or [none, none, none]
+    joined = [np.concatenate([none, *column]) for column in zip(*parts, strict=True)] or [none] * 5
     dims: Any = ("bin", dimension) if dimension else "bin"
-    values, provenance, cell = joined if dimension else [array[:, 0] for array in joined]
+    values, provenance, cell, low, high = joined if dimension else [array[:, 0] for array in joined]
     beside = f"{name}_provenance {name}_cell"
     attributes = {"units": unit, "long_name": text, "ancillary_variables": beside}
     if quantity is Quantity.TEMPERATURE:
         attributes["standard_name"] = "sea_water_temperature"
     if not quantity.is_mean:
         attributes["comment"] = "the count of an aggregated cell is shared evenly over its bins"
-    return {
+    ends: dict[str, Any] = {}
+    if quantity in COMPANDED:
+        attributes["ancillary_variables"] += f" {name}_low {name}_high"
+        for end, array, which in (("low", low, "least"), ("high", high, "most")):
+            told = f"{which} that {name} can be: it differs where the count was companded"
+            ends[f"{name}_{end}"] = (dims, array, {"units": unit, "long_name": told})
+    return ends | {
         name: (dims, values, attributes),
         f"{name}_provenance": (
             dims,

@@ -21,7 +21,7 @@ from edge.telemetry.whole_dive import doubt_of, esd_quantiles_of, replies_of, ro
 
 COLUMNS = (
     "dive", "phase", "bin_from", "bin_to", "bin_unit", "quantity", "name", "value", "unit", "volume_l",
-    "provenance",
+    "provenance", "value_low", "value_high",
 )  # fmt: skip
 NAMES = {
     Quantity.DIVE: "dive", Quantity.FRAMES: "frames", Quantity.UNPLACED: "frames_without_pressure",
@@ -43,7 +43,8 @@ def write_csv(dive: DecodedDive, path: Path) -> None:
     Columns: dive, phase (`dive` for totals of all phases), bin_from, bin_to, bin_unit (dbar, or s since the
     park began), quantity, name (outcome, taxon, or lower ESD limit of a size class in um), value, unit,
     volume_l (litres behind a count; empty where the frames are not known as finely), provenance (lossless,
-    aggregated, rounded, missing, not-sent). A mean of nothing has no row.
+    aggregated, rounded, companded, missing, not-sent), value_low and value_high (between what a companded
+    count lies, ends included; elsewhere empty). A mean of nothing has no row.
 
     Of the whole dive: taxon_count_corrected is what the counts are when what the classifier confuses is put
     right, with _low and _high its 90 % interval. taxon_esd_q05 to _q95 are quantiles of the ESD of the
@@ -59,6 +60,11 @@ def write_csv(dive: DecodedDive, path: Path) -> None:
 
 def rows(dive: DecodedDive) -> Iterator[Row]:
     """Rows of one dive, as `COLUMNS`."""
+    for row in _rows(dive):
+        yield (*row, "", "") if len(row) < len(COLUMNS) else row
+
+
+def _rows(dive: DecodedDive) -> Iterator[Row]:
     for fact, value in dive.facts.items():
         yield (
             dive.dive_number, "dive", "", "", "", NAMES[Quantity.DIVE], fact.name.lower(), value,
@@ -134,6 +140,11 @@ def _table_rows(
     unit = ("s" if phase is not None and phase.phase is Phase.PARK else "dbar") if placed else ""
     volumes: dict[tuple[int, int], float] = {}
     sources = table.provenance
+    low, high = table.limits()
+    limits = {
+        (int(table.column[i]), int(table.first[i])): (int(low[i]), int(high[i]))
+        for i in np.flatnonzero(table.step)
+    }
 
     def row(first: int, last: int, column: int, value: str | int | float, source: str) -> Row:
         volume: str | float = ""
@@ -146,7 +157,7 @@ def _table_rows(
         )
         return (
             dive.dive_number, name, *edges, unit, NAMES[quantity], table.names[column], value,
-            UNITS.get(quantity, "1"), volume, source,
+            UNITS.get(quantity, "1"), volume, source, *limits.get((column, first), ("", "")),
         )  # fmt: skip
 
     known = zip(
@@ -183,4 +194,4 @@ def _gaps(table: DecodedTable) -> Iterator[tuple[int, int, int]]:
 def _nothing(dive: DecodedDive, phase: DecodedPhase, quantity: Quantity) -> DecodedTable:
     none = np.zeros(0, dtype=np.int64)
     n_bins = phase.n_bins if quantity.has_bins else 1
-    return DecodedTable(quantity, column_names(dive.codebook, quantity), n_bins, none, none, none, none)
+    return DecodedTable(quantity, column_names(dive.codebook, quantity), n_bins, none, none, none, none, none)

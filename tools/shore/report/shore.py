@@ -10,7 +10,10 @@ from edge.frame import Phase
 from edge.telemetry import WHOLE_DIVE, Codebook, DecodedDive, Provenance, Quantity, decode_messages
 from edge.telemetry.decoder import DecodedPhase, DecodedTable
 from edge.telemetry.health import Health
-from edge.telemetry.message import read_body, unpack
+from edge.telemetry.climatology import Climatology
+from edge.telemetry.expectation import Expectation
+from edge.telemetry.message import MessageKind, read_body, unpack
+from edge.telemetry.picture import decode_picture
 from edge.telemetry.replies import Reply
 from edge.telemetry.summary import n_columns
 from edge.telemetry.whole_dive import (
@@ -99,21 +102,26 @@ class ShoreView:
 
 
 def look_from_shore(
-    messages: Mapping[str, bytes], codebook: Codebook, dive_number: int, n_sent: int
+    messages: Mapping[str, bytes],
+    codebook: Codebook,
+    dive_number: int,
+    n_sent: int,
+    climatology: Climatology | None = None,
 ) -> ShoreView:
     """Decode messages, by name, of one dive; anything else among them is listed and left out.
 
     `n_sent` is how many the log says were sent.
     """
     names = list(messages)
-    decoding = decode_messages(messages.values(), [codebook])
+    known = () if climatology is None else (climatology,)
+    decoding = decode_messages(messages.values(), [codebook], known)
     faults = {names[position]: reason for position, reason in decoding.refused}
     rows, said = [], []
     for name, data in messages.items():
         fault = faults.get(name, "")
         if not fault and unpack(data)[0].dive_number != dive_number:
             fault = f"is of dive {unpack(data)[0].dive_number}; it is not used here"
-        rows.append(MessageRow(name, len(data), "" if fault else _holds(data, codebook), fault))
+        rows.append(MessageRow(name, len(data), "" if fault else _holds(data, codebook, climatology), fault))
     bad = sum(bool(row.fault) for row in rows)
     if bad:
         said.append(f"{bad} of {len(rows)} messages could not be used: see the table of messages.")
@@ -168,16 +176,25 @@ def _corrected(dive: DecodedDive) -> list[tuple[int, int, int] | None] | None:
     ]
 
 
-def _holds(data: bytes, codebook: Codebook) -> str:
+def _holds(data: bytes, codebook: Codebook, climatology: Climatology | None) -> str:
     """Tables in a message, in words."""
     try:
         header, body = unpack(data)
-        segments = [segment for segment, _ in read_body(body, codebook)]
+        if header.kind is MessageKind.PARITY:
+            return f"parity {header.part + 1} of the {header.n_parts} messages before it"
+        if header.kind is MessageKind.PICTURE:
+            picture = decode_picture(body, len(codebook.taxa))
+            label = codebook.taxa[picture.taxon].label if picture.taxon >= 0 else "unclassified"
+            return f"picture {header.part + 1} of {header.n_parts}: {label}, {picture.reason.label}"
+        regional = climatology if header.kind is MessageKind.REGIONAL else None
+        segments = [segment for segment, _ in read_body(body, Expectation(codebook, regional))]
     except MessageError as error:  # decoded once already: only a message of another codebook comes here
         return str(error)
     tables: dict[Quantity, dict[int, set[int]]] = {}
     for segment in segments:
-        tables.setdefault(segment.quantity, {}).setdefault(segment.scope, set()).add(segment.column)
+        tables.setdefault(segment.quantity, {}).setdefault(segment.scope, set()).update(
+            range(segment.column, max(segment.stop, segment.column + 1))
+        )
     parts = []
     for quantity, scopes in tables.items():
         of = n_columns(codebook, quantity)
