@@ -25,13 +25,13 @@ from edge.inference.bundle import Bundle, Correction
 from edge.inference.classifier import Classifier
 from edge.mission import Mission, PhaseGiven, PressureRead, step
 from edge.optics import Optics
+from edge.pictures import pictures_of
 from edge.profile import EMPTY_HISTOGRAM, AreaHistogram, FrameRecord, Ints, build_profile
 from edge.quantification import count_from_scores
+from edge.telemetry.climatology import Climatology, load_climatology
 from edge.telemetry.codebook import Codebook
 from edge.telemetry.health import Health, HealthReading, sum_up
 from edge.telemetry.naming import esd_quantiles, expected_wrong
-from edge.pictures import pictures_of
-from edge.telemetry.climatology import Climatology, load_climatology
 from edge.telemetry.planner import Plan, Priorities, plan
 from edge.telemetry.summary import DiveSummary, Quantity
 from edge.vision.background import BackgroundRemover

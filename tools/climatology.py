@@ -41,7 +41,7 @@ def climatology(dives: tuple[Path, ...], out: Path, name: str) -> None:
     if left_out is not None:
         flat, regional = left_out
         click.echo(
-            f"Learned without the last dive, it codes that one in {regional} bytes, {flat} without a climatology."
+            f"Learned without the last dive, it codes that one in {regional} bytes; {flat} without it."
         )
 
 

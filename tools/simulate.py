@@ -99,8 +99,8 @@ def simulate_dive(
         }
         write_messages(log, out / "messages")
         codebook, climatology = codebook_in(log), climatology_in(log)
-    known = () if climatology is None else (climatology,)
-    (shore,) = decode_messages(plan.messages, [codebook], known).dives
+    regions = () if climatology is None else (climatology,)
+    (shore,) = decode_messages(plan.messages, [codebook], regions).dives
     scores = None
     if scorer is not None:
         corrected = shore.corrected()

@@ -75,9 +75,7 @@ def load_climatology(data: bytes, *, file: str | None = None) -> Climatology:
         ) from None
 
 
-def rebin(
-    steps: Sequence[int], step_dbar: int, edges_dbar: Sequence[int], shift: int = 0
-) -> tuple[int, ...]:
+def rebin(steps: Sequence[int], step_dbar: int, edges_dbar: Sequence[int], shift: int = 0) -> tuple[int, ...]:
     """Mean counts between edges, thousandths, at least 1 each: a count that was never seen may still come.
 
     Within a step a count is shared evenly; what lies below the last step holds none. Shifted by some steps,

@@ -1,4 +1,4 @@
-"""What a count is when its mean is expected: the negative binomial law, exact or companded. Pure, in integers.
+"""A count whose mean is expected: the negative binomial law, exact or companded. Pure, in integers.
 
 Companding keeps the square root of a count in whole steps, so that every count has the same error next to
 its own chance variation: after Anscombe (1948), for telemetry as in photon-limited imaging.
@@ -133,7 +133,9 @@ def _law(mean_place: int, spread_place: int, step: int) -> tuple[int, int, Seque
     at = middle[:-1] + (gaps >> 1)
     # P(n + 1) / P(n) = (n + r) / (n + 1) * mean / (mean + r)
     excess = max(0, (mean + (size << 10)).bit_length() - 52)
-    ratio, whole_ratio = log2(np.array([mean >> excess, mean + (size << 10) >> excess], dtype=np.int64)).tolist()
+    ratio, whole_ratio = log2(
+        np.array([mean >> excess, mean + (size << 10) >> excess], dtype=np.int64)
+    ).tolist()
     logs = log2(np.concatenate((256 * at + size, 256 * (at + 1), np.diff(edges))))
     n = len(at)
     log = logs[2 * n :]

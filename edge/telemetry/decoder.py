@@ -83,7 +83,7 @@ class DecodedTable:
         return np.where(self.last - self.first == 1, fine, Provenance.AGGREGATED).astype(np.uint8)
 
     def limits(self) -> tuple[Floats, Floats]:
-        """Between what the value of each cell lies, ends included, float64 (n,) each; NaN if nothing was read.
+        """Ends, included, of what the value of each cell may be, float64 (n,) each; NaN if nothing was read.
 
         The same twice where it is exact.
         """
@@ -142,7 +142,6 @@ class DecodedTable:
         np.add.at(sums, self.column, self.value)
         np.add.at(covered, self.column, self.last - self.first)
         return sums, covered == self.n_bins
-
 
     @property
     def is_exact(self) -> bool:
@@ -513,7 +512,7 @@ def _merge(
                 else:
                     cells.append((column, first, last, middle_of(value, step) if step else value, step))
     cells.sort(key=lambda cell: (cell[2] - cell[1], cell[4] > 0, cell[4]))
-    # Nothing in a cell is nothing in each of its bins, and exactly so: arrays, for a few bytes may say so of many.
+    # Nothing in a cell is nothing in each of its bins, and exactly so; few bytes may say it of many bins.
     at, bins = np.nonzero(empty)
     nothing = np.zeros_like(bins)
     taken, kept = empty, []

@@ -5,6 +5,8 @@ Laws say how sure an expectation is; masses say where, in any unit, counts of a 
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -92,7 +94,9 @@ class Expectation:
             masses = np.array(self.masses(quantity, scope, n_bins, shift), dtype=np.int64).T
             share = log2(masses) - log2(masses.sum(axis=0))
             scores.append(int((np.minimum(counts, _MOST) * share).sum()))
-        return max(range(-MAX_SHIFT, MAX_SHIFT + 1), key=lambda shift: (scores[shift + MAX_SHIFT], -abs(shift)))
+        return max(
+            range(-MAX_SHIFT, MAX_SHIFT + 1), key=lambda shift: (scores[shift + MAX_SHIFT], -abs(shift))
+        )
 
     def levels(
         self,
@@ -118,9 +122,7 @@ class Expectation:
 
     def _knows(self, quantity: Quantity, column: int) -> bool:
         assert self.climatology is not None
-        return quantity is not Quantity.TAXA or (
-            self.codebook.taxa[column].label in self.climatology.taxa
-        )
+        return quantity is not Quantity.TAXA or (self.codebook.taxa[column].label in self.climatology.taxa)
 
     def _make_masses(self, quantity: Quantity, scope: int, n_bins: int, shift: int) -> Masses:
         columns = n_columns(self.codebook, quantity)
@@ -129,7 +131,7 @@ class Expectation:
                 widths: tuple[int, ...] = (1,)
             else:
                 edges = tree_edges(self.codebook, scope, n_bins)
-                widths = tuple(b - a for a, b in zip(edges, edges[1:], strict=False))
+                widths = tuple(b - a for a, b in itertools.pairwise(edges))
             if quantity in (Quantity.SIZES, Quantity.NOISE):
                 return tuple(
                     tuple(width * max(1, _FALL >> column) for width in widths) for column in range(columns)
@@ -144,9 +146,7 @@ class Expectation:
         if quantity is Quantity.SIZES:
             return tuple(rebin(steps, climatology.step_dbar, edges, shift) for steps in climatology.sizes)
         known = climatology.taxa
-        flat = tuple(
-            max(1, (b - a) * _UNKNOWN_TOTAL // edges[-1]) for a, b in zip(edges, edges[1:], strict=False)
-        )
+        flat = tuple(max(1, (b - a) * _UNKNOWN_TOTAL // edges[-1]) for a, b in itertools.pairwise(edges))
         return tuple(
             rebin(known[taxon.label], climatology.step_dbar, edges, shift) if taxon.label in known else flat
             for taxon in self.codebook.taxa

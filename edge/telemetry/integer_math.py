@@ -60,7 +60,7 @@ def exp2_table() -> Ints:
 
 
 def bounds_of(log_weight: Ints) -> Sequence[int]:
-    """Cumulative frequencies, summing to `MAX_TOTAL` and each at least 1, of log2 weights up to a constant."""
+    """Cumulative frequencies, summing to `MAX_TOTAL`, each at least 1, of log2 weights up to a constant."""
     below = log_weight - log_weight.max()
     weight = exp2_table()[below >> 8 & 255] >> np.minimum(-(below >> LOG_BITS), 40)
     frequency = 1 + weight * (MAX_TOTAL - weight.size) // weight.sum()

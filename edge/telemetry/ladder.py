@@ -6,6 +6,7 @@ that of the best plan of as many bits (Dantzig's bound).
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -98,7 +99,15 @@ class Ladder:
         """The rest of a column, or of rows from a column on, from a bin on."""
         stop = self.columns[-1] + 1 if self.by_rows else 0
         return Segment(
-            self.quantity, self.scope, self.n_bins, column, first, self.last, rung.height, rung.step, stop,
+            self.quantity,
+            self.scope,
+            self.n_bins,
+            column,
+            first,
+            self.last,
+            rung.height,
+            rung.step,
+            stop,
             self.shift,
         )
 
@@ -163,9 +172,7 @@ class Ladder:
     def _measure_tree(self) -> list[int]:
         """Bits at all heights, by coding the columns once."""
         coder = RangeEncoder()
-        tree = grid(
-            tree_edges(self.summary.codebook, self.scope, self.n_bins), self.first, self.last, 0
-        )
+        tree = grid(tree_edges(self.summary.codebook, self.scope, self.n_bins), self.first, self.last, 0)
         law = self.expectation.split_law(self.quantity, self.scope) if tree.scales else None
         bits = [0] * (self.root + 1)
         others, before = None, -1
@@ -235,4 +242,4 @@ def _hull(points: Sequence[tuple[int, int, int]]) -> list[tuple[int, int]]:
                 break
             kept.pop()
         kept.append(i)
-    return list(zip(kept, kept[1:], strict=False))
+    return list(itertools.pairwise(kept))

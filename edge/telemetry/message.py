@@ -44,13 +44,22 @@ _AFTER_TABLE = (0, 1, 2, 3, 192, 256)
 _ALL, _TO_END, _PART = range(3)
 _EXTENT = (0, 8, 13, 16)
 _GO_ON = (0, 255, 256)
-_QUANTITY_WEIGHTS = {Quantity.FRAMES: 16, Quantity.TAXA: 64, Quantity.SIZES: 64, Quantity.ESD: 16, Quantity.GREY: 16}
+_QUANTITY_WEIGHTS = {
+    Quantity.FRAMES: 16,
+    Quantity.TAXA: 64,
+    Quantity.SIZES: 64,
+    Quantity.ESD: 16,
+    Quantity.GREY: 16,
+}
 _QUANTITY = tuple(
     itertools.accumulate((_QUANTITY_WEIGHTS.get(code, 4) for code in range(_QUANTITY_CODES)), initial=0)  # type: ignore[call-overload]
 )
 _HEIGHT = (0, *itertools.accumulate(16 if height == 0 else 2 for height in range(MAX_HEIGHT + 1)))
 _FULL_DEPTH = (0, 1, 2)
-_SHIFT = (0, *itertools.accumulate(1 + 960 // (16 + shift * shift) for shift in range(-MAX_SHIFT, MAX_SHIFT + 1)))
+_SHIFT = (
+    0,
+    *itertools.accumulate(1 + 960 // (16 + shift * shift) for shift in range(-MAX_SHIFT, MAX_SHIFT + 1)),
+)
 
 
 class MessageKind(enum.IntEnum):
@@ -194,9 +203,7 @@ def _take_varint(data: bytes) -> tuple[int, bytes]:
 
 def is_by_rows(quantity: Quantity, scope: int) -> bool:
     """Whether a table travels row by row (size spectra, totals of taxa), not column by column."""
-    return quantity in (Quantity.SIZES, Quantity.NOISE) or (
-        quantity is Quantity.TAXA and scope == WHOLE_DIVE
-    )
+    return quantity in (Quantity.SIZES, Quantity.NOISE) or (quantity is Quantity.TAXA and scope == WHOLE_DIVE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -338,7 +345,7 @@ class Stream:
         found: list[int] = []
         cells = segment.cells
         last = segment.first
-        for i, (first, after) in enumerate(zip(cells, cells[1:], strict=False)):
+        for i, (first, after) in enumerate(itertools.pairwise(cells)):
             mark = encoder.mark() if encoder else None
             if i and coder.symbol(_GO_ON, 0 if known is None or i < len(known) else 1):
                 break

@@ -237,9 +237,7 @@ def _wanted(summary: DiveSummary, quantities: Collection[Quantity] | None) -> li
     tables = [(Quantity.DIVE, WHOLE_DIVE)]
     tables += [(Quantity.UNPLACED, part.phase) for part in parts if part.unplaced_frames.any()]
     tables += [(quantity, WHOLE_DIVE) for quantity in summary.extras]
-    tables += [
-        (quantity, part.phase) for quantity in WEIGHTS if not quantity.is_of_dive for part in parts
-    ]
+    tables += [(quantity, part.phase) for quantity in WEIGHTS if not quantity.is_of_dive for part in parts]
     return [table for table in tables if quantities is None or table[0] in quantities]
 
 
@@ -405,9 +403,7 @@ class _Planner:
             found = [n for low, high, n in priorities.depths_dbar if low <= middle < high]
             return max(1, *found) if found else 1
 
-        runs = [
-            (n, list(bins)) for n, bins in itertools.groupby(range(ladder.first, ladder.last), key=times)
-        ]
+        runs = [(n, list(bins)) for n, bins in itertools.groupby(range(ladder.first, ladder.last), key=times)]
         return [ladder.part(ladder.columns, bins[0], bins[-1] + 1, n) for n, bins in runs]
 
     def _whole_dive(self) -> list[Ladder]:

@@ -1,4 +1,4 @@
-"""Size spectra along the bins of a profile: row after row, each count by what is around it. Pure, in integers.
+"""Size spectra along the bins of a profile, row by row, each count by what is around it. Pure, in integers.
 
 A count is expected from the same size class in the rows before, and from how the smaller classes of its own
 row differ from what was expected of them; around that it is negative-binomial. Exact, or companded at a step.
@@ -74,7 +74,9 @@ class Rows:
             info = expected[j] + own_prior
             own = base * (seen[j] + own_prior) // info
             mean = own * row_seen // row_expected
-            spread = law.spread + law.spread_own * MEAN_ONE // info + law.spread_shared * MEAN_ONE // row_expected
+            spread = (
+                law.spread + law.spread_own * MEAN_ONE // info + law.spread_shared * MEAN_ONE // row_expected
+            )
             index = code_count(
                 coder, known[j] if known is not None else 0, max(mean, 1), min(spread, 8 * SPREAD_ONE), step
             )

@@ -16,7 +16,12 @@ from pathlib import Path
 import click
 
 NAMES = ("segment", "classify", "pipeline", "train", "telemetry", "thumbnails")
-OPTIONS = {"images": ("train", "thumbnails"), "data": ("thumbnails",), "dives": ("telemetry",), "casts": ("telemetry",)}
+OPTIONS = {
+    "images": ("train", "thumbnails"),
+    "data": ("thumbnails",),
+    "dives": ("telemetry",),
+    "casts": ("telemetry",),
+}
 """Options of some benchmarks alone, and which."""
 LEAST_IMAGES = {"train": 512}
 

@@ -92,7 +92,9 @@ def _taxa(
         }
         for name, climatology in (("ours", None), (_REGIONAL, known[load])):
             messages = [_checked(one, [Quantity.TAXA], ours.MESSAGE_BYTES, climatology) for one in summaries]
-            in_one = [_checked(one, [Quantity.TAXA], ours.ONE_MESSAGE_BYTES, climatology) for one in summaries]
+            in_one = [
+                _checked(one, [Quantity.TAXA], ours.ONE_MESSAGE_BYTES, climatology) for one in summaries
+            ]
             cells[name] = _mean(map(_size, messages)), _in_messages(messages)
             cells[f"{name}, in one message"] = _mean(map(_size, in_one)), ""
         cells |= _rivals(counts, [dive.taxa for dive in training[load]])

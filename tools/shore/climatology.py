@@ -70,10 +70,12 @@ def fit_climatology(dives: Sequence[tuple[Codebook, Sequence[PhaseProfile]]], na
 
 
 def _by_label(codebook: Codebook, part: PhaseProfile, labels: Sequence[str]) -> Floats:
-    """Counts of the taxa in the order of labels, float64 (n_bins, n_labels); NaN where one was not counted."""
+    """Counts of the taxa in the order of labels, float64 (n_bins, n_labels); NaN for those not counted."""
     column = {taxon.label: k for k, taxon in enumerate(codebook.taxa)}
     nothing = np.full(part.n_bins, np.nan)
-    return np.stack([part.taxa[:, column[n]].astype(np.float64) if n in column else nothing for n in labels], 1)
+    return np.stack(
+        [part.taxa[:, column[n]].astype(np.float64) if n in column else nothing for n in labels], 1
+    )
 
 
 def _by_step(table: Floats, edges: NDArray[np.int64], n_steps: int) -> Floats:

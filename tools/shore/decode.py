@@ -73,12 +73,8 @@ def decode_files(
         When no file can be used, with the reason.
     """
     files, folders = _find(paths)
-    books, known = (
-        _load([*map(Path, given), *(file for folder in folders for file in sorted(folder.glob(pattern)))], load)
-        for given, pattern, load in (
-            (codebooks, CODEBOOKS, load_codebook), (climatologies, CLIMATOLOGIES, load_climatology),
-        )
-    )  # fmt: skip
+    books = _load(codebooks, folders, CODEBOOKS, load_codebook)
+    known = _load(climatologies, folders, CLIMATOLOGIES, load_climatology)
     result, refused = _decode(files, books, known)
     if not result.dives:
         file, reason = refused[0]
@@ -152,9 +148,12 @@ def _find(paths: Iterable[Path]) -> tuple[list[Path], list[Path]]:
     return list(files), list(folders)
 
 
-def _load(paths: Iterable[Path], load: Callable[..., Any]) -> list[Any]:
-    """What the files hold, by the function that reads their bytes."""
+def _load(
+    given: Iterable[Path], folders: Iterable[Path], pattern: str, load: Callable[..., Any]
+) -> list[Any]:
+    """What the given files, and those in the folders, hold, by the function that reads their bytes."""
     found = []
+    paths = [*map(Path, given), *(file for folder in folders for file in sorted(folder.glob(pattern)))]
     for path in paths:
         try:
             data = path.read_bytes()

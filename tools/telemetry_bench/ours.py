@@ -75,7 +75,7 @@ def code_companded(
 
 
 def code_totals(summary: DiveSummary, climatology: Climatology | None = None) -> dict[int, int]:
-    """Bytes of the message for the shortest links that holds the totals of all taxa, by step of companding."""
+    """Bytes of the message of a short link that holds the totals of all taxa, by step of companding."""
     if climatology is not None:
         summary = naming(summary, climatology)
     return {

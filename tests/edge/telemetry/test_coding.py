@@ -146,7 +146,9 @@ def test_log_is_the_logarithm():
     assert error.max() < 2.5 / 65536
 
 
-@pytest.mark.parametrize(("n", "alpha", "beta"), [(2, 64, 64), (7, 32, 160), (60, 640, 1920), (255, 6400, 6400)])
+@pytest.mark.parametrize(
+    ("n", "alpha", "beta"), [(2, 64, 64), (7, 32, 160), (60, 640, 1920), (255, 6400, 6400)]
+)
 def test_split_law_is_beta_binomial(n, alpha, beta):
     """Against the textbook formula in floating point."""
     a, b = alpha / ONE, beta / ONE

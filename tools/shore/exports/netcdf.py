@@ -146,13 +146,13 @@ def _table(
         attributes["standard_name"] = "sea_water_temperature"
     if not quantity.is_mean:
         attributes["comment"] = "the count of an aggregated cell is shared evenly over its bins"
-    ends: dict[str, Any] = {}
+    limits: dict[str, Any] = {}
     if quantity in COMPANDED:
         attributes["ancillary_variables"] += f" {name}_low {name}_high"
         for end, array, which in (("low", low, "least"), ("high", high, "most")):
             told = f"{which} that {name} can be: it differs where the count was companded"
-            ends[f"{name}_{end}"] = (dims, array, {"units": unit, "long_name": told})
-    return ends | {
+            limits[f"{name}_{end}"] = (dims, array, {"units": unit, "long_name": told})
+    return limits | {
         name: (dims, values, attributes),
         f"{name}_provenance": (
             dims,

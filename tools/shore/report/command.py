@@ -42,7 +42,11 @@ def write_report(
     """
     found = read_dive(dive, max_vignettes=max_vignettes)
     shore = look_from_shore(
-        found.messages, found.codebook, found.summary.dive_number, len(found.logged_messages)
+        found.messages,
+        found.codebook,
+        found.summary.dive_number,
+        len(found.logged_messages),
+        found.climatology,
     )
     page = render(found, shore)
     target = found.path.parent / "report.html" if out is None else Path(out)

@@ -17,7 +17,8 @@ import msgspec
 
 from edge.divelog import DiveLog
 from edge.errors import DiveLogError
-from edge.instrument import config_of, summarise
+from edge.instrument import climatology_in, config_of, summarise
+from edge.telemetry.climatology import Climatology
 from edge.telemetry.codebook import Codebook
 from edge.telemetry.summary import DiveSummary
 from tools.shore.report.gallery import TaxonGallery, choose_vignettes
@@ -46,6 +47,8 @@ class Dive:
         Classified particles that touch the border of their frame.
     logged_messages
         Messages that were sent, by part.
+    climatology
+        That which they may be coded with.
     messages
         Those at hand on shore, by name of the file; the logged ones where there is no folder of messages.
     truth
@@ -59,6 +62,7 @@ class Dive:
     galleries: Sequence[TaxonGallery]
     on_border: int
     logged_messages: Sequence[bytes]
+    climatology: Climatology | None
     messages: Mapping[str, bytes]
     truth: Truth | None
 
@@ -113,6 +117,7 @@ def _read(log: DiveLog, max_vignettes: int) -> Dive:
         galleries=galleries,
         on_border=on_border,
         logged_messages=logged,
+        climatology=climatology_in(log),
         messages=_message_files(log.path.parent, logged),
         truth=read_truth(log.path.parent / "truth.json"),
     )

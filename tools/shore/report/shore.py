@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from edge.errors import MessageError
 from edge.frame import Phase
 from edge.telemetry import WHOLE_DIVE, Codebook, DecodedDive, Provenance, Quantity, decode_messages
-from edge.telemetry.decoder import DecodedPhase, DecodedTable
-from edge.telemetry.health import Health
 from edge.telemetry.climatology import Climatology
+from edge.telemetry.decoder import DecodedPhase, DecodedTable
 from edge.telemetry.expectation import Expectation
+from edge.telemetry.health import Health
 from edge.telemetry.message import MessageKind, read_body, unpack
 from edge.telemetry.picture import decode_picture
 from edge.telemetry.replies import Reply
