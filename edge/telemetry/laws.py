@@ -43,7 +43,7 @@ SPLITS: dict[Quantity, SplitLaw] = {
 }
 """How counts split along bins, where nothing is known of the region."""
 
-SIZES = RowLaw(decay=156, own=45, shared=321 * 64, spread=629, spread_own=33800, spread_shared=151600)
+SIZES = RowLaw(decay=113, own=9, shared=2757 * 64, spread=1717, spread_own=83263, spread_shared=13382)
 REGIONAL_SIZES = RowLaw(
     decay=104, own=1005, shared=534 * 64, spread=636, spread_own=13100, spread_shared=60200
 )
