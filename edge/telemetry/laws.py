@@ -45,7 +45,7 @@ SPLITS: dict[Quantity, SplitLaw] = {
 
 SIZES = RowLaw(decay=113, own=9, shared=2757 * 64, spread=1717, spread_own=83263, spread_shared=13382)
 REGIONAL_SIZES = RowLaw(
-    decay=104, own=1005, shared=534 * 64, spread=636, spread_own=13100, spread_shared=60200
+    decay=104, own=600, shared=1000 * 64, spread=1000, spread_own=30000, spread_shared=60200
 )
 # Totals of taxa differ by orders of magnitude, and tell little of each other.
 TOTALS = RowLaw(decay=256, own=64, shared=64, spread=2 << 16, spread_own=0, spread_shared=0)

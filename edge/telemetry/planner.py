@@ -179,11 +179,18 @@ def plan(
         )
     wanted = _wanted(summary, quantities)
     sides = [None] if climatology is None else [None, climatology]
-    plans = [
-        _Planner(summary, Expectation(summary.codebook, side), wanted, priorities or Priorities(),
-                 budget_bytes, message_bytes, n_parity).plan()
-        for side in sides
-    ]  # fmt: skip
+    plans, refused = [], []
+    for side in sides:
+        expectation = Expectation(summary.codebook, side)
+        planner = _Planner(
+            summary, expectation, wanted, priorities or Priorities(), budget_bytes, message_bytes, n_parity
+        )
+        try:
+            plans.append(planner.plan())
+        except InputError as error:
+            refused.append(error)
+    if not plans:
+        raise refused[-1]
     best = max(plans, key=lambda found: (found.worth, -found.n_bytes, not found.is_regional))
     shown = _picture_messages(summary, pictures, budget_bytes - best.n_bytes, message_bytes)
     return replace(best, messages=(*best.messages, *shown), n_pictures=len(shown))

@@ -61,7 +61,7 @@ def joined(pieces: list[bytes]) -> bytes:
 def golden() -> tuple[list[bytes], Codebook]:
     """The golden messages and their codebook."""
     kept = json.loads(GOLDEN.read_text(encoding="utf-8"))
-    return [bytes.fromhex(text) for text in kept["messages"]], load_codebook(
+    return [bytes.fromhex(text) for text in kept["messages"]["flat"]], load_codebook(
         json.dumps(kept["codebook"]).encode()
     )
 

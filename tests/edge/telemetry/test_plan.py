@@ -5,7 +5,6 @@ from __future__ import annotations
 import ast
 import dataclasses
 import functools
-import hashlib
 import json
 import math
 import random
@@ -21,6 +20,7 @@ from edge import telemetry
 from edge.errors import InputError, MessageError
 from edge.frame import CLASSIFIED_OUTCOMES, SIZED_OUTCOMES, Phase
 from edge.profile import Profile
+from edge.telemetry.climatology import load_climatology
 from edge.telemetry.codebook import Codebook, load_codebook
 from edge.telemetry.decoder import ABSENT, Provenance, decode_messages, volume_l
 from edge.telemetry.means import to_steps
@@ -36,6 +36,7 @@ from tests.edge.telemetry.dives import (
     small_dives,
     with_corrected,
 )
+from tests.edge.telemetry.golden import KINDS, golden_dive, golden_messages, golden_region
 
 pytestmark = pytest.mark.board
 SETTINGS = settings(deadline=None, max_examples=40)
@@ -425,22 +426,32 @@ def test_profile_of_another_configuration_is_refused():
         DiveSummary(65536, make_codebook(2), Profile((part,)))
 
 
-def test_bytes_do_not_change_in_silence(dive):
+@pytest.mark.parametrize("kind", KINDS)
+def test_bytes_do_not_change_in_silence(kind):
     """A change here is a new version of the format: write it down in the change log, then renew the file."""
     golden = json.loads(GOLDEN.read_text(encoding="utf-8"))
-    messages = plan(dive, golden["budget_bytes"], golden["message_bytes"]).messages
-    assert dive.codebook.sha256 == golden["codebook_sha256"]
-    assert [message.hex() for message in messages] == golden["messages"]
-    lossless = plan(dive, 10**6, 340).messages
-    assert hashlib.sha256(b"".join(lossless)).hexdigest() == golden["lossless_sha256"]
+    assert golden_dive().codebook.sha256 == golden["codebook_sha256"]
+    assert golden_region().sha256 == golden["climatology_sha256"]
+    assert [message.hex() for message in golden_messages(kind)] == golden["messages"][kind]
 
 
-def test_golden_messages_decode(dive):
+@pytest.mark.parametrize("kind", KINDS)
+def test_golden_messages_decode(kind):
     golden = json.loads(GOLDEN.read_text(encoding="utf-8"))
     book = load_codebook(json.dumps(golden["codebook"]).encode())
-    found = decode_messages([bytes.fromhex(text) for text in golden["messages"]], [book]).dives[0]
-    assert found.taxa().tolist() == golden["taxa"]
-    assert found.outcomes().tolist() == golden["outcomes"]
+    region = load_climatology(json.dumps(golden["climatology"]).encode())
+    result = decode_messages([bytes.fromhex(text) for text in golden["messages"][kind]], [book], [region])
+    assert not result.refused
+    if kind == "pictures":
+        assert result.others == 1
+        return
+    (found,) = result.dives
+    check_cells(golden_dive(), found)
+    if found.phases:
+        assert found.taxa().tolist() == golden["taxa"]
+        assert found.outcomes().tolist() == golden["outcomes"]
+    with_parity = kind == "parity"
+    assert (result.others > 0) == with_parity
 
 
 def test_codebook_hash_is_of_its_meaning():
