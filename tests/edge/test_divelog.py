@@ -144,6 +144,7 @@ def test_a_log_of_version_1_is_brought_up_to_date_and_goes_on(tmp_path):
             log.add_frame(frame(i))
     with sqlite3.connect(tmp_path / "dive.sqlite") as db:
         db.execute("ALTER TABLE frames DROP COLUMN sharpness")
+        db.execute("ALTER TABLE particles DROP COLUMN evidence")
         db.execute("UPDATE meta SET value = '1' WHERE key = 'schema_version'")
     db.close()
     with DiveLog.open(tmp_path) as log:
@@ -196,8 +197,10 @@ def test_a_log_of_version_1_goes_on_without_the_evidence_it_never_had(tmp_path, 
     with sqlite3.connect(file) as db:
         columns = ", ".join(row[1] for row in db.execute("PRAGMA table_info(particles)"))
         assert "evidence" not in columns
+        db.execute("ALTER TABLE frames DROP COLUMN sharpness")
+        of_frames = ", ".join(row[1] for row in db.execute("PRAGMA table_info(frames)"))
         db.execute("ATTACH ? AS new", [str(tmp_path / "new.sqlite")])
-        db.execute("INSERT INTO frames SELECT * FROM new.frames")
+        db.execute(f"INSERT INTO frames SELECT {of_frames} FROM new.frames")
         db.execute(f"INSERT INTO particles SELECT {columns} FROM new.particles")
         db.execute("INSERT INTO vignettes SELECT * FROM new.vignettes")
     with DiveLog.open(file) as log:

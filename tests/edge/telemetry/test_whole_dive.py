@@ -302,7 +302,7 @@ def test_nothing_at_hand_is_nothing_known(dive):
     assert not any(sizes.is_known for sizes in esd_quantiles_of(found))
     none = np.zeros(0, dtype=np.int64)
     names = column_names(dive.codebook, Quantity.HEALTH)
-    whole = {Quantity.HEALTH: DecodedTable(Quantity.HEALTH, names, 1, none, none, none, none)}
+    whole = {Quantity.HEALTH: DecodedTable(Quantity.HEALTH, names, 1, none, none, none, none, none)}
     assert health_of(dataclasses.replace(found, whole=whole)) == Health()
 
 

@@ -19,7 +19,7 @@ from edge.telemetry.whole_dive import doubt_of, esd_quantiles_of, replies_of, ro
 PROVENANCE_FLAGS = {
     "standard_name": "status_flag",
     "flag_values": np.array(list(Provenance), dtype=np.int8),
-    "flag_meanings": "missing_or_not_sent lossless aggregated rounded_to_a_step",
+    "flag_meanings": "missing_or_not_sent lossless aggregated rounded_to_a_step companded_within_an_interval",
 }
 _HEALTH = {
     "battery_mv": ("battery_voltage", "mV"),
