@@ -124,8 +124,9 @@ def test_a_wrong_count_does_not_pass_the_check(summary):
 
 
 def test_totals_are_smaller_than_any_profile(summary):
-    message = ours.code_totals(summary)
-    assert 20 <= len(message) < 60
+    sizes = ours.code_totals(summary)
+    assert list(sizes.values()) == sorted(sizes.values(), reverse=True)
+    assert 20 <= sizes[3] < sizes[0] < 60
 
 
 TABLES = arrays.arrays(
@@ -211,24 +212,26 @@ def test_cts5_bytes_of_the_loads(generated):
 
 
 def test_steps_of_counts_are_a_deviation_wide_and_exact_for_few():
-    assert [ours.exact_below(step) for step in ours.STEPS] == [8, 3, 0]
+    assert [ours.exact_below(step) for step in (1, 2, 3)] == [16, 4, 1]
     rng = np.random.default_rng(1)
     counts = rng.poisson(400.0, 20_000)
-    for step in ours.STEPS:
+    for step in (1, 2, 3):
+        width = ours.STEPS_OF_SD[step]
         steps = ours.compand(counts, step)
-        assert steps.std() * step == pytest.approx(np.sqrt(1 + step**2 / 12), rel=0.03)
-    assert ours.compand(np.array([0, 0]), 1.0).tolist() == [0, 0]
+        assert steps.std() * width == pytest.approx(np.sqrt(1 + width**2 / 12), rel=0.03)
+        assert ours.added_error(step) == pytest.approx(np.sqrt(1 + width**2 / 12) - 1, rel=0.05)
+    assert ours.compand(np.array([0, 0]), 2).tolist() == [0, 0]
 
 
 def test_the_oracle_of_fine_steps_is_that_of_counts(typical):
     pytest.importorskip("scipy", reason="needs the bench extra")
     lossless = dives.oracle_bytes(typical.size_rate, typical.sizes)
-    found = [ours.companded_oracle_bytes(typical.size_rate, typical.sizes, s) for s in (0.001, *ours.STEPS)]
+    found = [ours.companded_oracle_bytes(typical.size_rate, typical.sizes, s) for s in range(4)]
     assert found[0] == pytest.approx(lossless)
     assert found == sorted(found, reverse=True)
     small = typical.taxa_rate[:50]
     few = np.minimum(typical.taxa[:50], 5)
-    assert ours.companded_oracle_bytes(small, few, 0.5) == pytest.approx(
+    assert ours.companded_oracle_bytes(small, few, 1) == pytest.approx(
         dives.oracle_bytes(small, few), rel=1e-6
     )
 

@@ -65,7 +65,7 @@ def test_what_the_next_bytes_buy_is_the_difference_of_two_plans(dive, summary):
     changed = {
         (a.quantity.name.lower(), words.scope_name(a.scope))
         for a, b in zip(planned.layers, more.layers, strict=True)
-        if a.height != b.height
+        if (a.height, a.step) != (b.height, b.step)
     }
     assert changed
     assert {(name, phase) for name, phase, *_ in told} == changed
@@ -127,13 +127,17 @@ def test_the_error_is_reckoned_bin_by_bin(summary, points, quantity):
             else (part.lpm, part.volume_sized_ul)
         )
         table = decoded.phases[part.phase].tables.get(quantity)
-        cell = table.dense()[2] if table else None
+        dense = table.dense() if table else None
+        cell = dense[2] if dense else None
         for column in range(counts.shape[1]):
             for b in np.flatnonzero(ul):
                 told = 0.0
                 if cell is not None:
                     together = cell[:, column] == cell[b, column]
-                    told = counts[together, column].sum() / ul[together].sum()
+                    # What was sent: near the counts where it is companded, equal to them elsewhere.
+                    sent = dense[0][together, column].sum()
+                    assert sent == pytest.approx(counts[together, column].sum(), rel=0.5, abs=2)
+                    told = sent / ul[together].sum()
                 missed += (told - counts[b, column] / ul[b]) ** 2
                 whole += (counts[b, column] / ul[b]) ** 2
     assert 0 < point.errors[quantity] < 1

@@ -492,7 +492,8 @@ def test_the_room_is_pure():
         roots = {name.split(".")[0] for name in names}
         allowed = {
             "numpy", "msgspec", "edge", "__future__", "array", "collections", "dataclasses", "enum",
-            "base64", "binascii", "functools", "hashlib", "itertools", "math", "operator", "reedsolo", "typing", "zlib",
+            "base64", "binascii", "functools", "hashlib", "itertools", "math", "operator", "reedsolo",
+            "typing", "zlib",
         }  # fmt: skip
         assert roots <= allowed, f"{file.name} imports {roots - allowed}"
         rooms = {n for n in names if n.startswith("edge.") and not n.startswith("edge.telemetry")}
