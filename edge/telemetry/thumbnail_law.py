@@ -6,7 +6,6 @@ are the features it looks at: they hold for encoder and decoder alike.
 
 from __future__ import annotations
 
-import base64
 import functools
 import math
 import zlib
@@ -260,12 +259,12 @@ def pack(law: Law) -> str:
     )  # fmt: skip
     flat = np.concatenate([one.ravel() for one in arrays]).astype("<i4")
     by_byte = flat.view(np.uint8).reshape(-1, 4).T.tobytes()  # alike bytes side by side pack better
-    return base64.b85encode(zlib.compress(by_byte, 9)).decode()
+    return zlib.compress(by_byte, 9).hex()
 
 
 def unpack(text: str) -> Law:
     """The law that `pack` wrote."""
-    by_byte = np.frombuffer(zlib.decompress(base64.b85decode(text)), dtype=np.uint8)
+    by_byte = np.frombuffer(zlib.decompress(bytes.fromhex(text)), dtype=np.uint8)
     flat = np.ascontiguousarray(by_byte.reshape(4, -1).T).view("<i4").ravel().astype(np.int64)
     fixed = sum(math.prod(shape) for shape in _shapes(0))
     n_hidden = (len(flat) - fixed) // (N_PHASES * (N_FEATURES + 2))
