@@ -72,13 +72,23 @@ def _show(planned: Plan, codebook: Codebook, budget_bytes: int, message_bytes: i
         table.add_row(*row)
     console = Console(width=None if sys.stdout.isatty() else 110)  # a file or a pipe has no width
     console.print(table)
+    if planned.n_pictures:
+        console.print(f"The last {planned.n_pictures} of the messages are pictures of particles.")
+    if planned.is_regional:
+        console.print("Coded with the climatology, which makes the messages say more.")
+    console.print(
+        f"Worth by the stated utility: {planned.worth:,}; no plan of as many bits can have more than "
+        f"{planned.worth_bound:,}."
+    )
 
 
 def _show_next(planned: Plan, more: Plan, codebook: Codebook) -> None:
     from tools.planning import words
 
     if words.is_lossless(planned.layers):
-        click.echo("Everything is sent bin by bin: more bytes buy nothing.")
+        shown = more.n_pictures - planned.n_pictures
+        bought = f"{shown} more picture{'s' * (shown != 1)}" if shown > 0 else "nothing"
+        click.echo(f"Everything is sent bin by bin: more bytes buy {bought}.")
         return
     found = words.changes(planned, more, codebook)
     spent = more.n_bytes - planned.n_bytes

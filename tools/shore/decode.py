@@ -5,12 +5,14 @@ Messages may be any subset, in any order, of any dives; files that are no messag
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import click
+import cv2
 
 from edge.errors import MessageError
 from edge.telemetry.climatology import Climatology, load_climatology
@@ -88,6 +90,7 @@ def decode_files(
             folder.mkdir(parents=True, exist_ok=True)
             write_csv(dive, folder / "profile.csv")
             written.append(folder / "profile.csv")
+            written += _write_pictures(dive, folder / "pictures")
             note = _write_netcdf(dive, folder / "profile.nc")
         except OSError as cause:
             raise MessageError(
@@ -96,6 +99,22 @@ def decode_files(
         if not note:
             written.append(folder / "profile.nc")
     return Decoded(result.dives, tuple(refused), result.duplicates, tuple(written), note)
+
+
+def _write_pictures(dive: DecodedDive, folder: Path) -> list[Path]:
+    """Pictures of particles as PNG files, named by number, taxon, reason, pressure and ESD."""
+    written = []
+    for number, picture in enumerate(dive.pictures):
+        label = dive.codebook.taxa[picture.taxon].label if picture.taxon >= 0 else "unclassified"
+        where = "" if picture.pressure_dbar is None else f"_{picture.pressure_dbar}dbar"
+        words = f"{number:02d}_{label}_{picture.reason.label}{where}_{picture.esd_um}um.png"
+        folder.mkdir(exist_ok=True)
+        file = folder / re.sub(r"[^\w.+-]+", "-", words)
+        done, data = cv2.imencode(".png", picture.pixels)
+        if done:
+            file.write_bytes(data.tobytes())
+            written.append(file)
+    return written
 
 
 def _write_netcdf(dive: DecodedDive, path: Path) -> str:
