@@ -181,6 +181,8 @@ class DecodedDive:
         Totals sent for all phases together, one bin each.
     pictures
         Pictures of particles, in the order of sending.
+    is_short
+        Whether it came over a short link, where `dive_number` is the number modulo 256.
     """
 
     codebook: Codebook
@@ -190,6 +192,11 @@ class DecodedDive:
     phases: dict[Phase, DecodedPhase]
     whole: dict[Quantity, DecodedTable]
     pictures: tuple[Picture, ...] = ()
+    is_short: bool = False
+
+    def is_of(self, dive_number: int) -> bool:
+        """Whether it may be this dive: short links tell its number modulo 256 alone."""
+        return self.dive_number == (dive_number & 0xFF if self.is_short else dive_number)
 
     @property
     def is_complete(self) -> bool:
@@ -465,6 +472,7 @@ def _assemble(heap: _Heap) -> DecodedDive:
         phases,
         whole,
         tuple(heap.pictures[part] for part in sorted(heap.pictures)),
+        heap.is_short,
     )
 
 

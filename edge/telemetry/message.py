@@ -99,6 +99,10 @@ class Header:
     kind: MessageKind = MessageKind.FLAT
     is_short: bool = False
 
+    def is_of(self, dive_number: int) -> bool:
+        """Whether it may be of a dive: short links tell its number modulo 256 alone."""
+        return self.dive_number == (dive_number & 0xFF if self.is_short else dive_number)
+
 
 def header_bytes(part: int, parts_bytes: int, *, is_short: bool = False) -> int:
     """Bytes of header and CRC of a part, when the number of parts is written in `parts_bytes`."""

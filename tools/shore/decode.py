@@ -244,8 +244,9 @@ def dive_table(dive: DecodedDive) -> Any:
     from rich.table import Table
 
     table = Table(
-        "phase", "quantity", "total", "lossless", "aggregated", "missing", title=f"Dive {dive.dive_number}"
-    )
+        "phase", "quantity", "total", "lossless", "companded", "aggregated", "missing",
+        title=f"Dive {dive.dive_number}",
+    )  # fmt: skip
     scopes: list[tuple[str, dict[Quantity, Any]]] = [("dive", dive.whole)] if dive.whole else []
     scopes += [(phase.phase.name.lower(), phase.tables) for phase in dive.phases.values()]
     for name, tables in scopes:
@@ -255,11 +256,13 @@ def dive_table(dive: DecodedDive) -> Any:
                 f"{100 * float((sources == kind).mean()):.0f} %"
                 for kind in (
                     Provenance.ROUNDED if quantity.is_mean else Provenance.LOSSLESS,
+                    Provenance.COMPANDED,
                     Provenance.AGGREGATED,
                     Provenance.MISSING,
                 )
             ]
             total = "" if quantity.is_mean or quantity.is_of_dive else str(int(known.value.sum()))
+            total = total if known.is_exact else f"about {total}"
             table.add_row(name, NAMES[quantity].replace("_", " "), total, *shares)
         table.add_section()
     return table

@@ -119,7 +119,7 @@ def look_from_shore(
     rows, said = [], []
     for name, data in messages.items():
         fault = faults.get(name, "")
-        if not fault and unpack(data)[0].dive_number != dive_number:
+        if not fault and not unpack(data)[0].is_of(dive_number):
             fault = f"is of dive {unpack(data)[0].dive_number}; it is not used here"
         rows.append(MessageRow(name, len(data), "" if fault else _holds(data, codebook, climatology), fault))
     bad = sum(bool(row.fault) for row in rows)
@@ -127,7 +127,7 @@ def look_from_shore(
         said.append(f"{bad} of {len(rows)} messages could not be used: see the table of messages.")
     if decoding.duplicates:
         said.append(f"{decoding.duplicates} messages came more than once and count once.")
-    dive = next((one for one in decoding.dives if one.dive_number == dive_number), None)
+    dive = next((one for one in decoding.dives if one.is_of(dive_number)), None)
     if dive is None:
         said.append(
             f"No message of this dive is at hand ({n_sent} were sent): the shore knows nothing of it."
@@ -234,7 +234,9 @@ def _state(table: DecodedTable, part: DecodedPhase | None) -> str:
     some = "" if known == 1 else f", {known:.0%} of it"
     widths = table.last - table.first
     if not (widths > 1).any():
-        return ("bin by bin, rounded" if table.quantity.is_mean else "bin by bin, exact") + some
+        exact = "exact" if table.is_exact else "companded"
+        return ("bin by bin, rounded" if table.quantity.is_mean else f"bin by bin, {exact}") + some
+    some += "" if table.is_exact else ", companded"
     if int(widths.max()) == table.n_bins:
         return f"one cell over the phase{some}"
     edges = axis_edges(part.phase, part.edges)
