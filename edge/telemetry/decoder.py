@@ -203,20 +203,23 @@ class DecodedDive:
         """True when no part is missing."""
         return any(len(parts) == n_parts for n_parts, parts in self.received.items())
 
+    @property
+    def n_parts(self) -> int:
+        """Number of parts of the sending of which the most is at hand."""
+        return max(self.received.items(), key=lambda item: (len(item[1]) / item[0], item[0]))[0]
+
     def missing(self) -> tuple[int, ...]:
-        """Missing parts, counted from 0, of the transmission of which the most is at hand."""
-        n_parts, parts = max(self.received.items(), key=lambda item: (len(item[1]) / item[0], item[0]))
-        return tuple(sorted(set(range(n_parts)) - set(parts)))
+        """Missing parts, counted from 0, of the sending of which the most is at hand."""
+        return tuple(sorted(set(range(self.n_parts)) - set(self.received[self.n_parts])))
 
     def missing_sentence(self) -> str:
         """One sentence for people, "" when nothing is missing."""
         missing = self.missing()
         if not missing:
             return ""
-        n_parts = next(n for n, parts in self.received.items() if len(parts) + len(missing) == n)
         names = ", ".join(str(part + 1) for part in missing)
         noun, verb = ("part", "is") if len(missing) == 1 else ("parts", "are")
-        return f"dive {self.dive_number}: {noun} {names} of {n_parts} {verb} missing"
+        return f"dive {self.dive_number}: {noun} {names} of {self.n_parts} {verb} missing"
 
     def totals(self, quantity: Quantity) -> tuple[Ints, bool]:
         """Counts of the dive by column as far as known, int64 (n_columns,), and whether they are all of it.

@@ -1,7 +1,7 @@
 """What shore asks for again, missing parts of dives in a few bytes, and what the float answers. Pure.
 
 Only the body of a request: who may ask, and how it travels, is the business of signed commands. Parts are
-counted from 0 in the order of sending, parity messages after the data.
+those that the headers of messages number: parity and pictures are not asked for, unless with all of a dive.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from edge.errors import InputError, MessageError
+from edge.telemetry.message import MessageKind, unpack
 
 REQUEST_BYTES = 270
 """Longest body: what a modem takes in one message towards the float."""
@@ -29,8 +30,8 @@ class Request:
     dive_number
         0 to 65535.
     n_parts
-        Parts of the transmission, data and parity, as its messages say it: parts of another cut of the dive
-        are not these. 0 when no message came: then the whole dive is asked for, and `ranges` is empty.
+        Parts of the sending, as its messages say it: parts of another cut of the dive are not these. 0 when
+        no message came: then the whole dive is asked for, and `ranges` is empty.
     ranges
         Missing parts as [first, last), in order, with something at hand between them.
     """
@@ -174,21 +175,33 @@ def answer(requests: Iterable[Request], stored: Mapping[int, Sequence[bytes | No
     absent: list[Request] = []
     for request in requests:
         have = stored.get(request.dive_number, ())
-        if not have or request.n_parts not in (0, len(have)):
+        if not have or request.n_parts not in (0, _n_parts(have)):
             absent.append(request)
             continue
         gone = []
         for first, last in request.ranges or ((0, len(have)),):
             for part in range(first, last):
-                message = have[part]
+                message = have[part] if part < len(have) else None
                 if message is None:
                     gone.append(part)
                 else:
                     parts.append((request.dive_number, part))
                     messages.append(message)
         if gone:
-            absent.append(Request.of_parts(request.dive_number, len(have), gone))
+            absent.append(Request.of_parts(request.dive_number, request.n_parts or len(have), gone))
     return Answer(tuple(parts), tuple(messages), tuple(absent))
+
+
+def _n_parts(messages: Sequence[bytes | None]) -> int:
+    """How many messages of tables a sending has, as the first of them that is there says."""
+    for message in messages:
+        try:
+            header = unpack(message or b"")[0]
+        except MessageError:
+            continue
+        if header.kind is not MessageKind.PICTURE:
+            return header.n_parts
+    return len(messages)
 
 
 def _what_fits(request: Request, before: int, room: int) -> tuple[Request | None, Request | None]:

@@ -18,6 +18,7 @@ from edge.errors import MessageError
 from edge.telemetry.climatology import Climatology, load_climatology
 from edge.telemetry.codebook import Codebook, load_codebook
 from edge.telemetry.decoder import DecodedDive, Decoding, Provenance, decode_messages
+from edge.telemetry.missing import Request, encode_request
 from edge.telemetry.summary import Quantity
 from tools.shore.exports.tidy_csv import NAMES, write_csv
 
@@ -213,11 +214,19 @@ def _decode(
     help="Climatology file; climatology*.json beside the messages is found without it. May be repeated.",
 )  # fmt: skip
 @click.option(
+    "--request", type=click.Path(dir_okay=False, path_type=Path),
+    help="Write what to ask the float for again, at most 270 bytes: the body of a command.",
+)  # fmt: skip
+@click.option(
     "--out", type=click.Path(path_type=Path), default=Path("out/shore"), show_default=True,
     help="Folder for profile.csv and profile.nc; several dives get a folder each.",
 )  # fmt: skip
 def decode(
-    messages: tuple[Path, ...], codebooks: tuple[Path, ...], climatologies: tuple[Path, ...], out: Path
+    messages: tuple[Path, ...],
+    codebooks: tuple[Path, ...],
+    climatologies: tuple[Path, ...],
+    request: Path | None,
+    out: Path,
 ) -> None:
     """Decode MESSAGES (files, or folders with *.msg, *.sbd, *.bin) into CSV and netCDF."""
     from rich.console import Console
@@ -235,6 +244,18 @@ def decode(
         console.print(f"{done.duplicates} {were} there twice; each was counted once.")
     if done.note:
         console.print(done.note, markup=False)
+    if request is not None:
+        asked = encode_request(
+            [
+                Request.of_parts(dive.dive_number, dive.n_parts, dive.missing())
+                for dive in done.dives
+                if not dive.is_complete
+            ]
+        )
+        request.write_bytes(asked.data)
+        console.print(f"Request: {request}, {len(asked.data)} bytes", highlight=False, soft_wrap=True)
+        for left in asked.left_out:
+            console.print(f"[yellow]No room to ask for all of dive {left.dive_number}: ask again.[/yellow]")
     for file in done.written:
         console.print(f"Written: {file}", highlight=False, soft_wrap=True, markup=False)
 
