@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +27,7 @@ Ints = NDArray[np.int64]
 
 _PLACE_BITS = 28
 """What saying where a table is costs, about: only to guess a first plan, which is then coded."""
+_NO_LIMIT = 1 << 60
 _FIRST, _HALVING, _FINER = 64, 4, 1
 """Worth of a first number, of halving the cells, and of a finer step of companding."""
 
@@ -78,6 +79,8 @@ class Ladder:
         self.rung: Rung | None = None
         self.packed_bits = 0
         self._bits: list[int] = []
+        self._above = -1  # the next rung takes more than this
+        self._steps: dict[tuple[int, int, int], list[int | None]] = {}
         inside = self._numbers[first:last, list(columns)]
         unit = self._weight * times * max(1, int(inside.sum()).bit_length())
         finer = [(3, 0), (2, 2), (1, 3), (0, 4)] if self.by_rows else [(0, 0)]
@@ -87,6 +90,8 @@ class Ladder:
         ]
         best = self.rungs[-1].worth
         self.rungs += [Rung(0, step, best + unit * _FINER * extra) for step, extra in finer[1:]]
+        if not inside.any():
+            self.rungs = self.rungs[-1:]  # that there is nothing costs next to nothing to say of every bin
 
     @property
     def edges_dbar(self) -> tuple[int, ...]:
@@ -94,6 +99,11 @@ class Ladder:
         if self.scope in (WHOLE_DIVE, Phase.PARK):
             return ()
         return tree_edges(self.summary.codebook, self.scope, self.n_bins)
+
+    @property
+    def n_cells(self) -> int:
+        """Cells of all its columns at the finest."""
+        return len(self.columns) * (self.last - self.first)
 
     def segment(self, column: int, first: int, rung: Rung) -> Segment:
         """The rest of a column, or of rows from a column on, from a bin on."""
@@ -117,15 +127,21 @@ class Ladder:
             self.quantity, self.scope, self.n_bins, 0, self.first, self.last, min(height, self.root)
         ).cells
 
-    def values(self, column: int, cells: Sequence[int]) -> list[int | None]:
+    def values(self, segment: Segment) -> list[int | None]:
         """What `Stream.segment` takes: counts of all bins, or steps of the cells."""
         if not self.quantity.is_mean:
-            counts: list[int | None] = self._lists[column]
+            counts: list[int | None] = self._lists[segment.column]
             return counts
-        sums = [
-            np.add.reduceat(table[: cells[-1], column], cells[:-1]) for table in (self._sums, self._numbers)
-        ]
-        return to_steps(self.quantity, *sums)
+        key = segment.column, segment.first, segment.height
+        if key not in self._steps:
+            cells = replace(segment, last=self.last).cells
+            sums = [
+                np.add.reduceat(table[: cells[-1], segment.column], cells[:-1])
+                for table in (self._sums, self._numbers)
+            ]
+            self._steps[key] = to_steps(self.quantity, *sums)
+        # A segment is cut between cells only: its cells are the first of those to the end.
+        return self._steps[key][: len(segment.cells) - 1]
 
     def rows(self, segment: Segment) -> list[list[int]]:
         """What `Stream.rows` takes: companded counts of the cells of a segment."""
@@ -137,19 +153,24 @@ class Ladder:
         return rows
 
     def bits(self, at: int, most: int) -> int | None:
-        """Bits of a rung; None when one below it takes more than `most` already."""
+        """Bits of a rung; None when it, or one below it, is seen to take more than `most`."""
         while len(self._bits) <= at:
-            if self._bits and self._bits[-1] > most:
+            if (self._bits and self._bits[-1] > most) or self._above >= most:
                 return None
             if self.by_rows:
-                self._bits.append(self._measure_rows(self.rungs[len(self._bits)]))
+                bits = self._measure_rows(self.rungs[len(self._bits)], most)
+                if bits is None:
+                    self._above = most
+                    return None
+                self._bits.append(bits)
             elif self.quantity.is_mean:
                 self._bits.append(self._measure_means(self.rungs[len(self._bits)].height))
             else:
                 self._bits = self._measure_tree()
         return self._bits[at]
 
-    def _measure_rows(self, rung: Rung) -> int:
+    def _measure_rows(self, rung: Rung, most: int) -> int | None:
+        """Bits of a rung, None when it takes more than `most`."""
         coder = RangeEncoder()
         segment = self.segment(self.columns[0], self.first, rung)
         columns = self.expectation.masses(self.quantity, self.scope, self.n_bins, self.shift)
@@ -158,14 +179,15 @@ class Ladder:
         cells = segment.cells
         for first, last, row in zip(cells, cells[1:], self.rows(segment), strict=False):
             rows.code(coder, [sum(column[first:last]) for column in columns], row)
+            if coder.bits > most:
+                return None
         return coder.bits
 
     def _measure_means(self, height: int) -> int:
         coder, model = RangeEncoder(), MeanModel()
         before = None
-        cells = self.cells(height)
         for column in self.columns:
-            steps = self.values(column, cells)
+            steps = self.values(self.segment(column, self.first, Rung(height, 0, 0)))
             before = model.code(coder, self.quantity, len(steps), steps, before)
         return coder.bits
 
@@ -207,7 +229,7 @@ def choose(ladders: Sequence[Ladder], capacity: int) -> tuple[int, int]:
         ladder.rung = ladder.rungs[0] if ladder.is_needed else None
         points = [] if ladder.is_needed else [(-1, 0, 0)]
         for at, rung in enumerate(ladder.rungs):
-            bits = ladder.bits(at, capacity)
+            bits = ladder.bits(at, capacity if at or not ladder.is_needed else _NO_LIMIT)
             if bits is None:
                 break
             points.append((at, _PLACE_BITS + bits, rung.worth))

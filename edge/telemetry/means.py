@@ -126,7 +126,7 @@ class MeanModel:
         return cells
 
     def _number(self, coder: Coder, value: int) -> int:
-        bounds = (0, *itertools.accumulate(self._lengths))
+        bounds = list(itertools.accumulate(self._lengths, initial=0))
         length = coder.symbol(bounds, value.bit_length())
         _learn(self._lengths, length)
         if length < 2:

@@ -44,6 +44,11 @@ class Packer:
         return self._bodies
 
     @property
+    def n_bytes(self) -> int:
+        """Bytes of the bodies that are full."""
+        return sum(map(len, self._bodies))
+
+    @property
     def _is_empty(self) -> bool:
         return self._stream.state.last is None
 
@@ -93,7 +98,7 @@ class Packer:
         cells = segment.cells
         if state.cells + len(cells) - 1 <= MAX_CELLS:
             self._stream.state = state.copy()
-            self._stream.segment(segment, ladder.values(segment.column, cells))
+            self._stream.segment(segment, ladder.values(segment))
             if self._fits():
                 return True
         self._coder.rewind(mark)

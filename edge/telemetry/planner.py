@@ -277,10 +277,9 @@ class _Planner:
 
     def plan(self) -> Plan:
         """The plan, by the whole dive alone when the phases do not fit."""
-        needed = [ladder for ladder in self._ladders if ladder.is_needed]
         for ladder in self._ladders:
             ladder.rung = ladder.rungs[0] if ladder.is_needed else None
-        first = self._pack(needed)
+        first = self._pack(self._ladders)
         if self._bytes(first) > self._budget_bytes:
             self._ladders = self._whole_dive()
             for ladder in self._ladders:
@@ -303,14 +302,16 @@ class _Planner:
 
     def _best(self, first: tuple[bytes, ...]) -> Plan:
         """Fill the budget: choose for a number of bits, pack, and correct the number by what was needed."""
+        best = self._made(first, self._worth())
+        whole = self._all_of_it()
+        if whole is not None:
+            return self._made(whole, self._worth())
         overhead = header_bytes(0, 1, is_short=self._is_short) + 1
         n_messages = max(1, self._budget_bytes // self._limit_bytes)
         capacity = 8 * (self._budget_bytes - overhead * n_messages)
-        rungs = [ladder.rung for ladder in self._ladders]
-        best, best_rungs, best_worth = first, rungs, self._worth()
-        bound, tried = best_worth, set()
+        tried = set()
         for _ in range(_TRIES):
-            spent, worth_bound = choose(self._ladders, capacity)
+            spent, bound = choose(self._ladders, max(0, capacity))
             key = tuple(ladder.rung for ladder in self._ladders)
             if key in tried:
                 break
@@ -318,25 +319,36 @@ class _Planner:
             found = self._pack(self._ladders)
             left = self._budget_bytes - self._bytes(found)
             if left >= 0:
-                if self._worth() >= best_worth:
-                    best, best_rungs, best_worth = found, list(key), self._worth()
-                    bound = max(bound, worth_bound)
+                if self._worth() >= best.worth:
+                    best = self._made(found, max(bound, best.worth_bound))
                 if all(ladder.rung is ladder.rungs[-1] for ladder in self._ladders):
                     break
                 capacity = max(capacity, spent) + 8 * left - 4
             else:
                 capacity = min(capacity, spent) + 8 * left
-        for ladder, rung in zip(self._ladders, best_rungs, strict=True):
-            ladder.rung = rung
-        self._pack(self._ladders)
-        parity = self._parity(best)
+        return best
+
+    def _made(self, messages: tuple[bytes, ...], bound: int) -> Plan:
+        """The plan of messages that were just packed."""
         return Plan(
-            (*best, *parity),
+            (*messages, *self._parity(messages)),
             tuple(_layer(ladder) for ladder in self._ladders),
             self._kind is MessageKind.REGIONAL,
-            best_worth,
-            max(bound, best_worth),
+            self._worth(),
+            max(bound, self._worth()),
         )
+
+    def _all_of_it(self) -> tuple[bytes, ...] | None:
+        """Messages of all tables without loss, all rungs set to the last; None when they do not fit.
+
+        It saves measuring all rungs. Where there is less than a bit for a cell it is not even tried.
+        """
+        if 8 * self._budget_bytes < sum(ladder.n_cells for ladder in self._ladders):
+            return None
+        for ladder in self._ladders:
+            ladder.rung = ladder.rungs[-1]
+        found = self._pack(self._ladders, self._budget_bytes)
+        return found if found and self._bytes(found) <= self._budget_bytes else None
 
     def _worth(self) -> int:
         return sum(ladder.rung.worth for ladder in self._ladders if ladder.rung is not None)
@@ -346,13 +358,15 @@ class _Planner:
         longest = max(map(len, messages))
         return sum(map(len, messages)) + self._n_parity * (longest + self._extra)
 
-    def _pack(self, ladders: Sequence[Ladder]) -> tuple[bytes, ...]:
-        """Code the ladders at their rungs into messages."""
+    def _pack(self, ladders: Sequence[Ladder], most_bytes: int | None = None) -> tuple[bytes, ...]:
+        """Code the ladders at their rungs into messages; none when they are soon seen to take more."""
         summary, short = self._summary, self._is_short
         for parts_bytes in itertools.count(1):
             packer = Packer(self._expectation, self._limit_bytes, parts_bytes, is_short=short)
             for ladder in ladders:
                 packer.add(ladder)
+                if most_bytes is not None and packer.n_bytes > most_bytes:
+                    return ()
             bodies = packer.close()
             if len(bodies) <= 1 << (7 * parts_bytes):
                 break
