@@ -297,7 +297,8 @@ class _Planner:
     def at(self, step: int) -> tuple[bytes, ...]:
         """Messages of all tables bin by bin at a step of companding."""
         for ladder in self._ladders:
-            ladder.rung = next(rung for rung in ladder.rungs if rung.height == 0 and rung.step == step)
+            fit = [rung for rung in ladder.rungs if rung.height == 0 and rung.step == step]
+            ladder.rung = (fit or ladder.rungs)[-1]
         return self._pack(self._ladders)
 
     def _best(self, first: tuple[bytes, ...]) -> Plan:
