@@ -1,7 +1,7 @@
-"""A second decoder of the telemetry, written from docs/wire-format.md alone, with nothing but the standard library.
+"""A second decoder of the telemetry, from docs/wire-format.md alone, with nothing but the standard library.
 
-It shares no code with the first, so that what the document forgets shows as a difference. Parity and pictures
-are left out; so is everything that makes numbers into units. Numbers in brackets are sections of the document.
+It shares no code with the first, so that what the document forgets shows as a difference. Left out: parity,
+pictures, and all that makes numbers into units. Numbers in brackets are sections of the document.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from math import isqrt
 from types import SimpleNamespace
 
 
-class Refused(Exception):
+class RefusedError(Exception):
     """Not a message, or not one that can be read with what is at hand."""
 
 
@@ -56,7 +56,22 @@ class Book:
                 self.edges.append(min(self.edges[-1] + height, stop))
         taxa, classes = len(self.labels), len(self.limits)
         living = sum(taxon["living"] is True for taxon in codebook["taxa"])
-        self.columns = [4, 11, 11, taxa, classes, classes, 1, classes, taxa, 3 * taxa, 5 * living, taxa, 8, 48]
+        self.columns = [
+            4,
+            11,
+            11,
+            taxa,
+            classes,
+            classes,
+            1,
+            classes,
+            taxa,
+            3 * taxa,
+            5 * living,
+            taxa,
+            8,
+            48,
+        ]
 
     def max_bins(self, scope):
         return 16384 if scope == 1 else len(self.edges) - 1
@@ -102,7 +117,7 @@ class Decoder:
         part = self.range // bounds[-1]
         target = self.code // part
         if target >= bounds[-1]:
-            raise Refused("no symbol")
+            raise RefusedError("no symbol")
         s = next(i for i in range(len(bounds) - 1) if target < bounds[i + 1])
         self.take(part, bounds[s], bounds[s + 1] - bounds[s])
         return s
@@ -114,7 +129,7 @@ class Decoder:
         part = self.range // n
         value = self.code // part
         if value >= n:
-            raise Refused("no value")
+            raise RefusedError("no value")
         self.take(part, value, 1)
         return value
 
@@ -169,9 +184,7 @@ def law_of_splits(beside, before, after, strength):
     return SimpleNamespace(beside=beside, before=before, after=after, strength=strength)
 
 
-FRAMES = law_of_splits(
-    [32] * 13, [0] * 13, [32] * 13, [128000] * 6 + [32000, 6400, 1920, 640, 320, 256, 128]
-)
+FRAMES = law_of_splits([32] * 13, [0] * 13, [32] * 13, [128000] * 6 + [32000, 6400, 1920, 640, 320, 256, 128])
 TAXA = law_of_splits(
     [19, 19, 19, 19, 19, 46, 80, 90, 19, 6, 0, 0, 0],
     [13, 13, 13, 13, 13, 16, 13, 0, 0, 0, 0, 0, 0],
@@ -337,7 +350,7 @@ def read_count(decoder, mean, spread, step):
     length = decoder.uniform(43)
     index = first + n * width + (1 << length) - 1 + decoder.uniform(1 << length)
     if index > index_of((1 << 42) - 1, step):
-        raise Refused("count too large")
+        raise RefusedError("count too large")
     return index
 
 
@@ -394,7 +407,7 @@ class Body:
             self.last = segment
             yield segment
         if self.decoder.at < len(self.decoder.body):
-            raise Refused("bytes left over")
+            raise RefusedError("bytes left over")
 
     def place(self):
         last = self.last
@@ -414,7 +427,7 @@ class Body:
         if action == 3:
             return self.new()
         if not more:
-            raise Refused("past the last column")
+            raise RefusedError("past the last column")
         segment = SimpleNamespace(**{**vars(last), "column": last.column + 1})
         if action:
             segment.first, segment.last = 0, last.n_bins
@@ -426,10 +439,10 @@ class Body:
         decoder, book = self.decoder, self.book
         quantity, scope = decoder.symbol(cumulative(FREQUENCIES)), decoder.uniform(4)
         if quantity > 13 or (quantity in (6, 7, 8) if scope == 3 else quantity in (0, 9, 10, 11, 12, 13)):
-            raise Refused("no such table")
+            raise RefusedError("no such table")
         columns = book.columns[quantity]
         if columns == 0:
-            raise Refused("no columns")
+            raise RefusedError("no columns")
         step = stop = shift = height = first = 0
         if is_by_rows(quantity, scope):
             step = decoder.uniform(4)
@@ -461,7 +474,7 @@ class Body:
     def count_cells(self, n):
         self.n_cells += n
         if self.n_cells > 131072:
-            raise Refused("too many cells")
+            raise RefusedError("too many cells")
 
     def column(self, segment):
         cells = begins(segment.first, segment.last, segment.height)
@@ -569,39 +582,39 @@ def varint(data):
         value |= (data[i] & 127) << (7 * i)
         if data[i] < 128:
             return value, data[i + 1 :]
-    raise Refused("varint without end")
+    raise RefusedError("varint without end")
 
 
 def read_message(data, codebooks, climatologies=()):
-    """Dive number, part, number of parts, and segments of a message of tables; `Refused` says why not.
+    """Dive number, part, number of parts, and segments of a message of tables; `RefusedError` says why not.
 
     `codebooks` and `climatologies` are objects as `json` reads them.
     """
     short = bool(data) and data[0] & 64
     crc_bytes, id_bytes, dive_bytes = (2, 1, 1) if short else (4, 2, 2)
     if len(data) < (7 if short else 11) or data[0] & 128 == 0 or data[0] & 15 != 1:
-        raise Refused("not a message of version 1")
+        raise RefusedError("not a message of version 1")
     kind = data[0] >> 4 & 3
     if kind > 1:
-        raise Refused("parity or a picture")
+        raise RefusedError("parity or a picture")
     after_id, rest = 1 + id_bytes, data[1 + id_bytes + dive_bytes : -crc_bytes]
     part, rest = varint(rest)
     last_part, body = varint(rest)
     if part > last_part:
-        raise Refused("part above the number of parts")
+        raise RefusedError("part above the number of parts")
     for book in map(Book, codebooks):
         whole = book.digest + data[:-crc_bytes]
         crc = binascii.crc_hqx(whole, 0xFFFF) if short else zlib.crc32(whole)
         if book.digest.startswith(data[1:after_id]) and crc == int.from_bytes(data[-crc_bytes:], "big"):
             break
     else:
-        raise Refused("no codebook fits")
+        raise RefusedError("no codebook fits")
     climatology = None
     if kind == 1:
         hashes = {hashlib.sha256(canonical_climatology(one)).hexdigest(): one for one in climatologies}
         climatology = hashes.get(book.climatology_sha256)
         if climatology is None:
-            raise Refused("no climatology fits")
+            raise RefusedError("no climatology fits")
     dive = int.from_bytes(data[after_id : after_id + dive_bytes], "big")
     return dive, part, last_part + 1, list(Body(body, book, climatology).segments())
 
@@ -610,7 +623,7 @@ def read_message(data, codebooks, climatologies=()):
 
 
 def cells_of(segments):
-    """Every cell as (scope, quantity), column, first, last, lowest and highest count; of means the step twice."""
+    """Every cell: (scope, quantity), column, first, last, lowest, highest count; of means the step twice."""
     for s in segments:
         by_rows = is_by_rows(s.quantity, s.scope)
         columns = range(s.column, s.stop) if by_rows else [s.column]
