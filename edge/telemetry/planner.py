@@ -178,6 +178,8 @@ def plan(
             remedy="make the codebook with this climatology",
         )
     wanted = _wanted(summary, quantities)
+    if not wanted:
+        raise InputError("name no table that this dive has", field="quantities", remedy="name one, or none")
     sides = [None] if climatology is None else [None, climatology]
     plans, refused = [], []
     for side in sides:
