@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import os
-import resource
 import subprocess
 import sys
 import tempfile
@@ -18,6 +17,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from tools.bench.memory import peak_mb
 
 CLASSIFIED = (2, 20)
 N_DISTINCT, N_FRAMES, REPEATS = 4, 200, 3
@@ -44,15 +45,15 @@ def bench() -> dict[str, Any]:
     for (bundle, n), runs in found.items():
         rates = sorted(run["frames_per_s"] for run in runs)
         first_s = float(np.median([run["first_frame_s"] for run in runs]))
-        peak_mb = max(run["peak_mb"] for run in runs)
+        most_mb = max(run["peak_mb"] for run in runs)
         classified = runs[0]["classified_per_frame"]
         spread = f"{rates[0]:.1f} to {rates[-1]:.1f}"
         rows.append(
-            [bundle, f"{classified:.1f}", f"{rates[1]:.1f}", spread, f"{first_s:.2f}", f"{peak_mb:.0f}"]
+            [bundle, f"{classified:.1f}", f"{rates[1]:.1f}", spread, f"{first_s:.2f}", f"{most_mb:.0f}"]
         )
         numbers[f"{bundle}_{n}_frames_per_s"] = rates[1]
         numbers[f"{bundle}_{n}_first_frame_s"] = first_s
-        numbers[f"{bundle}_{n}_peak_mb"] = peak_mb
+        numbers[f"{bundle}_{n}_peak_mb"] = most_mb
     return {
         "title": f"Whole instrument on one core, {N_FRAMES} frames of 2464 x 2056 px from memory",
         "columns": [
@@ -114,7 +115,7 @@ def _child(bundle_name: str, frames_file: str, folder: str, started: str) -> dic
     return {
         "frames_per_s": N_FRAMES / seconds,
         "first_frame_s": first_frame_s,
-        "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+        "peak_mb": peak_mb(),
         "classified_per_frame": classified / (N_FRAMES + 1),
     }
 

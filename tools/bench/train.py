@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import os
-import resource
 import subprocess
 import sys
 import time
@@ -18,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from tools.bench.memory import peak_mb
 from training import ONE_THREAD
 
 IMAGES, BATCH, WARM_UP_STEPS = 2_000, 64, 4
@@ -63,10 +63,6 @@ def bench(images: int = IMAGES) -> dict[str, Any]:
     }
 
 
-def _peak_mb() -> float:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-
-
 def _child(n: int) -> dict[str, float]:
     """The training process, on one core."""
     os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
@@ -79,7 +75,7 @@ def _child(n: int) -> dict[str, float]:
 
     cv2.setNumThreads(1)
     drawn = drawn_dataset(DISTINCT_PER_KIND, Preprocessing(size_px=SIZE_PX, numbers=True), 1)
-    imported_mb = _peak_mb()
+    imported_mb = peak_mb()
     again = np.arange(n) % len(drawn.labels)
     labels = np.random.default_rng(1).integers(N_CLASSES, size=n)
     data = replace(drawn, images=drawn.images[again], numbers=drawn.numbers[again], labels=labels)
@@ -98,7 +94,7 @@ def _child(n: int) -> dict[str, float]:
 
     begun = time.perf_counter()
     fit(model, examples, schedule, 1, report=report)
-    peak_mb = _peak_mb()
+    most_mb = peak_mb()
     last, first = len(ends) - 1, WARM_UP_STEPS - 1
     varying = time.perf_counter()
     varied = sum(len(y) for _, _, y in batches(examples, schedule, np.random.default_rng(1)))
@@ -110,7 +106,7 @@ def _child(n: int) -> dict[str, float]:
         "first_step_s": ends[0] - begun,
         "imported_mb": imported_mb,
         "data_set_mb": data_set_mb,
-        "peak_mb": peak_mb,
+        "peak_mb": most_mb,
     }
 
 
