@@ -5,6 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 FUZZ_SECONDS ?= 60
+FUZZ_SEED ?= 0
 
 .PHONY: dive test lint format fuzz board clean help
 
@@ -41,7 +42,7 @@ $(VENV)/.fuzz: $(VENV)/.test pyproject.toml
 	@touch $@
 
 fuzz: $(VENV)/.fuzz
-	$(BIN)/python -m tests.fuzz --seconds $(FUZZ_SECONDS)
+	$(BIN)/python -m tests.fuzz --seconds $(FUZZ_SECONDS) --seed $(FUZZ_SEED)
 
 board: $(VENV)/.test
 	$(BIN)/python -m tests.board

@@ -32,6 +32,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.fuzz", description=__doc__)
     parser.add_argument("targets", nargs="*", metavar="TARGET", help=", ".join(NAMES) + "; all when left out")
     parser.add_argument("--seconds", type=int, default=60, help="time for each target")
+    parser.add_argument("--seed", type=int, default=0, help="the same inputs each time; 0 tries others")
     parser.add_argument("--replay", type=Path, metavar="FILE")
     parser.add_argument("--keep", action="store_true")
     arguments = parser.parse_args()
@@ -48,10 +49,10 @@ def main() -> int:
         return 0
     if arguments.keep:
         return max(_keep(name) for name in targets)
-    return max(_fuzz(name, arguments.seconds) for name in targets)
+    return max(_fuzz(name, arguments.seconds, arguments.seed) for name in targets)
 
 
-def _fuzz(name: str, seconds: int) -> int:
+def _fuzz(name: str, seconds: int, seed: int) -> int:
     """Fuzz a target in a process of its own; says in a line what came of it."""
     folder = WORK / name
     found = folder / "corpus"
@@ -60,8 +61,8 @@ def _fuzz(name: str, seconds: int) -> int:
         old.unlink()
     _write_seeds(name, found)
     limits = [
-        f"-max_total_time={seconds}", f"-max_len={MAX_INPUT_BYTES}", f"-timeout={SLOWEST_INPUT_S}",
-        f"-rss_limit_mb={MOST_MEMORY_MB}", f"-artifact_prefix={folder}/", "-print_final_stats=1",
+        f"-max_total_time={seconds}", f"-seed={seed}", f"-max_len={MAX_INPUT_BYTES}",
+        f"-timeout={SLOWEST_INPUT_S}", f"-rss_limit_mb={MOST_MEMORY_MB}", f"-artifact_prefix={folder}/", "-print_final_stats=1",
     ]  # fmt: skip
     code, text = _libfuzzer(name, [*limits, str(found), *_if_there(CORPUS / name)])
     stats = dict(line[6:].split(":", 1) for line in text.splitlines() if line.startswith("stat::"))
