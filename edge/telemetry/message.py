@@ -30,6 +30,8 @@ SHORT_BELOW_BYTES = 64
 MIN_MESSAGE_BYTES = 23
 """Any single cell of any table fits in a message of this size."""
 MAX_HEIGHT = 14
+MAX_PARTS = 1 << 16
+"""Most messages of a sending."""
 MAX_CELLS = 1 << 17
 """Most cells in one message: a bound on the time and memory that any bytes can ask of a decoder."""
 
@@ -139,6 +141,8 @@ def unpack(data: bytes) -> tuple[Header, bytes]:
     body = data[after_dive : -_SHORT_CRC_BYTES if short else -_CRC_BYTES]
     part, body = _take_varint(body)
     last_part, body = _take_varint(body)
+    if last_part >= MAX_PARTS:
+        raise _bad(f"is one of {last_part + 1} parts, {MAX_PARTS} can be sent", "leave it out")
     if part > last_part and kind is not MessageKind.PARITY:
         raise _bad(f"is part {part + 1} of {last_part + 1}", "leave it out")
     number = int.from_bytes(data[after_id:after_dive], "big")

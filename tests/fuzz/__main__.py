@@ -62,7 +62,8 @@ def _fuzz(name: str, seconds: int, seed: int) -> int:
     _write_seeds(name, found)
     limits = [
         f"-max_total_time={seconds}", f"-seed={seed}", f"-max_len={MAX_INPUT_BYTES}",
-        f"-timeout={SLOWEST_INPUT_S}", f"-rss_limit_mb={MOST_MEMORY_MB}", f"-artifact_prefix={folder}/", "-print_final_stats=1",
+        f"-timeout={SLOWEST_INPUT_S}", f"-rss_limit_mb={MOST_MEMORY_MB}",
+        f"-artifact_prefix={folder}/", "-print_final_stats=1",
     ]  # fmt: skip
     code, text = _libfuzzer(name, [*limits, str(found), *_if_there(CORPUS / name)])
     stats = dict(line[6:].split(":", 1) for line in text.splitlines() if line.startswith("stat::"))

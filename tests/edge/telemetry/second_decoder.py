@@ -600,7 +600,7 @@ def read_message(data, codebooks, climatologies=()):
     after_id, rest = 1 + id_bytes, data[1 + id_bytes + dive_bytes : -crc_bytes]
     part, rest = varint(rest)
     last_part, body = varint(rest)
-    if part > last_part:
+    if part > last_part or last_part >= 65536:
         raise RefusedError("part above the number of parts")
     for book in map(Book, codebooks):
         whole = book.digest + data[:-crc_bytes]
