@@ -148,6 +148,10 @@ class MissionConfig(Section, frozen=True):
     stop_dbar: float = 1.0
 
 
+LEAST_WITH_PARITY_BYTES = 31
+"""Smallest message with which parity may be asked for."""
+
+
 class TelemetryConfig(Section, frozen=True):
     """What may be sent.
 
@@ -179,6 +183,13 @@ class TelemetryConfig(Section, frozen=True):
     worth_taxa: dict[str, Annotated[int, msgspec.Meta(ge=1, le=1000)]] = {}
     worth_depths_dbar: tuple[tuple[int, int, Annotated[int, msgspec.Meta(ge=1, le=1000)]], ...] = ()
     pictures: Annotated[int, msgspec.Meta(ge=0, le=64)] = 16
+
+    def __post_init__(self) -> None:
+        if self.parity_messages and self.message_bytes < LEAST_WITH_PARITY_BYTES:
+            raise ValueError(
+                f"parity_messages needs message_bytes of {LEAST_WITH_PARITY_BYTES} or more: a shorter "
+                "link has no room for both"
+            )
 
 
 class LogConfig(Section, frozen=True):

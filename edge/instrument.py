@@ -53,12 +53,13 @@ def begin_dive(
     dive_number: int,
     time_ms: int,
     recording: Mapping[str, Any] | None = None,
+    climatology: Climatology | None = None,
 ) -> DiveLog:
-    """Create the log of a dive with all that a replay needs: configuration, codebook, budget.
+    """Create the log of a dive with all that a replay needs: configuration, codebook, climatology, budget.
 
     `config` must hold optics. Raises `ConfigError` or `DiveLogError`.
     """
-    climatology = read_climatology(config)
+    priorities_of(config.telemetry)  # what it cannot say at the end of a dive it says before it begins
     log = DiveLog.create(
         path,
         {
@@ -86,7 +87,7 @@ def optics_of(config: Config) -> Optics:
 
 
 def read_climatology(config: Config) -> Climatology | None:
-    """The climatology that the configuration names; raises `ConfigError` when it cannot be read."""
+    """The climatology that the configuration names; `ConfigError` or `MessageError` say why it is not."""
     name = config.telemetry.climatology
     if name is None:
         return None
@@ -225,26 +226,22 @@ def plan_within(log: DiveLog, budget: TelemetryConfig) -> Plan:
         budget.budget_bytes,
         budget.message_bytes,
         climatology=climatology_in(log),
-        priorities=Priorities(
-            {named_quantity(name): worth for name, worth in budget.worth.items()},
-            budget.worth_taxa,
-            budget.worth_depths_dbar,
-        ),
+        priorities=priorities_of(budget),
         n_parity=budget.parity_messages,
         pictures=pictures_of(log, budget.pictures) if budget.pictures else (),
     )
 
 
-def named_quantity(name: str) -> Quantity:
-    """The table of a name in the configuration; raises `ConfigError`."""
-    try:
-        return Quantity[name.upper()]
-    except KeyError:
-        raise ConfigError(
-            f"names {name}, which is no table",
-            field="telemetry.worth",
-            remedy=f"use {', '.join(quantity.name.lower() for quantity in Quantity)}",
-        ) from None
+def priorities_of(budget: TelemetryConfig) -> Priorities:
+    """What matters most, as the configuration says it; raises `ConfigError` for a table that is none."""
+    names = {quantity.name.lower(): quantity for quantity in Quantity}
+    for name in budget.worth:
+        if name not in names:
+            raise ConfigError(
+                f"names {name}, which is no table", field="telemetry.worth", remedy=f"use {', '.join(names)}"
+            )
+    worth = {names[name]: times for name, times in budget.worth.items()}
+    return Priorities(worth, budget.worth_taxa, budget.worth_depths_dbar)
 
 
 @dataclass(slots=True)

@@ -8,7 +8,6 @@ import msgspec
 import numpy as np
 
 from edge.divelog import DiveLog
-from edge.errors import DiveLogError
 from edge.taxonomy import UNCLASSIFIED as UNCLASSIFIED_LABEL
 from edge.taxonomy import Taxon
 from edge.telemetry.picture import UNCLASSIFIED, Candidates, Picture, choose
@@ -18,7 +17,8 @@ from edge.vision.vignette import decode_vignette
 def pictures_of(log: DiveLog, n_pictures: int = 16) -> tuple[Picture, ...]:
     """The pictures of a dive that are worth most, the most wanted first.
 
-    Particles cut off by the frame's border are left out, and those whose vignette the log did not keep.
+    Particles cut off by the frame's border are left out, and those whose vignette the log did not keep, or is
+    damaged.
 
     Parameters
     ----------
@@ -26,11 +26,6 @@ def pictures_of(log: DiveLog, n_pictures: int = 16) -> tuple[Picture, ...]:
         Of a dive whose particles are committed.
     n_pictures
         At most so many.
-
-    Raises
-    ------
-    DiveLogError
-        When a vignette in the log is damaged.
     """
     taxa = msgspec.convert(log.meta("codebook")["taxa"], tuple[Taxon, ...])
     column = {i: UNCLASSIFIED if taxon.label == UNCLASSIFIED_LABEL else i for i, taxon in enumerate(taxa)}
@@ -59,13 +54,8 @@ def pictures_of(log: DiveLog, n_pictures: int = 16) -> tuple[Picture, ...]:
     for number, reason in chosen:
         try:
             pixels = decode_vignette(log.vignette(number))
-        except ValueError as cause:
-            raise DiveLogError(
-                f"of particle {number} is damaged ({cause})",
-                file=log.path,
-                field="vignettes",
-                remedy="send this dive without pictures",
-            ) from cause
+        except ValueError:
+            continue  # a damaged picture is not sent; it stops nothing
         pressure_dbar = pressures_dbar.get(frames[number])
         taxon, score_permille, esd_um, _ = rows[number]
         found.append(

@@ -24,7 +24,15 @@ from edge.errors import SestonError
 from edge.frame import Frame, FrameOutcome
 from edge.health import read_health
 from edge.inference.bundle import Bundle
-from edge.instrument import Instrument, begin_dive, codebook_in, config_of
+from edge.instrument import (
+    Instrument,
+    begin_dive,
+    climatology_in,
+    codebook_in,
+    config_of,
+    priorities_of,
+    read_climatology,
+)
 from edge.mission import Command, Mission, PressureRead, State, Stop, step
 from edge.outbox import Outbox
 from edge.recording import INFO_FILE, SENSORS_FILE, open_recording
@@ -109,6 +117,9 @@ class Service:
         self._outbox = Outbox(self._dives / "outbox.sqlite")
         self._pressure = SerialPressure(config.run.pressure, self._clock.monotonic_s)
         self._frames = _open_camera(config)
+        # What is wrong in these is known on deck too.
+        self._climatology = read_climatology(config)
+        priorities_of(config.telemetry)
         self._mission = Mission()
         self._dive = self._resume()
 
@@ -163,8 +174,9 @@ class Service:
         folder = self._dives / f"{number:05d}"
         folder.mkdir()
         log = begin_dive(
-            folder / "dive.sqlite", self._config, self._bundle, dive_number=number, time_ms=now_ms
-        )
+            folder / "dive.sqlite", self._config, self._bundle, dive_number=number, time_ms=now_ms,
+            climatology=self._climatology,
+        )  # fmt: skip
         self._dive = _Dive(log, self._instrument(log, self._config, self._mission), 0, folder)
         self._say(f"dive {folder.name} begins at {pressure_dbar:.1f} dbar")
         return True
@@ -231,7 +243,11 @@ class Service:
             self._outbox.put(number, messages, self._clock.utc_ms())
             codebook = codebook_in(dive.log)
             # One file a codebook: messages of an older configuration stay readable.
-            _write_durably(self._messages / f"codebook-{codebook.id.hex()}.json", codebook.to_json())
+            _write_durably(self._messages / f"codebook-{codebook.sha256[:12]}.json", codebook.to_json())
+            climatology = climatology_in(dive.log)
+            if climatology is not None:
+                file = self._messages / f"climatology-{climatology.sha256[:12]}.json"
+                _write_durably(file, climatology.to_json())
             dive.log.set_meta("ended_ms", self._clock.utc_ms())
             total = sum(map(len, messages))
             self._say(f"dive {name} ended: {dive.next_frame} frames, {total} bytes in messages")

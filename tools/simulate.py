@@ -21,7 +21,7 @@ from edge.divelog import DiveLog
 from edge.errors import ConfigError, RecordingError
 from edge.frame import FrameOutcome, Phase
 from edge.inference.bundle import Bundle, load_bundle
-from edge.instrument import Instrument, begin_dive, climatology_in, codebook_in, summarise
+from edge.instrument import Instrument, begin_dive, climatology_in, codebook_in, read_climatology, summarise
 from edge.mission import Mission, State
 from edge.optics import Optics
 from edge.profile import Profile
@@ -73,6 +73,7 @@ def simulate_dive(
     rising = known.size > 0 and known[-1] < known[0] == known.max()
     with begin_dive(
         out / "dive.sqlite", config, bundle, dive_number=dive_number, time_ms=start_ms,
+        climatology=read_climatology(config),
         recording={"path": recording.path.name, **msgspec.to_builtins(recording.info)},
     ) as log:  # fmt: skip
         instrument = Instrument(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from edge.errors import InputError
 from edge.telemetry.expectation import Expectation
 from edge.telemetry.ladder import Ladder, Rung
 from edge.telemetry.message import MAX_CELLS, Segment, Stream, header_bytes
@@ -90,7 +91,17 @@ class Packer:
                 too_many = n
         if fits and self._try(ladder, replace(segment, last=cells[fits])):
             return cells[fits]
+        self._must_move_on()
         return segment.first
+
+    def _must_move_on(self) -> None:
+        """A number that does not fit in an empty message fits in none: better an error than no end."""
+        if self._is_empty:
+            raise InputError(
+                "has no room for a single number of this dive",
+                field="message_bytes",
+                remedy="use a larger one",
+            )
 
     def _try(self, ladder: Ladder, segment: Segment) -> bool:
         """Code a segment, or leave everything as it was when the message would be too long."""
@@ -130,6 +141,7 @@ class Packer:
         for stop in range(segment.stop, segment.column, -1):
             if self._try_rows(ladder, replace(segment, stop=stop)):
                 return stop
+        self._must_move_on()
         return segment.column
 
     def _try_rows(self, ladder: Ladder, segment: Segment) -> int:

@@ -17,6 +17,7 @@ from edge.telemetry.climatology import Climatology
 from edge.telemetry.expectation import Expectation
 from edge.telemetry.ladder import Ladder, Rung, choose
 from edge.telemetry.message import (
+    MAX_PARTS,
     MIN_MESSAGE_BYTES,
     SHORT_BELOW_BYTES,
     Header,
@@ -209,7 +210,10 @@ def _picture_messages(
         most = min(message_bytes, MAX_PICTURE_BYTES, room_bytes) - header
         if most < _LEAST_PICTURE_BYTES:
             break
-        bodies.append(encode_picture(picture, most, len(summary.codebook.taxa)))
+        try:
+            bodies.append(encode_picture(picture, most, len(summary.codebook.taxa)))
+        except InputError:  # a particle beyond all that a picture can say: the dive goes without it
+            continue
         room_bytes -= len(bodies[-1]) + header
     identity = codebook_id(summary.codebook, is_short=short)
     return [
@@ -270,6 +274,14 @@ class _Planner:
         self._uncovered = uncovered_bytes(is_short=self._is_short)
         self._extra = header_bytes(0, 1, is_short=self._is_short) + 2 + LENGTH_BYTES - self._uncovered
         self._limit_bytes = message_bytes - (self._extra if n_parity else 0)
+        if self._limit_bytes < MIN_MESSAGE_BYTES:
+            raise InputError(
+                f"is {message_bytes}, with parity the smallest is {MIN_MESSAGE_BYTES + self._extra}",
+                field="message_bytes",
+                remedy="use a larger one, or no parity",
+            )
+        # More parts than a header can number would be refused on shore: half-full messages are the worst.
+        self._budget_bytes = min(budget_bytes, MAX_PARTS * self._limit_bytes // 2)
         self._ladders = [
             ladder
             for quantity, scope in wanted

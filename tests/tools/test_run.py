@@ -175,6 +175,25 @@ def test_a_camera_that_is_not_there_is_known_on_deck(float_side):
     assert "nowhere: is not there; check the path." in said.decode()
 
 
+@pytest.mark.parametrize(
+    ("line", "sentence"),
+    [
+        ("climatology = 'nowhere.json'", "telemetry.climatology: is nowhere.json, which cannot be read"),
+        ("climatology = 'seston.toml'", "seston.toml: is not a climatology"),
+        ("worth = { taxons = 3 }", "telemetry.worth: names taxons, which is no table; use dive, "),
+        ("parity_messages = 1\nmessage_bytes = 23", "parity_messages needs message_bytes of 31 or more"),
+    ],
+)
+def test_what_would_fail_at_the_end_of_a_dive_is_known_on_deck(float_side, line, sentence, monkeypatch):
+    _, config, folder = float_side
+    monkeypatch.chdir(folder)
+    config.write_text(config.read_text() + f"[telemetry]\n{line}\n")
+    said, _ = (process := start(config, folder)).communicate(timeout=60)
+    assert process.returncode == 2
+    assert sentence in said.decode()
+    assert not list((folder / "dives").glob("0*"))
+
+
 def test_a_port_that_is_not_there_is_a_sentence(tmp_path):
     config = tmp_path / "seston.toml"
     config.write_text(CONFIG.format(frames=tmp_path, port="/dev/nowhere"))

@@ -21,7 +21,14 @@ from edge.telemetry.message import MessageKind, unpack
 from edge.telemetry.picture import Picture, Reason
 from edge.telemetry.planner import Priorities, code_at, plan
 from edge.telemetry.summary import WHOLE_DIVE, DiveSummary, Quantity
-from tests.edge.telemetry.dives import FIVE_DBAR, make_codebook, make_phase, simulated, simulated_dive
+from tests.edge.telemetry.dives import (
+    FIVE_DBAR,
+    make_codebook,
+    make_phase,
+    simulated,
+    simulated_dive,
+    small_dives,
+)
 from tools.shore.climatology import fit_climatology
 
 
@@ -167,6 +174,30 @@ def test_parity_brings_lost_messages_back(dive, region, message_bytes, n_parity,
     short_of = decode_messages(one_more, [dive.codebook], [region])
     assert short_of.restored == 0
     assert all(not one.is_complete for one in short_of.dives)
+
+
+@pytest.mark.parametrize("message_bytes", [23, 24, 30])
+def test_parity_on_a_link_that_is_too_short_is_refused_and_does_not_hang(dive, message_bytes):
+    with pytest.raises(InputError, match=f"is {message_bytes}, with parity the smallest is 31"):
+        plan(dive, 3000, message_bytes, n_parity=1)
+
+
+@settings(deadline=None, max_examples=25)
+@given(small_dives(), st.sampled_from([(31, 1), (31, 2), (23, 0)]))
+def test_any_dive_on_the_shortest_links_with_a_climatology(summary, link):
+    """A single number, however large, fits in a message, with parity and a climatology too."""
+    message_bytes, n_parity = link
+    labels = [taxon.label for taxon in summary.codebook.taxa]
+    known = Climatology(name="few", n_dives=1, taxa={label: (1, 5000, 3) for label in labels[:2]})
+    book = msgspec.structs.replace(summary.codebook, climatology_sha256=known.sha256)
+    summary = dataclasses.replace(summary, codebook=book)
+    planned = plan(summary, 10**6, message_bytes, n_parity=n_parity, climatology=known)
+    assert max(map(len, planned.messages)) <= message_bytes
+    result = decode_messages(planned.messages[: len(planned.messages) - n_parity], [book], [known])
+    assert not result.refused
+    (found,) = result.dives
+    assert found.is_complete
+    assert found.totals(Quantity.TAXA)[0].tolist() == summary.counts(Quantity.TAXA, WHOLE_DIVE)[0].tolist()
 
 
 def test_pictures_take_what_room_is_left(dive):
