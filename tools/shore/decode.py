@@ -124,7 +124,7 @@ def _write_netcdf(dive: DecodedDive, path: Path) -> str:
     try:
         write_netcdf(dive, path)
     except ImportError as missing:
-        return f"No netCDF: {missing.name} is not installed; pip install 'seston[shore]'."
+        return f"No netCDF: {missing.name or missing}; pip install 'seston[shore]'."
     return ""
 
 
