@@ -1,4 +1,7 @@
-"""Errors of the ground floor: each is one sentence."""
+"""Errors of the ground floor: each is one sentence.
+
+What the other end does wrong is never an error here but an event: only local faults are raised.
+"""
 
 from __future__ import annotations
 
@@ -9,3 +12,7 @@ class BridgeError(Exception):
 
 class TransportError(BridgeError):
     """A port cannot be opened, read or written."""
+
+
+class MisuseError(BridgeError):
+    """The owner of a protocol asked for what its state does not allow: a fault of our own program."""

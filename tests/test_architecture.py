@@ -18,12 +18,13 @@ MAY_IMPORT = {
     "tools": {"firmware_bridge", "edge", "training", "tools"},
 }
 BOARD_PACKAGES = {
-    "ai_edge_litert", "click", "cv2", "msgspec", "numpy", "reedsolo", "rich", "serial", "tensorflow",
-    "tflite_runtime",
+    "ai_edge_litert", "click", "cobs", "cryptography", "cv2", "msgspec", "numpy", "reedsolo", "rich",
+    "serial", "tensorflow", "tflite_runtime",
 }  # fmt: skip
 PURE = (
     "edge/frame.py", "edge/optics.py", "edge/taxonomy.py", "edge/profile.py", "edge/mission.py",
     "edge/quantification.py", "edge/vision", "edge/telemetry", "firmware_bridge/ctd.py",
+    "firmware_bridge/sans_io.py",
 )  # fmt: skip
 OPENS_SOMETHING = {
     "os", "io", "socket", "sqlite3", "subprocess", "threading", "time", "datetime", "serial", "pathlib",
