@@ -173,6 +173,8 @@ class TelemetryConfig(Section, frozen=True):
         (from, to, how many times the counts between them are worth others).
     pictures
         Most pictures of particles sent, when everything else has gone.
+    layered
+        Send size spectra companded first and what makes them exact last: for links that are often cut.
     """
 
     message_bytes: Annotated[int, msgspec.Meta(ge=23, le=60_000)] = 340
@@ -183,6 +185,7 @@ class TelemetryConfig(Section, frozen=True):
     worth_taxa: dict[str, Annotated[int, msgspec.Meta(ge=1, le=1000)]] = {}
     worth_depths_dbar: tuple[tuple[int, int, Annotated[int, msgspec.Meta(ge=1, le=1000)]], ...] = ()
     pictures: Annotated[int, msgspec.Meta(ge=0, le=64)] = 16
+    layered: bool = False
 
     def __post_init__(self) -> None:
         if self.parity_messages and self.message_bytes < LEAST_WITH_PARITY_BYTES:

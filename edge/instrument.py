@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from edge.config import Config, TelemetryConfig, to_struct
 from edge.divelog import DiveLog, LoggedFrame, Particle
-from edge.errors import ConfigError, DiveLogError, ImageError
+from edge.errors import ConfigError, DiveLogError, ImageError, InputError
 from edge.frame import CLASSIFIED_OUTCOMES, Frame, FrameOutcome, Phase
 from edge.inference.bundle import Bundle, Correction
 from edge.inference.classifier import Classifier
@@ -31,8 +31,9 @@ from edge.quantification import count_from_scores
 from edge.telemetry.climatology import Climatology, load_climatology
 from edge.telemetry.codebook import Codebook
 from edge.telemetry.health import Health, HealthReading, sum_up
+from edge.telemetry.message import MIN_MESSAGE_BYTES
 from edge.telemetry.naming import esd_quantiles, expected_wrong
-from edge.telemetry.planner import Plan, Priorities, plan
+from edge.telemetry.planner import Plan, Priorities, plan, plan_totals
 from edge.telemetry.summary import DiveSummary, Quantity
 from edge.vision.background import BackgroundRemover
 from edge.vision.morphology import MEASURES, measure
@@ -220,21 +221,29 @@ def plan_messages(log: DiveLog) -> Plan:
 
 
 def plan_within(log: DiveLog, budget: TelemetryConfig) -> Plan:
-    """Messages of a dive within some budget."""
-    return plan(
-        summarise(log),
-        budget.budget_bytes,
-        budget.message_bytes,
-        climatology=climatology_in(log),
-        priorities=priorities_of(budget),
-        n_parity=budget.parity_messages,
-        pictures=pictures_of(log, budget.pictures) if budget.pictures else (),
-    )
+    """Messages of a dive within some budget; of totals alone, and what fits of them, when it is too small."""
+    summary, climatology = summarise(log), climatology_in(log)
+    try:
+        return plan(
+            summary,
+            budget.budget_bytes,
+            budget.message_bytes,
+            climatology=climatology,
+            priorities=priorities_of(budget),
+            n_parity=budget.parity_messages,
+            pictures=pictures_of(log, budget.pictures) if budget.pictures else (),
+            is_layered=budget.layered,
+        )
+    except InputError as refused:
+        if refused.field != "budget_bytes" or budget.budget_bytes < MIN_MESSAGE_BYTES:
+            raise
+        return plan_totals(summary, budget.budget_bytes, budget.message_bytes, climatology)
 
 
 def priorities_of(budget: TelemetryConfig) -> Priorities:
     """What matters most, as the configuration says it; raises `ConfigError` for a table that is none."""
-    names = {quantity.name.lower(): quantity for quantity in Quantity}
+    names: dict[str, Quantity] = {one.name.lower(): one for one in Quantity}
+    del names[Quantity.REMAINDER.name.lower()]
     for name in budget.worth:
         if name not in names:
             raise ConfigError(

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import functools
 import hashlib
-import itertools
 from collections.abc import Sequence
 from typing import Annotated
 
 import msgspec
+import numpy as np
 
 from edge.errors import MessageError
 
@@ -85,14 +85,9 @@ def rebin(steps: Sequence[int], step_dbar: int, edges_dbar: Sequence[int], shift
         steps = [steps[0]] * shift + list(steps)
     elif shift < 0 and steps:
         steps = list(steps[-shift:]) + [steps[-1]] * -shift
-    sums = (0, *itertools.accumulate(steps))
-    last = len(steps)
-
-    def below(edge: int) -> int:
-        whole, part = divmod(edge, step_dbar)
-        if whole >= last:
-            return sums[-1]
-        return sums[whole] + steps[whole] * part // step_dbar
-
-    marks = [below(edge) for edge in edges_dbar]
-    return tuple(max(1, b - a) for a, b in itertools.pairwise(marks))
+    counts = np.array((*steps, 0), dtype=np.int64)
+    sums = np.concatenate(([0], np.cumsum(counts[:-1])))
+    whole, part = np.divmod(np.array(edges_dbar, dtype=np.int64), step_dbar)
+    whole = np.minimum(whole, len(steps))
+    below = sums[whole] + counts[whole] * part // step_dbar
+    return tuple(np.maximum(1, np.diff(below)).tolist())

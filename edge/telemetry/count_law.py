@@ -81,6 +81,13 @@ def code_count(coder: Coder, value: int, mean: int, spread: int, step: int) -> i
     return base + coder.uniform(width, value - base) if width > 1 else base
 
 
+def code_remainder(coder: Coder, index: int, step: int, value: int) -> int:
+    """Code which count of an interval it is, all being about equally likely."""
+    lowest = lowest_of(index, step)
+    width = lowest_of(index + 1, step) - lowest
+    return lowest + coder.uniform(width, value - lowest) if width > 1 else lowest
+
+
 def _code_excess(coder: Coder, value: int) -> int:
     """A number that is seldom needed: its bit length, then its bits."""
     length = coder.uniform(_MAX_BITS + 1, (value + 1).bit_length() - 1 if value >= 0 else 0)

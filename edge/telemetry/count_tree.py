@@ -41,18 +41,12 @@ class SplitLaw:
         Weights of the half above a node, of the one above that, and of the node below, 64ths.
     strength
         How sure the expectation is: sum of the parameters of the Beta law, 64ths.
-    trust
-        Weight of the counts of earlier columns in the expectation, 256ths; 0 where columns are independent.
-    limit
-        Upper limit of the strength however much earlier columns tell, 64ths.
     """
 
     beside: tuple[int, ...]
     before: tuple[int, ...]
     after: tuple[int, ...]
     strength: tuple[int, ...]
-    trust: int = 0
-    limit: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +120,6 @@ def code_column(
     tree: Grid,
     law: SplitLaw,
     masses: Levels,
-    others: Levels | None,
     known: Levels | None,
     total: int,
 ) -> Levels:
@@ -136,8 +129,6 @@ def code_column(
     ----------
     masses
         Sums by node of what is expected, in any unit; all above 0 (`sum_levels`).
-    others
-        Sums by node of the columns coded before over the same tree, or None.
     known
         When encoding, the counts by level (`sum_levels`); None when decoding.
     total
@@ -145,9 +136,8 @@ def code_column(
     """
     levels = [[total]]
     for depth in range(len(tree.scales)):
-        told = others[depth + 1] if others and law.trust else None
         levels.append(
-            code_level(coder, tree, law, masses, depth, levels, told, known[depth + 1] if known else None)
+            code_level(coder, tree, law, masses, depth, levels, known[depth + 1] if known else None)
         )
     return levels
 
@@ -159,7 +149,6 @@ def code_level(
     masses: Levels,
     depth: int,
     levels: Levels,
-    others: Sequence[int] | None,
     known: Sequence[int] | None,
 ) -> list[int]:
     """Code the splits of one level; returns the counts of the level below.
@@ -199,19 +188,9 @@ def code_level(
         left = left_mass * left_seen * (right_due * total // whole + _ONE)
         share = (left << 16) // (left + right_mass * right_seen * (left_due * total // whole + _ONE))
         strength = law.strength[s]
-        if others is not None:
-            told = law.trust * (others[at] + others[at + 1]) >> 2  # in 64ths, as `strength`
-            share = (share * strength + (law.trust * others[at] << 14)) // (strength + told)
-            strength += told
-            strength = max(1, strength * law.limit[s] // (strength + law.limit[s]))
         count = split(coder, n, known[at] if known else 0, strength, share)
         children += (count, n - count)
     return children
-
-
-def add_levels(a: Levels | None, b: Levels) -> Levels:
-    """Sums node by node; None is nothing yet."""
-    return b if a is None else [[x + y for x, y in zip(p, q, strict=True)] for p, q in zip(a, b, strict=True)]
 
 
 def code_total(coder: Coder, before: int, value: int) -> int:

@@ -316,6 +316,7 @@ class _Heap:
     is_short: bool
     parts: dict[tuple[int, int], bytes] = field(default_factory=dict)
     pieces: dict[tuple[int, int], Sequence[tuple[Segment, Values]]] = field(default_factory=dict)
+    waiting: dict[tuple[int, int], tuple[bytes, Expectation]] = field(default_factory=dict)
     parity: dict[tuple[int, int, bytes], dict[int, bytes]] = field(default_factory=dict)
     shown: dict[int, bytes] = field(default_factory=dict)
     pictures: dict[int, Picture] = field(default_factory=dict)
@@ -362,7 +363,11 @@ class _Reader:
                     )
                 self.duplicates += 1
                 return
-            heap.pieces[place] = list(read_body(body, self._expectation(book, header)))
+            expectation = self._expectation(book, header)
+            missed: list[Segment] = []  # there is no base yet: `list.append` says so by its None
+            heap.pieces[place] = list(read_body(body, expectation, lambda one, _: missed.append(one)))
+            if missed:
+                heap.waiting[place] = body, expectation
             heap.parts[place] = data
         self.heaps[key] = heap
 
@@ -432,8 +437,35 @@ def decode_messages(
         except MessageError as error:
             refused.append((position, str(error)))
     restored = reader.restore()
+    for heap in reader.heaps.values():
+        _refine(heap)
     dives = tuple(_assemble(reader.heaps[key]) for key in sorted(reader.heaps) if reader.heaps[key].parts)
     return Decoding(dives, tuple(refused), reader.duplicates, restored, reader.others)
+
+
+def _refine(heap: _Heap) -> None:
+    """Read what refines companded counts, now that these are at hand as far as they came."""
+    if not heap.waiting:
+        return
+    indices: dict[tuple[int, ...], int] = {}
+    for pieces in heap.pieces.values():
+        for segment, values in pieces:
+            if segment.quantity is not Quantity.SIZES or not segment.step:
+                continue
+            where = segment.scope, segment.n_bins, segment.height, segment.step
+            cells = itertools.product(segment.cells[:-1], range(segment.column, segment.stop))
+            for (first, column), value in zip(cells, values, strict=True):
+                if value is not None:
+                    indices[*where, column, first] = value
+
+    def base(segment: Segment, first: int) -> list[int] | None:
+        where = segment.scope, segment.n_bins, segment.height, segment.step
+        row = [indices.get((*where, column, first)) for column in range(segment.column, segment.stop)]
+        found = [index for index in row if index is not None]
+        return found if len(found) == len(row) else None
+
+    for place, (body, expectation) in heap.waiting.items():
+        heap.pieces[place] = list(read_body(body, expectation, base))
 
 
 def _assemble(heap: _Heap) -> DecodedDive:

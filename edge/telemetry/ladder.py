@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.frame import Phase
-from edge.telemetry.count_law import index_of
-from edge.telemetry.count_tree import add_levels, code_level, code_total, grid, root_level, sum_levels
+from edge.telemetry.count_law import code_remainder, index_of
+from edge.telemetry.count_tree import code_level, code_total, grid, root_level, sum_levels
 from edge.telemetry.expectation import Expectation
 from edge.telemetry.means import MeanModel, to_steps
 from edge.telemetry.message import Segment, is_by_rows
@@ -34,11 +34,15 @@ _FIRST, _HALVING, _FINER = 64, 4, 1
 
 @dataclass(frozen=True, slots=True)
 class Rung:
-    """Cells of 2 ** height bins, companded at a step; and the worth of all up to here."""
+    """Cells of 2 ** height bins, companded at a step; and the worth of all up to here.
+
+    Refined, what companding leaves out is sent as a layer of its own.
+    """
 
     height: int
     step: int
     worth: int
+    is_refined: bool = False
 
 
 class Ladder:
@@ -52,6 +56,8 @@ class Ladder:
         scope: int,
         weight: int,
         is_needed: bool,
+        *,
+        is_layered: bool = False,
     ) -> None:
         self.summary, self.expectation = summary, expectation
         self.quantity, self.scope, self.is_needed = quantity, scope, is_needed
@@ -62,6 +68,7 @@ class Ladder:
             self._sums = self._numbers = summary.counts(quantity, scope)
         self.n_bins, n_columns = self._sums.shape
         self._weight = weight
+        self._is_layered = is_layered and quantity is Quantity.SIZES and scope != WHOLE_DIVE
         self.shift = 0 if quantity.is_mean else expectation.best_shift(quantity, scope, self._sums)
         self._lists = [] if quantity.is_mean else self._sums.T.tolist()
         self._set(tuple(range(n_columns)), 0, self.n_bins, 1)
@@ -89,9 +96,17 @@ class Ladder:
             Rung(h, at_root, unit * (_FIRST + _HALVING * (self.root - h))) for h in range(self.root, -1, -1)
         ]
         best = self.rungs[-1].worth
-        self.rungs += [Rung(0, step, best + unit * _FINER * extra) for step, extra in finer[1:]]
+        if self._is_layered:
+            self.rungs.append(Rung(0, at_root, best + unit * _FINER * finer[-1][1], is_refined=True))
+        else:
+            self.rungs += [Rung(0, step, best + unit * _FINER * extra) for step, extra in finer[1:]]
         if not inside.any():
             self.rungs = self.rungs[-1:]  # that there is nothing costs next to nothing to say of every bin
+
+    @property
+    def is_regional(self) -> bool:
+        """Whether the climatology tells anything of it."""
+        return self.expectation.is_regional(self.quantity, self.scope)
 
     @property
     def edges_dbar(self) -> tuple[int, ...]:
@@ -105,11 +120,11 @@ class Ladder:
         """Cells of all its columns at the finest."""
         return len(self.columns) * (self.last - self.first)
 
-    def segment(self, column: int, first: int, rung: Rung) -> Segment:
-        """The rest of a column, or of rows from a column on, from a bin on."""
+    def segment(self, column: int, first: int, rung: Rung, *, remainder: bool = False) -> Segment:
+        """The rest of a column, or of rows from a column on, from a bin on; or what refines these rows."""
         stop = self.columns[-1] + 1 if self.by_rows else 0
         return Segment(
-            self.quantity,
+            Quantity.REMAINDER if remainder else self.quantity,
             self.scope,
             self.n_bins,
             column,
@@ -118,7 +133,7 @@ class Ladder:
             rung.height,
             rung.step,
             stop,
-            self.shift,
+            0 if remainder else self.shift,
         )
 
     def cells(self, height: int) -> tuple[int, ...]:
@@ -148,7 +163,7 @@ class Ladder:
         cells = segment.cells
         sums = np.add.reduceat(self._sums[: cells[-1], segment.column : segment.stop], cells[:-1], axis=0)
         rows: list[list[int]] = sums.tolist()
-        if segment.step:
+        if segment.step and segment.quantity is not Quantity.REMAINDER:
             rows = [[index_of(count, segment.step) for count in row] for row in rows]
         return rows
 
@@ -158,7 +173,11 @@ class Ladder:
             if (self._bits and self._bits[-1] > most) or self._above >= most:
                 return None
             if self.by_rows:
-                bits = self._measure_rows(self.rungs[len(self._bits)], most)
+                rung = self.rungs[len(self._bits)]
+                if rung.is_refined:
+                    bits: int | None = self._bits[-1] + self._measure_remainder(rung)
+                else:
+                    bits = self._measure_rows(rung, most)
                 if bits is None:
                     self._above = most
                     return None
@@ -168,6 +187,16 @@ class Ladder:
             else:
                 self._bits = self._measure_tree()
         return self._bits[at]
+
+    def bits_of(self, at: int, most: int) -> int | None:
+        """Bits of one rung without those below it; None when it is seen to take more than `most`."""
+        if self.by_rows:
+            rung = self.rungs[at]
+            least = self._measure_remainder(rung) if rung.is_refined else 0
+            bits = self._measure_rows(rung, most - least)
+            return None if bits is None else bits + least
+        bits = self.bits(at, _NO_LIMIT)
+        return None if bits is None or bits > most else bits
 
     def _measure_rows(self, rung: Rung, most: int) -> int | None:
         """Bits of a rung, None when it takes more than `most`."""
@@ -181,6 +210,13 @@ class Ladder:
             rows.code(coder, [sum(column[first:last]) for column in columns], row)
             if coder.bits > most:
                 return None
+        return coder.bits
+
+    def _measure_remainder(self, rung: Rung) -> int:
+        coder = RangeEncoder()
+        for row in self.rows(self.segment(self.columns[0], self.first, rung, remainder=True)):
+            for count in row:
+                code_remainder(coder, index_of(count, rung.step), rung.step, count)
         return coder.bits
 
     def _measure_means(self, height: int) -> int:
@@ -197,7 +233,7 @@ class Ladder:
         tree = grid(tree_edges(self.summary.codebook, self.scope, self.n_bins), self.first, self.last, 0)
         law = self.expectation.split_law(self.quantity, self.scope) if tree.scales else None
         bits = [0] * (self.root + 1)
-        others, before = None, -1
+        before = -1
         for column in self.columns:
             known = sum_levels(tree, self._lists[column])
             marks = [coder.bits]
@@ -208,12 +244,11 @@ class Ladder:
                     self.quantity, self.scope, self.n_bins, self.shift, column, self.first, self.last, 0
                 )
                 for depth in range(len(tree.scales)):
-                    told = others[depth + 1] if others and law.trust else None
-                    code_level(coder, tree, law, masses, depth, known[: depth + 1], told, known[depth + 1])
+                    code_level(coder, tree, law, masses, depth, known[: depth + 1], known[depth + 1])
                     marks.append(coder.bits)
             for depth in range(self.root + 1):
                 bits[depth] += marks[depth + 1] - marks[0]
-            others, before = add_levels(others, known), known[0][0]
+            before = known[0][0]
         return bits
 
 

@@ -16,9 +16,10 @@ from dataclasses import dataclass, replace
 
 from edge.errors import MessageError
 from edge.frame import Phase
+from edge.telemetry.climatology import MEAN_ONE as CLIMATOLOGY_ONE
 from edge.telemetry.codebook import FORMAT, ID_BYTES, Codebook
-from edge.telemetry.count_law import STEPS, code_count
-from edge.telemetry.count_tree import Levels, add_levels, code_column, code_total, grid, sum_levels
+from edge.telemetry.count_law import MEAN_ONE, STEPS, code_count, code_remainder, index_of
+from edge.telemetry.count_tree import code_column, code_total, grid, sum_levels
 from edge.telemetry.expectation import MAX_SHIFT, Expectation
 from edge.telemetry.means import MeanModel
 from edge.telemetry.range_coder import Coder, RangeDecoder, RangeEncoder
@@ -211,7 +212,9 @@ def _take_varint(data: bytes) -> tuple[int, bytes]:
 
 def is_by_rows(quantity: Quantity, scope: int) -> bool:
     """Whether a table travels row by row (size spectra, totals of taxa), not column by column."""
-    return quantity in (Quantity.SIZES, Quantity.NOISE) or (quantity is Quantity.TAXA and scope == WHOLE_DIVE)
+    if quantity is Quantity.TAXA:
+        return scope == WHOLE_DIVE
+    return quantity in (Quantity.SIZES, Quantity.NOISE, Quantity.REMAINDER)
 
 
 @dataclass(frozen=True, slots=True)
@@ -252,16 +255,27 @@ class Segment:
 
 Values = Sequence[int | None]
 """Counts, or steps of a mean with None where there was no reading; of rows, row after row."""
+Base = Callable[[Segment, int], Sequence[int] | None]
+"""Gives the companded counts of size classes that a segment of `REMAINDER` refines, in its cell that begins
+at a bin; None when they are not at hand."""
+
+
+def _no_base(segment: Segment, first: int) -> Sequence[int] | None:
+    del segment, first
+    return None
+
+
+_CodeRow = Callable[[int, int, Sequence[int] | None], list[int] | None]
+"""Codes a row, a cell from a bin to another of all columns; None when that cannot be read."""
 
 
 class _State:
     """What the coding of the next segment depends on: the last one, sums of its run, learned models."""
 
-    __slots__ = ("bins", "cells", "last", "means", "others", "total", "values")
+    __slots__ = ("bins", "cells", "last", "means", "total", "values")
 
     def __init__(self) -> None:
         self.last: Segment | None = None
-        self.others: Levels | None = None
         self.total = -1
         self.values: Values | None = None
         self.means: dict[Quantity, MeanModel] = {}
@@ -270,7 +284,7 @@ class _State:
 
     def copy(self) -> _State:
         other = _State()
-        other.last, other.others, other.total = self.last, self.others, self.total
+        other.last, other.total = self.last, self.total
         other.values, other.cells = self.values, self.cells
         other.means = {quantity: model.copy() for quantity, model in self.means.items()}
         other.bins = dict(self.bins)
@@ -278,10 +292,17 @@ class _State:
 
 
 class Stream:
-    """Segments through a coder, one after another, in either direction."""
+    """Segments through a coder, one after another, in either direction.
 
-    def __init__(self, coder: Coder, expectation: Expectation) -> None:
-        self._coder = coder
+    Attributes
+    ----------
+    waits
+        Whether the message goes on with what cannot be read without its base.
+    """
+
+    def __init__(self, coder: Coder, expectation: Expectation, base: Base = _no_base) -> None:
+        self._coder, self._base = coder, base
+        self.waits = False
         self._expectation = expectation
         self._codebook = expectation.codebook
         self.state = _State()
@@ -305,14 +326,14 @@ class Stream:
         if segment.by_rows:
             return self._code_rows(segment, None, lambda: True)
         state = self.state
-        continues = state.last is not None and replace(segment, column=state.last.column) == state.last
         self._count_cells(len(segment.cells) - 1)
         if segment.quantity.is_mean:
             model = state.means.setdefault(segment.quantity, MeanModel())
+            continues = state.last is not None and replace(segment, column=state.last.column) == state.last
             before = state.values if continues else None
             state.values = model.code(self._coder, segment.quantity, len(segment.cells) - 1, values, before)
         else:
-            self._code_counts(segment, continues, values)
+            self._code_counts(segment, values)
         state.last = segment
         return segment
 
@@ -344,12 +365,12 @@ class Stream:
     def _code_rows(
         self, segment: Segment, known: Sequence[Sequence[int]] | None, fits: Callable[[], bool]
     ) -> Segment:
-        coder, expectation = self._coder, self._expectation
+        coder = self._coder
         encoder = coder if isinstance(coder, RangeEncoder) else None
-        columns = expectation.masses(segment.quantity, segment.scope, segment.n_bins, segment.shift)
-        columns = columns[segment.column : segment.stop]
-        law = expectation.row_law(segment.quantity, segment.scope)
-        rows = Rows(law, len(columns), segment.step)
+        code_row = (
+            self._remainder(segment) if segment.quantity is Quantity.REMAINDER else self._counts(segment)
+        )
+        n_columns = segment.stop - segment.column
         found: list[int] = []
         cells = segment.cells
         last = segment.first
@@ -357,12 +378,14 @@ class Stream:
             mark = encoder.mark() if encoder else None
             if i and coder.symbol(_GO_ON, 0 if known is None or i < len(known) else 1):
                 break
-            self._count_cells(len(columns))
-            masses = [sum(column[first:after]) for column in columns]
-            row = rows.code(coder, masses, None if known is None else known[i])
+            self._count_cells(n_columns)
+            row = code_row(first, after, None if known is None else known[i])
+            if row is None:
+                self.waits = True
+                break
             if encoder and mark and not fits():
                 encoder.rewind(mark)
-                self.state.cells -= len(columns)
+                self.state.cells -= n_columns
                 if i:
                     coder.symbol(_GO_ON, 1)
                 break
@@ -372,12 +395,38 @@ class Stream:
         self.state.values, self.state.last, self.state.total = found, segment, -1
         return segment
 
-    def _code_counts(self, segment: Segment, continues: bool, values: Values | None) -> None:
+    def _counts(self, segment: Segment) -> _CodeRow:
+        """Codes the companded counts of a row."""
+        columns = self._expectation.masses(segment.quantity, segment.scope, segment.n_bins, segment.shift)
+        columns = columns[segment.column : segment.stop]
+        rows = Rows(self._expectation.row_law(segment.quantity, segment.scope), len(columns), segment.step)
+
+        def code_row(first: int, after: int, known: Sequence[int] | None) -> list[int]:
+            return rows.code(self._coder, [sum(column[first:after]) for column in columns], known)
+
+        return code_row
+
+    def _remainder(self, segment: Segment) -> _CodeRow:
+        """Codes the counts of a row within the intervals of their companded counts."""
+        step = segment.step
+
+        def code_row(first: int, after: int, known: Sequence[int] | None) -> list[int] | None:
+            del after
+            base = self._base(segment, first) if known is None else [index_of(count, step) for count in known]
+            if base is None:
+                return None
+            given = known or [0] * len(base)
+            return [
+                code_remainder(self._coder, index, step, count)
+                for index, count in zip(base, given, strict=True)
+            ]
+
+        return code_row
+
+    def _code_counts(self, segment: Segment, values: Values | None) -> None:
         state, expectation = self.state, self._expectation
         place = segment.quantity, segment.scope, segment.n_bins
         tree = grid(tree_edges(self._codebook, *place[1:]), segment.first, segment.last, segment.height)
-        if not continues:
-            state.others = None
         known = None if values is None else sum_levels(tree, [value or 0 for value in values])
         total = self._code_total(segment, known[0][0] if known else 0)
         if tree.scales:
@@ -385,10 +434,9 @@ class Stream:
             masses = expectation.levels(
                 *place, segment.shift, segment.column, segment.first, segment.last, segment.height
             )
-            levels = code_column(self._coder, tree, law, masses, state.others, known, total)
+            levels = code_column(self._coder, tree, law, masses, known, total)
         else:
             levels = [[total]]
-        state.others = add_levels(state.others, levels)
         state.total, state.values = total, levels[-1]
 
     def _code_total(self, segment: Segment, known: int) -> int:
@@ -397,6 +445,7 @@ class Stream:
         mean = expectation.total(*place, segment.shift, segment.column, segment.first, segment.last)
         if mean:
             assert expectation.climatology is not None
+            mean = max(1, mean * MEAN_ONE // CLIMATOLOGY_ONE)
             return code_count(self._coder, known, mean, expectation.climatology.total_spread, 0)
         same_table = state.last is not None and _table(state.last) == _table(segment)
         return code_total(self._coder, state.total if same_table else -1, known)
@@ -440,7 +489,8 @@ class Stream:
         if code >= len(Quantity):
             raise _bad("holds a table unknown to this version", "update seston")
         quantity = Quantity(code)
-        if (scope == WHOLE_DIVE and quantity.is_mean) or (scope != WHOLE_DIVE and quantity.is_of_dive):
+        of_phases = quantity.is_mean or quantity is Quantity.REMAINDER
+        if (scope == WHOLE_DIVE and of_phases) or (scope != WHOLE_DIVE and quantity.is_of_dive):
             raise _bad("holds a table where there is none", "leave it out")
         columns = n_columns(codebook, quantity)
         if not columns:
@@ -449,6 +499,8 @@ class Stream:
         column, stop, step = 0, 0, 0
         if by_rows:
             step = coder.uniform(len(STEPS), want.step)
+            if quantity is Quantity.REMAINDER and not step:
+                raise _bad("refines counts that are exact", "leave it out")
             column, stop = self._extent(columns, want.column, want.stop)
         else:
             column = coder.uniform(columns, want.column)
@@ -483,18 +535,29 @@ def _table(segment: Segment) -> tuple[Quantity, int]:
     return segment.quantity, segment.scope
 
 
-def read_body(body: bytes, expectation: Expectation) -> Iterator[tuple[Segment, Values]]:
+def read_body(
+    body: bytes, expectation: Expectation, base: Base = _no_base
+) -> Iterator[tuple[Segment, Values]]:
     """All segments of a message's body with the values of their cells, one after another.
+
+    What refines counts comes as exact counts of size classes; it ends where `base` has nothing.
 
     Raises
     ------
     MessageError
         When the bytes are not what an encoder with this codebook writes.
     """
+    if body.endswith(b"\0"):
+        raise _bad("ends in a zero, which no encoder writes", "leave it out")
     decoder = RangeDecoder(body)
-    stream = Stream(decoder, expectation)
+    stream = Stream(decoder, expectation, base)
     while (segment := stream.segment()) is not None:
-        yield segment, list(stream.values)
+        if segment.quantity is Quantity.REMAINDER:
+            segment = replace(segment, quantity=Quantity.SIZES, step=0)
+        if segment.last > segment.first:
+            yield segment, list(stream.values)
+        if stream.waits:
+            return
     if not decoder.exhausted:
         raise _bad("goes on after its end", "leave it out")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import replace
 
 from edge.errors import InputError
@@ -25,6 +26,8 @@ class Packer:
         self._expectation, self._message_bytes = expectation, message_bytes
         self._parts_bytes, self._is_short = parts_bytes, is_short
         self._bodies: list[bytes] = []
+        self._tried_bits = 0
+        """Bits of the last column that was tried, taken back or not."""
         self._open()
 
     def add(self, ladder: Ladder) -> None:
@@ -33,10 +36,15 @@ class Packer:
         if ladder.rung is None:
             return
         if ladder.by_rows:
-            self._add_rows(ladder, ladder.rung)
+            self._add_rows(ladder, ladder.rung, remainder=False)
         else:
             for column in ladder.columns:
                 self._add_column(ladder, ladder.rung, column)
+
+    def add_remainder(self, ladder: Ladder) -> None:
+        """Code what makes a companded table exact, if its rung says so: added after all tables."""
+        if ladder.rung is not None and ladder.rung.is_refined:
+            self._add_rows(ladder, ladder.rung, remainder=True)
 
     def close(self) -> list[bytes]:
         """The bodies of all messages."""
@@ -78,17 +86,22 @@ class Packer:
         """Code as many cells of a segment as fit; returns the bin where the next message goes on."""
         if not self._is_empty and self._limit - self._coder.bits // 8 < _MIN_CUT_BYTES:
             return segment.first
-        cells = segment.cells
-        fits, too_many = 0, len(cells) - 1
-        while too_many - fits > 1:
-            n = (fits + too_many) // 2
+        cells, room = segment.cells, 8 * self._limit - self._coder.bits
+        fits, fit_bits = 0, 0
+        too_many, excess_bits = len(cells) - 1, max(1, self._tried_bits - room)
+        for tries in itertools.count():
+            if too_many - fits <= 1:
+                break
+            # What the room is likely to hold, between what fits and what does not; halves where that is slow.
+            likely = (too_many - fits) * (room - fit_bits) // (room - fit_bits + excess_bits)
+            n = fits + max(1, (too_many - fits) // 2 if tries > 3 else min(likely, too_many - fits - 1))
             mark, state = self._coder.mark(), self._stream.state
             if self._try(ladder, replace(segment, last=cells[n])):
-                fits = n
+                fits, fit_bits = n, min(self._tried_bits, room - 1)
                 self._coder.rewind(mark)
                 self._stream.state = state
             else:
-                too_many = n
+                too_many, excess_bits = n, max(1, self._tried_bits - room)
         if fits and self._try(ladder, replace(segment, last=cells[fits])):
             return cells[fits]
         self._must_move_on()
@@ -105,21 +118,22 @@ class Packer:
 
     def _try(self, ladder: Ladder, segment: Segment) -> bool:
         """Code a segment, or leave everything as it was when the message would be too long."""
-        mark, state = self._coder.mark(), self._stream.state
+        mark, state, before = self._coder.mark(), self._stream.state, self._coder.bits
         cells = segment.cells
         if state.cells + len(cells) - 1 <= MAX_CELLS:
             self._stream.state = state.copy()
             self._stream.segment(segment, ladder.values(segment))
+            self._tried_bits = self._coder.bits - before
             if self._fits():
                 return True
         self._coder.rewind(mark)
         self._stream.state = state
         return False
 
-    def _add_rows(self, ladder: Ladder, rung: Rung) -> None:
+    def _add_rows(self, ladder: Ladder, rung: Rung, *, remainder: bool) -> None:
         column, first = ladder.columns[0], ladder.first
         while first < ladder.last:
-            segment = ladder.segment(column, first, rung)
+            segment = ladder.segment(column, first, rung, remainder=remainder)
             before = self._coder.bits
             whole = column == ladder.columns[0]
             after = self._try_rows(ladder, segment) if whole else 0

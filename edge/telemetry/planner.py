@@ -82,6 +82,8 @@ class PlannedLayer:
         Cells of a column that are sent, and bins.
     n_bytes
         What it costs in the messages, rounded up, without their headers.
+    is_refined
+        Whether it goes companded at the step first, and the last messages make it exact.
     """
 
     quantity: Quantity
@@ -94,11 +96,12 @@ class PlannedLayer:
     n_cells: int
     n_bins: int
     n_bytes: int
+    is_refined: bool = False
 
     @property
     def is_lossless(self) -> bool:
         """True when every bin is sent by itself, exactly."""
-        return self.n_cells == self.n_bins and self.step == 0
+        return self.n_cells == self.n_bins and (self.step == 0 or self.is_refined)
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +143,7 @@ def plan(
     quantities: Collection[Quantity] | None = None,
     n_parity: int = 0,
     pictures: Sequence[Picture] = (),
+    is_layered: bool = False,
 ) -> Plan:
     """Messages of a dive: none above `message_bytes`, together at most `budget_bytes`.
 
@@ -156,6 +160,9 @@ def plan(
     pictures
         Pictures of particles, the most wanted first: what room is left when all tables have gone whole is
         theirs, a message each.
+    is_layered
+        Send size spectra companded first and what makes them exact in the last messages, rather than exact
+        at once: a transmission that ends early has said more. It takes some bytes more.
 
     Raises
     ------
@@ -181,13 +188,25 @@ def plan(
     wanted = _wanted(summary, quantities)
     if not wanted:
         raise InputError("name no table that this dive has", field="quantities", remedy="name one, or none")
-    sides = [None] if climatology is None else [None, climatology]
-    plans, refused = [], []
+    sides = [None] if climatology is None else [climatology, None]
+    planners: list[_Planner] = []
+    plans: list[Plan] = []
+    refused = []
     for side in sides:
         expectation = Expectation(summary.codebook, side)
         planner = _Planner(
-            summary, expectation, wanted, priorities or Priorities(), budget_bytes, message_bytes, n_parity
+            summary,
+            expectation,
+            wanted,
+            priorities or Priorities(),
+            budget_bytes,
+            message_bytes,
+            n_parity,
+            is_layered=is_layered,
         )
+        if plans and not planner.may_beat(planners[0]):
+            break
+        planners.append(planner)
         try:
             plans.append(planner.plan())
         except InputError as error:
@@ -197,6 +216,24 @@ def plan(
     best = max(plans, key=lambda found: (found.worth, -found.n_bytes, not found.is_regional))
     shown = _picture_messages(summary, pictures, budget_bytes - best.n_bytes, message_bytes)
     return replace(best, messages=(*best.messages, *shown), n_pictures=len(shown))
+
+
+def plan_totals(
+    summary: DiveSummary, budget_bytes: int, message_bytes: int, climatology: Climatology | None = None
+) -> Plan:
+    """What of a dive's totals fits in a budget that `plan` refuses: the first taxa, the rest is missing.
+
+    Shore sees what is missing and may ask for it. `InputError` when `plan` would refuse `message_bytes`, or
+    the budget is below `MIN_MESSAGE_BYTES`.
+    """
+    limit_bytes = min(message_bytes, budget_bytes)
+    wanted = _wanted(summary, None)
+    found = []
+    for side in [climatology] if climatology is None else [climatology, None]:
+        expectation = Expectation(summary.codebook, side)
+        planner = _Planner(summary, expectation, wanted, Priorities(), budget_bytes, limit_bytes, 0)
+        found.append(planner.totals())
+    return min(found, key=lambda one: one[0])[1]
 
 
 def _picture_messages(
@@ -266,7 +303,10 @@ class _Planner:
         budget_bytes: int,
         message_bytes: int,
         n_parity: int,
+        *,
+        is_layered: bool = False,
     ) -> None:
+        self._is_layered = is_layered
         self._summary, self._expectation = summary, expectation
         self._budget_bytes, self._n_parity = budget_bytes, n_parity
         self._is_short = message_bytes < SHORT_BELOW_BYTES
@@ -307,6 +347,33 @@ class _Planner:
                     remedy=f"allow at least {least} bytes",
                 )
         return self._best(first)
+
+    def totals(self) -> tuple[int, Plan]:
+        """Totals of taxa alone, and of these what fits; before it the bytes of all of them."""
+        self._ladders = self._whole_dive()[:1]
+        (ladder,) = self._ladders
+        ladder.rung = ladder.rungs[0]
+        messages = self._pack(self._ladders)
+        ends = list(itertools.accumulate(map(len, messages)))
+        n_kept = sum(end <= self._budget_bytes for end in ends)
+        return ends[-1], self._made(messages[:n_kept], self._worth())
+
+    def may_beat(self, other: _Planner) -> bool:
+        """Whether the rungs of another one's plan, with another expectation, take fewer bits with ours."""
+        if len(self._ladders) != len(other._ladders):  # that one has room for totals of the dive alone
+            return True
+        pairs = [
+            (ours, theirs.rungs.index(theirs.rung), theirs.packed_bits)
+            for ours, theirs in zip(self._ladders, other._ladders, strict=True)
+            if theirs.is_regional and theirs.rung is not None
+        ]
+        most, spent = sum(packed_bits for _, _, packed_bits in pairs), 0
+        for ours, at, _ in pairs:
+            bits = ours.bits_of(at, most - spent)
+            if bits is None:
+                return False
+            spent += bits
+        return spent < most
 
     def at(self, step: int) -> tuple[bytes, ...]:
         """Messages of all tables bin by bin at a step of companding."""
@@ -382,6 +449,8 @@ class _Planner:
                 packer.add(ladder)
                 if most_bytes is not None and packer.n_bytes > most_bytes:
                     return ()
+            for ladder in ladders:
+                packer.add_remainder(ladder)
             bodies = packer.close()
             if len(bodies) <= 1 << (7 * parts_bytes):
                 break
@@ -416,7 +485,15 @@ class _Planner:
         is_needed = quantity in (*_ALWAYS, Quantity.FRAMES, Quantity.TAXA)
         if not weight and not is_needed:
             return []
-        whole = Ladder(self._summary, self._expectation, quantity, scope, max(weight, 1), is_needed)
+        whole = Ladder(
+            self._summary,
+            self._expectation,
+            quantity,
+            scope,
+            max(weight, 1),
+            is_needed,
+            is_layered=self._is_layered,
+        )
         ladders = [whole]
         if quantity is Quantity.TAXA and scope != WHOLE_DIVE and priorities.taxa:
             worth: dict[int, list[int]] = {}
@@ -471,4 +548,5 @@ def _layer(ladder: Ladder) -> PlannedLayer:
         0 if rung is None else len(ladder.cells(rung.height)) - 1,
         ladder.last - ladder.first,
         -(-ladder.packed_bits // 8) if rung is not None else 0,
+        rung is not None and rung.is_refined,
     )

@@ -71,6 +71,8 @@ class Quantity(enum.IntEnum):
     """Health of the instrument: see `edge.telemetry.health`."""
     REPLIES = 13
     """What became of commands from shore: see `edge.telemetry.replies`."""
+    REMAINDER = 14
+    """What companding left out of `SIZES`: both together are exact. A layer on the wire, never a result."""
 
     @property
     def is_mean(self) -> bool:
@@ -200,7 +202,7 @@ class DiveSummary:
                 return part.unplaced_frames[None]
             case Quantity.TAXA:
                 return part.taxa
-            case Quantity.SIZES:
+            case Quantity.SIZES | Quantity.REMAINDER:
                 return part.lpm
             case Quantity.NOISE:
                 return part.noise

@@ -59,6 +59,8 @@ def exactness(layer: PlannedLayer) -> str:
     """
     if layer.height is None:
         return ""
+    if layer.is_refined:
+        return "yes, in two layers"
     if layer.step:
         within = f"within {1 / STEPS[layer.step]:g} sd"
         return within if layer.n_cells == layer.n_bins else f"in cells, {within}"
@@ -100,7 +102,11 @@ def _key(layer: PlannedLayer) -> tuple[Quantity, int, tuple[int, ...], int]:
 
 
 def _rank(layer: PlannedLayer | None) -> int:
-    return 1 << 10 if layer is None or layer.height is None else 4 * layer.height + layer.step
+    return (
+        1 << 10
+        if layer is None or layer.height is None
+        else 4 * layer.height + (0 if layer.is_refined else layer.step)
+    )
 
 
 def is_lossless(layers: Sequence[PlannedLayer]) -> bool:

@@ -24,6 +24,7 @@ KINDS = {
     "short": {"budget_bytes": 400, "message_bytes": 31},
     "totals": {"budget_bytes": 40, "message_bytes": 51},
     "parity": {"budget_bytes": 1200, "message_bytes": 200, "n_parity": 2},
+    "layered": {"budget_bytes": 10**6, "message_bytes": 340, "layered": True},
     "lossless": {"budget_bytes": 10**6, "message_bytes": 340},
     "pictures": {"budget_bytes": 10**6, "message_bytes": 340, "with_pictures": True},
 }
@@ -100,5 +101,6 @@ def golden_messages(kind: str) -> tuple[bytes, ...]:
         climatology=region,
         n_parity=int(options.get("n_parity", 0)),
         pictures=pictures,
+        is_layered=bool(options.get("layered", False)),
     ).messages
     return messages[-1:] if pictures else messages

@@ -71,6 +71,7 @@ class Book:
             taxa,
             8,
             48,
+            classes,
         ]
 
     def max_bins(self, scope):
@@ -354,6 +355,12 @@ def read_count(decoder, mean, spread, step):
     return index
 
 
+def read_remainder(decoder, index, step):
+    low = lowest(index, step)
+    width = lowest(index + 1, step) - low
+    return low + decoder.uniform(width) if width > 1 else low
+
+
 # [10] Means
 
 
@@ -396,14 +403,21 @@ SHIFTS = [1 + 960 // (16 + s * s) for s in range(-12, 13)]
 
 
 class Body:
-    def __init__(self, body, book, climatology):
-        self.decoder, self.book, self.climatology = Decoder(body), book, climatology
+    def __init__(self, body, book, climatology, base):
+        if body.endswith(b"\0"):
+            raise RefusedError("a zero at the end")
+        self.decoder, self.book, self.climatology, self.base = Decoder(body), book, climatology, base
         self.last, self.bins, self.models, self.n_cells = None, {}, {}, 0
 
     def segments(self):
         while (segment := self.place()) is not None:
             by_rows = is_by_rows(segment.quantity, segment.scope)
-            (self.rows if by_rows else self.column)(segment)
+            if segment.quantity == 14:
+                if not self.remainder(segment):
+                    yield segment
+                    return
+            else:
+                (self.rows if by_rows else self.column)(segment)
             self.last = segment
             yield segment
         if self.decoder.at < len(self.decoder.body):
@@ -438,7 +452,7 @@ class Body:
     def new(self):
         decoder, book = self.decoder, self.book
         quantity, scope = decoder.symbol(cumulative(FREQUENCIES)), decoder.uniform(4)
-        if quantity > 13 or (quantity in (6, 7, 8) if scope == 3 else quantity in (0, 9, 10, 11, 12, 13)):
+        if quantity > 14 or (quantity in (6, 7, 8, 14) if scope == 3 else quantity in (0, 9, 10, 11, 12, 13)):
             raise RefusedError("no such table")
         columns = book.columns[quantity]
         if columns == 0:
@@ -446,6 +460,8 @@ class Body:
         step = stop = shift = height = first = 0
         if is_by_rows(quantity, scope):
             step = decoder.uniform(4)
+            if quantity == 14 and step == 0:
+                raise RefusedError("refines exact counts")
             column, stop = self.extent(columns)
         else:
             column = decoder.uniform(columns)
@@ -490,7 +506,7 @@ class Body:
         regional = self.is_regional(quantity, segment.scope)
         masses = self.masses(segment, segment.column) if quantity in (1, 3) else [1]
         if regional and self.book.labels[segment.column] in self.climatology["taxa"]:
-            mean = sum(masses[segment.first : segment.last])
+            mean = max(1, sum(masses[segment.first : segment.last]) * 1024 // 1000)
             total = read_count(self.decoder, mean, self.climatology["total_spread"], 0)
         else:
             f = [max(1, 48 >> max(0, (length - 12) // 2)) for length in range(43)]
@@ -536,6 +552,23 @@ class Body:
                 expected[j] = (expected[j] * decay >> 8) + base
         segment.values = values
 
+    def remainder(self, segment):
+        """False where the counts that are refined are not at hand: nothing further can be read."""
+        segment.values, columns = [], range(segment.column, segment.stop)
+        cells = begins(segment.first, segment.last, segment.height)
+        for i, begin in enumerate(cells[:-1]):
+            if i and self.decoder.symbol([0, 255, 256]):
+                segment.last = begin
+                break
+            self.count_cells(len(columns))
+            place = segment.scope, segment.n_bins, segment.height, segment.step
+            row = [self.base.get((*place, column, begin)) for column in columns]
+            if None in row:
+                segment.last = begin
+                return False
+            segment.values += [read_remainder(self.decoder, index, segment.step) for index in row]
+        return True
+
     def scale(self):
         length = self.decoder.uniform(44)
         if length == 0:
@@ -570,7 +603,7 @@ class Body:
 
 
 def is_by_rows(quantity, scope):
-    return quantity in (4, 5) or (quantity == 3 and scope == 3)
+    return quantity in (4, 5, 14) or (quantity == 3 and scope == 3)
 
 
 # [4] Message
@@ -585,10 +618,23 @@ def varint(data):
     raise RefusedError("varint without end")
 
 
-def read_message(data, codebooks, climatologies=()):
+def base_of(segments):
+    """Companded counts of size classes by place: what other messages of the dive refine."""
+    base = {}
+    for s in segments:
+        if s.quantity == 4 and s.step:
+            cells = begins(s.first, s.last, s.height)[:-1]
+            places = itertools.product(cells, range(s.column, s.stop))
+            for (begin, column), value in zip(places, s.values, strict=True):
+                base[s.scope, s.n_bins, s.height, s.step, column, begin] = value
+    return base
+
+
+def read_message(data, codebooks, climatologies=(), base=None):
     """Dive number, part, number of parts, and segments of a message of tables; `RefusedError` says why not.
 
-    `codebooks` and `climatologies` are objects as `json` reads them.
+    `codebooks` and `climatologies` are objects as `json` reads them; `base` is what `base_of` makes of all
+    messages of the dive, read once without it.
     """
     short = bool(data) and data[0] & 64
     crc_bytes, id_bytes, dive_bytes = (2, 1, 1) if short else (4, 2, 2)
@@ -616,7 +662,7 @@ def read_message(data, codebooks, climatologies=()):
         if climatology is None:
             raise RefusedError("no climatology fits")
     dive = int.from_bytes(data[after_id : after_id + dive_bytes], "big")
-    return dive, part, last_part + 1, list(Body(body, book, climatology).segments())
+    return dive, part, last_part + 1, list(Body(body, book, climatology, base or {}).segments())
 
 
 # [13] Cells
@@ -624,17 +670,30 @@ def read_message(data, codebooks, climatologies=()):
 
 def cells_of(segments):
     """Every cell: (scope, quantity), column, first, last, lowest, highest count; of means the step twice."""
+    segments = list(segments)
+    refined = {
+        (s.scope, column, begin)
+        for s in segments
+        if s.quantity == 14 and s.first < s.last
+        for begin in begins(s.first, s.last, s.height)[:-1]
+        for column in range(s.column, s.stop)
+    }
     for s in segments:
         by_rows = is_by_rows(s.quantity, s.scope)
         columns = range(s.column, s.stop) if by_rows else [s.column]
         values = iter(s.values)
-        for begin, end in itertools.pairwise(begins(s.first, s.last, s.height)):
+        # What is refined is exact, and in the place of what it refines.
+        quantity, step = (4, 0) if s.quantity == 14 else (s.quantity, s.step)
+        cells = begins(s.first, s.last, s.height) if s.first < s.last else []
+        for begin, end in itertools.pairwise(cells):
             for column in columns:
                 value = next(values)
-                table = s.scope, s.quantity
+                if s.quantity == 4 and (s.scope, column, begin) in refined:
+                    continue
+                table = s.scope, quantity
                 if s.quantity in (6, 7, 8):
                     yield table, column, begin, end, value, value
                 elif value == 0:
                     yield from ((table, column, bin_, bin_ + 1, 0, 0) for bin_ in range(begin, end))
                 else:
-                    yield table, column, begin, end, lowest(value, s.step), lowest(value + 1, s.step) - 1
+                    yield table, column, begin, end, lowest(value, step), lowest(value + 1, step) - 1

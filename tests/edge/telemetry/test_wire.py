@@ -12,14 +12,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edge.errors import InputError, MessageError
-from edge.frame import Phase
+from edge.frame import N_OUTCOMES, Phase
 from edge.profile import Profile
 from edge.telemetry.climatology import Climatology, load_climatology, rebin
 from edge.telemetry.decoder import Provenance, decode_messages
 from edge.telemetry.ladder import _hull
 from edge.telemetry.message import MessageKind, unpack
 from edge.telemetry.picture import Picture, Reason
-from edge.telemetry.planner import Priorities, code_at, plan
+from edge.telemetry.planner import Priorities, code_at, plan, plan_totals
 from edge.telemetry.summary import WHOLE_DIVE, DiveSummary, Quantity
 from tests.edge.telemetry.dives import (
     FIVE_DBAR,
@@ -149,6 +149,71 @@ def test_companded_sizes_say_between_what_they_lie(dive):
         assert (truth[table.step == 0] == table.value[table.step == 0]).all()
         lossless = sum(map(len, code_at(dive, Quantity.SIZES, 0, 340)))
         assert sum(map(len, messages)) < share * lossless
+
+
+def sizes_of(messages, dive):
+    (found,) = decode_messages(messages, [dive.codebook])
+    return found.phases[Phase.DESCENT].tables[Quantity.SIZES]
+
+
+def test_in_layers_half_the_messages_say_the_whole_profile_and_all_are_exact(dive):
+    messages = plan(dive, 10**5, 340, quantities=[Quantity.SIZES], is_layered=True).messages
+    at_once = plan(dive, 10**5, 340, quantities=[Quantity.SIZES]).messages
+    assert sum(map(len, messages)) < 1.05 * sum(map(len, at_once))
+    truth = dive.counts(Quantity.SIZES, Phase.DESCENT)
+    n = next(i for i in range(1, len(messages)) if len(sizes_of(messages[:i], dive).column) == truth.size)
+    assert n <= 0.7 * len(messages)
+    assert not sizes_of(messages[:n], dive).is_exact
+    for seed in range(3):
+        shuffled = random.Random(seed).sample(messages, len(messages))
+        values, provenance, _ = sizes_of(shuffled, dive).dense()
+        assert values.tolist() == truth.tolist()
+        assert (provenance == Provenance.LOSSLESS).all()
+    # Without one of the first layer, what refines it is not read, and nothing wrong is said.
+    for lost in range(len(messages)):
+        table = sizes_of([one for i, one in enumerate(messages) if i != lost], dive)
+        low, high = table.limits()
+        counts = truth[table.first, table.column]
+        assert ((low <= counts) & (counts <= high)).all()
+        assert len(counts) == truth.size or lost < n
+
+
+@given(small_dives(), st.sampled_from([23, 31, 100, 340]), st.sampled_from([60, 300, 2000, 10**6]))
+@settings(max_examples=40, deadline=None)
+def test_any_dive_in_layers(summary, message_bytes, budget_bytes):
+    try:
+        planned = plan(summary, budget_bytes, message_bytes, is_layered=True)
+    except InputError:
+        return
+    assert planned.n_bytes <= budget_bytes
+    result = decode_messages(planned.messages, [summary.codebook])
+    assert not result.refused
+    lossless = {(layer.quantity, layer.scope) for layer in planned.layers if layer.is_lossless}
+    for found in result.dives:
+        for phase, part in found.phases.items():
+            if (Quantity.SIZES, phase) in lossless:
+                values, _, _ = part.tables[Quantity.SIZES].dense()
+                assert values.tolist() == summary.counts(Quantity.SIZES, phase).tolist()
+
+
+@pytest.mark.parametrize("budget_bytes", [23, 26, 40])
+def test_a_budget_below_the_totals_sends_the_first_of_them(budget_bytes):
+    book = make_codebook(40)
+    counts = np.arange(40)[None] * 977 + 1
+    part = make_phase(book, Phase.DESCENT, counts, np.zeros((1, 18), int), np.zeros((1, N_OUTCOMES), int))
+    dive = DiveSummary(3, book, Profile((part,)), 0, 1000)
+    with pytest.raises(InputError, match="the totals of this dive need"):
+        plan(dive, budget_bytes, 340)
+    planned = plan_totals(dive, budget_bytes, 340)
+    assert 0 < planned.n_bytes <= budget_bytes
+    (found,) = decode_messages(planned.messages, [book])
+    assert not found.is_complete
+    assert found.missing()
+    table = found.whole[Quantity.TAXA]
+    low, high = table.limits()
+    truth = counts[0][table.column]
+    assert 0 < len(truth) < 40
+    assert ((low <= truth) & (truth <= high)).all()
 
 
 @pytest.mark.parametrize(("message_bytes", "n_parity"), [(340, 2), (51, 3), (340, 1)])

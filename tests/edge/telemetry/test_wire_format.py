@@ -109,11 +109,13 @@ def first_cells(summary, messages, climatologies):
 def second_cells(summary, messages, climatologies):
     """The same from the second decoder, and the headers it read."""
     codebook, regions = as_json(summary.codebook), [as_json(one) for one in climatologies]
-    cells, headers = [], []
-    for message in messages:
-        number, part, n_parts, segments = second.read_message(message, [codebook], regions)
-        headers.append((number, part, n_parts))
-        cells += second.cells_of(segments)
+    read, base = [], {}
+    for _ in range(2):  # what refines counts is read when these are known
+        read = [second.read_message(message, [codebook], regions, base) for message in messages]
+        segments = [segment for *_, found in read for segment in found]
+        base = second.base_of(segments)
+    headers = [tuple(header) for *header, _ in read]
+    cells = list(second.cells_of(segments))
     assert len(cells) == len(set(cells)), "a cell was sent twice"
     return set(cells), headers
 
@@ -149,6 +151,15 @@ def test_every_step_of_companding(step):
     check(summary, code_at(summary, Quantity.SIZES, step, 340))
 
 
+@pytest.mark.parametrize("message_bytes", [31, 340])
+def test_a_dive_in_layers(message_bytes):
+    summary, climatology = regional()
+    planned = plan(summary, 10**5, message_bytes, climatology=climatology, is_layered=True)
+    cells = check(summary, planned.messages, [climatology])
+    whole = plan(summary, 10**5, message_bytes, climatology=climatology)
+    assert cells == first_cells(summary, whole.messages, [climatology])
+
+
 @pytest.mark.parametrize("quantity", [Quantity.TAXA, Quantity.SIZES])
 def test_totals_of_the_whole_dive(quantity):
     summary, climatology = regional()
@@ -178,6 +189,7 @@ def bodies(with_region):
     messages = code_at(summary, Quantity.SIZES, 2, 100, climatology if with_region else None)
     messages += code_at(summary, Quantity.TAXA, 0, 100, climatology if with_region else None)
     messages += plan(dive(), 9000, 100).messages
+    messages += plan(dive(), 10**5, 100, quantities=[Quantity.SIZES], is_layered=True).messages
     return [unpack(message)[1] for message in messages]
 
 
@@ -204,9 +216,14 @@ def test_any_bytes_are_read_alike_or_refused_by_both(data, tail, is_short, with_
         assert first is None
         return
     assert first == [
-        (s.quantity, s.scope, s.column, s.stop, second.begins(s.first, s.last, s.height), s.step, s.values)
+        (
+            *((Quantity.SIZES, s.scope) if s.quantity == Quantity.REMAINDER else (s.quantity, s.scope)),
+            s.column, s.stop, second.begins(s.first, s.last, s.height),
+            0 if s.quantity == Quantity.REMAINDER else s.step, s.values,
+        )
         for s in segments
-    ]
+        if s.first < s.last
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize(("message_bytes", "n_parity"), [(340, 1), (340, 3), (31, 2), (31, 32)])
