@@ -30,10 +30,11 @@ from edge.profile import EMPTY_HISTOGRAM, AreaHistogram, FrameRecord, Ints, buil
 from edge.quantification import count_from_scores
 from edge.telemetry.climatology import Climatology, load_climatology
 from edge.telemetry.codebook import Codebook
+from edge.telemetry.header import MIN_MESSAGE_BYTES
 from edge.telemetry.health import Health, HealthReading, sum_up
-from edge.telemetry.message import MIN_MESSAGE_BYTES
 from edge.telemetry.naming import esd_quantiles, expected_wrong
-from edge.telemetry.planner import Plan, Priorities, plan, plan_totals
+from edge.telemetry.planned import Plan, Priorities
+from edge.telemetry.planner import plan, plan_totals
 from edge.telemetry.summary import DiveSummary, Quantity
 from edge.vision.background import BackgroundRemover
 from edge.vision.morphology import MEASURES, measure

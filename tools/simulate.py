@@ -27,9 +27,10 @@ from edge.optics import Optics
 from edge.profile import Profile
 from edge.recording import Recording, RecordingInfo, open_recording, read_image
 from edge.taxonomy import UNCLASSIFIED
-from edge.telemetry.decoder import DecodedDive, decode_messages
+from edge.telemetry.decoded import DecodedDive
+from edge.telemetry.decoder import decode_messages
 from edge.telemetry.health import HEALTH_FIELDS
-from edge.telemetry.planner import Plan
+from edge.telemetry.planned import Plan
 from edge.telemetry.summary import WHOLE_DIVE
 from edge.telemetry.whole_dive import doubt_of, health_of
 from tools.scoring import TruthScorer

@@ -1,8 +1,10 @@
 """From a dive's profile to messages of a few hundred bytes, and back. Pure, in integers."""
 
 from edge.telemetry.codebook import Codebook, load_codebook
-from edge.telemetry.decoder import DecodedDive, Decoding, Provenance, decode_messages
-from edge.telemetry.planner import Plan, plan
+from edge.telemetry.decoded import DecodedDive, Provenance
+from edge.telemetry.decoder import Decoding, decode_messages
+from edge.telemetry.planned import Plan
+from edge.telemetry.planner import plan
 from edge.telemetry.summary import WHOLE_DIVE, DiveSummary, Quantity
 
 __all__ = [

@@ -16,7 +16,9 @@ import numpy as np
 
 from edge.errors import MessageError
 
-Mean = Annotated[int, msgspec.Meta(ge=0, le=1 << 40)]
+MAX_MEAN = 1 << 40
+"""Largest mean count of a step, thousandths."""
+Mean = Annotated[int, msgspec.Meta(ge=0, le=MAX_MEAN)]
 MEAN_ONE = 1000
 """Mean counts are in thousandths."""
 MAX_STEPS = 6000

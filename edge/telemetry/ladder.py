@@ -101,7 +101,8 @@ class Ladder:
         else:
             self.rungs += [Rung(0, step, best + unit * _FINER * extra) for step, extra in finer[1:]]
         if not inside.any():
-            self.rungs = self.rungs[-1:]  # that there is nothing costs next to nothing to say of every bin
+            # That there is nothing costs next to nothing to say of every bin.
+            self.rungs = [replace(self.rungs[-1], step=0, is_refined=False)]
 
     @property
     def is_regional(self) -> bool:

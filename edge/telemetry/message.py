@@ -1,4 +1,4 @@
-"""One message: a header that stands alone, then the dive's tables in one range-coded stream. Pure.
+"""The body of one message: tables of a dive in one range-coded stream. Pure.
 
 Every message decodes without any other, given the codebook (and the climatology, if it was coded with one).
 The stream is written and read by the same code (`Stream`); what travels, and how finely, is the planner's
@@ -7,37 +7,25 @@ choice, not decided here. docs/wire-format.md says the same for those who write 
 
 from __future__ import annotations
 
-import binascii
-import enum
 import itertools
-import zlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from edge.errors import MessageError
 from edge.frame import Phase
 from edge.telemetry.climatology import MEAN_ONE as CLIMATOLOGY_ONE
-from edge.telemetry.codebook import FORMAT, ID_BYTES, Codebook
 from edge.telemetry.count_law import MEAN_ONE, STEPS, code_count, code_remainder, index_of
 from edge.telemetry.count_tree import code_column, code_total, grid, sum_levels
 from edge.telemetry.expectation import MAX_SHIFT, Expectation
+from edge.telemetry.header import bad_message
 from edge.telemetry.means import MeanModel
 from edge.telemetry.range_coder import Coder, RangeDecoder, RangeEncoder
 from edge.telemetry.size_spectra import Rows
 from edge.telemetry.summary import WHOLE_DIVE, Quantity, n_columns, tree_edges
 
-SHORT_BELOW_BYTES = 64
-"""Links with messages below this take the short header."""
-MIN_MESSAGE_BYTES = 23
-"""Any single cell of any table fits in a message of this size."""
 MAX_HEIGHT = 14
-MAX_PARTS = 1 << 16
-"""Most messages of a sending."""
 MAX_CELLS = 1 << 17
 """Most cells in one message: a bound on the time and memory that any bytes can ask of a decoder."""
 
-_MARK, _SHORT = 0x80, 0x40
-_CRC_BYTES, _SHORT_CRC_BYTES = 4, 2
 _SCOPES = 4
 _QUANTITY_CODES = 32
 _NEXT, _NEXT_WHOLE, _NEXT_CUT, _NEW, _END = range(5)
@@ -47,7 +35,7 @@ _AFTER_TABLE = (0, 1, 2, 3, 192, 256)
 _ALL, _TO_END, _PART = range(3)
 _EXTENT = (0, 8, 13, 16)
 _GO_ON = (0, 255, 256)
-_QUANTITY_WEIGHTS = {
+_QUANTITY_WEIGHTS: dict[int, int] = {
     Quantity.FRAMES: 16,
     Quantity.TAXA: 64,
     Quantity.SIZES: 64,
@@ -55,7 +43,7 @@ _QUANTITY_WEIGHTS = {
     Quantity.GREY: 16,
 }
 _QUANTITY = tuple(
-    itertools.accumulate((_QUANTITY_WEIGHTS.get(code, 4) for code in range(_QUANTITY_CODES)), initial=0)  # type: ignore[call-overload]
+    itertools.accumulate((_QUANTITY_WEIGHTS.get(code, 4) for code in range(_QUANTITY_CODES)), initial=0)
 )
 _HEIGHT = (0, *itertools.accumulate(16 if height == 0 else 2 for height in range(MAX_HEIGHT + 1)))
 _FULL_DEPTH = (0, 1, 2)
@@ -63,151 +51,6 @@ _SHIFT = (
     0,
     *itertools.accumulate(1 + 960 // (16 + shift * shift) for shift in range(-MAX_SHIFT, MAX_SHIFT + 1)),
 )
-
-
-class MessageKind(enum.IntEnum):
-    """What is in a message."""
-
-    FLAT = 0
-    """Tables, coded as if nothing were known of the region."""
-    REGIONAL = 1
-    """Tables, coded with the climatology that the codebook names."""
-    PARITY = 2
-    """Parity of the messages of a sending."""
-    PICTURE = 3
-    """The picture of a particle."""
-
-
-@dataclass(frozen=True, slots=True)
-class Header:
-    """What a message says of itself.
-
-    Attributes
-    ----------
-    codebook_id
-        Start of the codebook's hash: 2 bytes, 1 on short links.
-    dive_number
-        On short links modulo 256.
-    part, n_parts
-        Number of the message from 0, and how many messages of tables the sending has; of a parity or a
-        picture its number among these.
-    kind, is_short
-        What is in it, and whether the header is that of short links.
-    """
-
-    codebook_id: bytes
-    dive_number: int
-    part: int
-    n_parts: int
-    kind: MessageKind = MessageKind.FLAT
-    is_short: bool = False
-
-    def is_of(self, dive_number: int) -> bool:
-        """Whether it may be of a dive: short links tell its number modulo 256 alone."""
-        return self.dive_number == (dive_number & 0xFF if self.is_short else dive_number)
-
-
-def header_bytes(part: int, parts_bytes: int, *, is_short: bool = False) -> int:
-    """Bytes of header and CRC of a part, when the number of parts is written in `parts_bytes`."""
-    numbers = len(_varint(part)) + parts_bytes
-    return (1 + 1 + 1 + _SHORT_CRC_BYTES if is_short else 1 + ID_BYTES + 2 + _CRC_BYTES) + numbers
-
-
-def pack(header: Header, body: bytes, codebook: Codebook, parts_bytes: int = 1) -> bytes:
-    """A message: mark, kind and version; codebook; dive; part; number of parts - 1; body; CRC of it all."""
-    short = header.is_short
-    mark = _MARK | _SHORT * short | header.kind << 4 | FORMAT
-    dive = (header.dive_number & 0xFF).to_bytes(1, "big") if short else header.dive_number.to_bytes(2, "big")
-    numbers = _varint(header.part) + _varint(header.n_parts - 1, parts_bytes)
-    data = bytes((mark,)) + header.codebook_id + dive + numbers + body
-    return data + _crc(data, codebook, short)
-
-
-def unpack(data: bytes) -> tuple[Header, bytes]:
-    """Header and body of a message, whose CRC is not looked at yet (`check`).
-
-    Raises
-    ------
-    MessageError
-        With the reason: not a message of ours, or another version.
-    """
-    short = bool(data and data[0] & _SHORT)
-    if len(data) < header_bytes(0, 1, is_short=short) or not data[0] & _MARK:
-        raise _bad("is not a message of this instrument", "leave it out")
-    if data[0] & 0x0F != FORMAT:
-        raise _bad(f"is of version {data[0] & 0x0F}, {FORMAT} is read here", "update seston")
-    kind = MessageKind(data[0] >> 4 & 3)
-    after_id = 1 + (1 if short else ID_BYTES)
-    after_dive = after_id + (1 if short else 2)
-    body = data[after_dive : -_SHORT_CRC_BYTES if short else -_CRC_BYTES]
-    part, body = _take_varint(body)
-    last_part, body = _take_varint(body)
-    if last_part >= MAX_PARTS:
-        raise _bad(f"is one of {last_part + 1} parts, {MAX_PARTS} can be sent", "leave it out")
-    if part > last_part and kind is not MessageKind.PARITY:
-        raise _bad(f"is part {part + 1} of {last_part + 1}", "leave it out")
-    number = int.from_bytes(data[after_id:after_dive], "big")
-    return Header(data[1:after_id], number, part, last_part + 1, kind, short), body
-
-
-def uncovered_bytes(*, is_short: bool) -> int:
-    """Bytes at the start of a message that parity does not cover: all messages of a sending share them."""
-    return 3 if is_short else 1 + ID_BYTES + 2
-
-
-def lead_of(parity: bytes) -> tuple[bytes, int]:
-    """From a parity message: the start of the messages that it covers, and the number of parity messages."""
-    header, body = unpack(parity)
-    if not body or not body[0] & 0x7F:
-        raise _bad("is a parity message without content", "leave it out")
-    kind = MessageKind(body[0] >> 7)
-    mark = parity[0] & ~(3 << 4) | kind << 4
-    return bytes((mark,)) + parity[1 : uncovered_bytes(is_short=header.is_short)], body[0] & 0x7F
-
-
-def parity_lead(n_parity: int, kind: MessageKind) -> bytes:
-    """First byte of the body of a parity message: their number, and of which kind the others are."""
-    return bytes((n_parity | kind << 7,))
-
-
-def check(data: bytes, codebook: Codebook) -> None:
-    """Refuse a message whose CRC does not fit, which is begun with the codebook's hash."""
-    short = bool(data[0] & _SHORT)
-    size = _SHORT_CRC_BYTES if short else _CRC_BYTES
-    if _crc(data[:-size], codebook, short) != data[-size:]:
-        raise _bad("is damaged: its CRC does not fit", "ask for it again")
-
-
-def codebook_id(codebook: Codebook, *, is_short: bool) -> bytes:
-    """Start of the codebook's hash, as messages carry it."""
-    return codebook.id[:1] if is_short else codebook.id
-
-
-def _crc(data: bytes, codebook: Codebook, short: bool) -> bytes:
-    """CRC of the codebook's hash and the message: a header holds too little of the hash to tell all apart."""
-    whole = bytes.fromhex(codebook.sha256) + data
-    if short:
-        return binascii.crc_hqx(whole, 0xFFFF).to_bytes(_SHORT_CRC_BYTES, "big")
-    return zlib.crc32(whole).to_bytes(_CRC_BYTES, "big")
-
-
-def _varint(value: int, width: int = 1) -> bytes:
-    """LEB128, seven bits a byte, low first; padded to `width` bytes."""
-    out = bytearray()
-    while value >= 0x80 or len(out) < width - 1:
-        out.append(value & 0x7F | 0x80)
-        value >>= 7
-    out.append(value)
-    return bytes(out)
-
-
-def _take_varint(data: bytes) -> tuple[int, bytes]:
-    value = 0
-    for i in range(min(4, len(data))):
-        value |= (data[i] & 0x7F) << (7 * i)
-        if data[i] < 0x80:
-            return value, data[i + 1 :]
-    raise _bad("has a part number without end", "leave it out")
 
 
 def is_by_rows(quantity: Quantity, scope: int) -> bool:
@@ -360,7 +203,7 @@ class Stream:
     def _count_cells(self, n: int) -> None:
         self.state.cells += n
         if self.state.cells > MAX_CELLS:
-            raise _bad(f"holds more than {MAX_CELLS} cells", "leave it out")
+            raise bad_message(f"holds more than {MAX_CELLS} cells", "leave it out")
 
     def _code_rows(
         self, segment: Segment, known: Sequence[Sequence[int]] | None, fits: Callable[[], bool]
@@ -475,7 +318,9 @@ class Stream:
         if action == _NEW:
             return self._new(given)
         if not more:
-            raise _bad("goes past the last column of a table", "check that the codebook is the right one")
+            raise bad_message(
+                "goes past the last column of a table", "check that the codebook is the right one"
+            )
         if action == _NEXT_CUT:
             n = last.n_bins
             return replace(whole, last=1 + self._coder.uniform(n, given.last - 1 if given else 0))
@@ -487,20 +332,20 @@ class Stream:
         code = coder.symbol(_QUANTITY, want.quantity)
         scope = coder.uniform(_SCOPES, want.scope)
         if code >= len(Quantity):
-            raise _bad("holds a table unknown to this version", "update seston")
+            raise bad_message("holds a table unknown to this version", "update seston")
         quantity = Quantity(code)
         of_phases = quantity.is_mean or quantity is Quantity.REMAINDER
         if (scope == WHOLE_DIVE and of_phases) or (scope != WHOLE_DIVE and quantity.is_of_dive):
-            raise _bad("holds a table where there is none", "leave it out")
+            raise bad_message("holds a table where there is none", "leave it out")
         columns = n_columns(codebook, quantity)
         if not columns:
-            raise _bad("holds a table without columns", "check that the codebook is the right one")
+            raise bad_message("holds a table without columns", "check that the codebook is the right one")
         by_rows = is_by_rows(quantity, scope)
         column, stop, step = 0, 0, 0
         if by_rows:
             step = coder.uniform(len(STEPS), want.step)
             if quantity is Quantity.REMAINDER and not step:
-                raise _bad("refines counts that are exact", "leave it out")
+                raise bad_message("refines counts that are exact", "leave it out")
             column, stop = self._extent(columns, want.column, want.stop)
         else:
             column = coder.uniform(columns, want.column)
@@ -548,7 +393,7 @@ def read_body(
         When the bytes are not what an encoder with this codebook writes.
     """
     if body.endswith(b"\0"):
-        raise _bad("ends in a zero, which no encoder writes", "leave it out")
+        raise bad_message("ends in a zero, which no encoder writes", "leave it out")
     decoder = RangeDecoder(body)
     stream = Stream(decoder, expectation, base)
     while (segment := stream.segment()) is not None:
@@ -559,8 +404,4 @@ def read_body(
         if stream.waits:
             return
     if not decoder.exhausted:
-        raise _bad("goes on after its end", "leave it out")
-
-
-def _bad(problem: str, remedy: str) -> MessageError:
-    return MessageError(problem, remedy=remedy)
+        raise bad_message("goes on after its end", "leave it out")

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from edge.errors import InputError, MessageError
-from edge.telemetry.message import MessageKind, unpack
+from edge.telemetry.header import MessageKind, unpack
 
 REQUEST_BYTES = 270
 """Longest body: what a modem takes in one message towards the float."""

@@ -7,8 +7,9 @@ from dataclasses import replace
 
 from edge.errors import InputError
 from edge.telemetry.expectation import Expectation
+from edge.telemetry.header import header_bytes
 from edge.telemetry.ladder import Ladder, Rung
-from edge.telemetry.message import MAX_CELLS, Segment, Stream, header_bytes
+from edge.telemetry.message import MAX_CELLS, Segment, Stream
 from edge.telemetry.range_coder import RangeEncoder
 
 _MIN_CUT_BYTES = 12

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from edge.taxonomy import Taxon
-from edge.telemetry.decoder import DecodedDive
+from edge.telemetry.decoded import DecodedDive
 from edge.telemetry.health import Health
 from edge.telemetry.means import from_log_step
 from edge.telemetry.replies import Reply, replies_from_codes

@@ -10,7 +10,8 @@ import pytest
 from edge.frame import Phase
 from edge.telemetry import Quantity
 from edge.telemetry.expectation import Expectation
-from edge.telemetry.message import Header, Segment, Stream, pack
+from edge.telemetry.header import Header, pack
+from edge.telemetry.message import Segment, Stream
 from edge.telemetry.range_coder import RangeEncoder
 from tests.fuzz.__main__ import NAMES, SLOWEST_INPUT_S
 from tests.fuzz.targets import CORPUS, CRC_BYTES, TARGETS, golden, messages, seal, seeds

@@ -9,7 +9,7 @@ from edge.frame import Phase
 from edge.telemetry import WHOLE_DIVE, Codebook, Quantity
 from edge.telemetry.count_law import STEPS
 from edge.telemetry.message import Segment
-from edge.telemetry.planner import Plan, PlannedLayer
+from edge.telemetry.planned import Plan, PlannedLayer
 
 COLUMNS = ("table", "phase", "height", "resolution", "cells", "bytes", "exact")
 

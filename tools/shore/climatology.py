@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from edge.errors import InputError
 from edge.frame import Phase
 from edge.profile import PhaseProfile
-from edge.telemetry.climatology import MEAN_ONE, Climatology
+from edge.telemetry.climatology import MAX_MEAN, MEAN_ONE, Climatology
 from edge.telemetry.codebook import Codebook
 from edge.telemetry.expectation import MAX_SHIFT
 
@@ -49,8 +49,10 @@ def fit_climatology(dives: Sequence[tuple[Codebook, Sequence[PhaseProfile]]], na
         raise InputError("hold no descent and no ascent", field="DIVES", remedy="give dives with pressure")
     n_steps = -(-max(int(part.edges[-1]) for _, part in parts) // STEP_DBAR)
     labels = sorted({taxon.label for codebook, _ in parts for taxon in codebook.taxa})
-    tables = [_by_step(_by_label(codebook, part, labels), part.edges, n_steps) for codebook, part in parts]
-    taxa = _aligned_mean(tables)
+    tables = [
+        _by_step(_by_label(codebook, part, labels), part.edges, n_steps) for codebook, part in parts if labels
+    ]
+    taxa = _aligned_mean(tables) if labels else np.zeros((n_steps, 0))
     totals = [[float(np.nansum(table[:, k])) for table in tables if np.isfinite(table[0, k])]
               for k in range(len(labels))]  # fmt: skip
     limits = {codebook.optics.size_class_limits_um for codebook, _ in parts}
@@ -140,7 +142,7 @@ def _blur(values: Floats, sd_steps: float) -> Floats:
 
 
 def _whole(mean: Floats) -> tuple[int, ...]:
-    return tuple(int(x) for x in np.rint(MEAN_ONE * (mean + _FLOOR)))
+    return tuple(min(int(x), MAX_MEAN) for x in np.rint(MEAN_ONE * (mean + _FLOOR)))
 
 
 def _spread(totals: Sequence[Sequence[float]]) -> int:

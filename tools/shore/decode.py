@@ -17,7 +17,8 @@ import cv2
 from edge.errors import MessageError
 from edge.telemetry.climatology import Climatology, load_climatology
 from edge.telemetry.codebook import Codebook, load_codebook
-from edge.telemetry.decoder import DecodedDive, Decoding, Provenance, decode_messages
+from edge.telemetry.decoded import DecodedDive, Provenance
+from edge.telemetry.decoder import Decoding, decode_messages
 from edge.telemetry.missing import Request, encode_request
 from edge.telemetry.summary import Quantity
 from tools.shore.exports.tidy_csv import NAMES, write_csv

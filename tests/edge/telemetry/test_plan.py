@@ -22,9 +22,10 @@ from edge.frame import CLASSIFIED_OUTCOMES, SIZED_OUTCOMES, Phase
 from edge.profile import Profile
 from edge.telemetry.climatology import load_climatology
 from edge.telemetry.codebook import Codebook, load_codebook
-from edge.telemetry.decoder import ABSENT, Provenance, decode_messages, volume_l
+from edge.telemetry.decoded import ABSENT, Provenance, volume_l
+from edge.telemetry.decoder import decode_messages
+from edge.telemetry.header import Header, pack, unpack
 from edge.telemetry.means import to_steps
-from edge.telemetry.message import Header, pack, unpack
 from edge.telemetry.planner import plan
 from edge.telemetry.summary import WHOLE_DIVE, DiveFact, DiveSummary, Quantity
 from tests.edge.telemetry.dives import (

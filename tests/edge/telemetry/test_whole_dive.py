@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from edge.errors import InputError
 from edge.profile import Profile
 from edge.taxonomy import UNCLASSIFIED, Taxon, build_tree
-from edge.telemetry.decoder import DecodedDive, DecodedTable, decode_messages
+from edge.telemetry.decoded import DecodedDive, DecodedTable
+from edge.telemetry.decoder import decode_messages
 from edge.telemetry.health import Health
 from edge.telemetry.means import to_log_step
 from edge.telemetry.naming import esd_quantiles, expected_wrong

@@ -15,11 +15,13 @@ from edge.errors import InputError, MessageError
 from edge.frame import N_OUTCOMES, Phase
 from edge.profile import Profile
 from edge.telemetry.climatology import Climatology, load_climatology, rebin
-from edge.telemetry.decoder import Provenance, decode_messages
+from edge.telemetry.decoded import Provenance
+from edge.telemetry.decoder import decode_messages
+from edge.telemetry.header import MessageKind, unpack
 from edge.telemetry.ladder import _hull
-from edge.telemetry.message import MessageKind, unpack
 from edge.telemetry.picture import Picture, Reason
-from edge.telemetry.planner import Priorities, code_at, plan, plan_totals
+from edge.telemetry.planned import Priorities
+from edge.telemetry.planner import code_at, plan, plan_totals
 from edge.telemetry.summary import WHOLE_DIVE, DiveSummary, Quantity
 from tests.edge.telemetry.dives import (
     FIVE_DBAR,

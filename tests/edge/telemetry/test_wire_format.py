@@ -19,9 +19,11 @@ from edge.frame import Phase
 from edge.profile import Profile
 from edge.telemetry.climatology import Climatology
 from edge.telemetry.codebook import Codebook, load_codebook
-from edge.telemetry.decoder import ABSENT, decode_messages
+from edge.telemetry.decoded import ABSENT
+from edge.telemetry.decoder import decode_messages
 from edge.telemetry.expectation import Expectation
-from edge.telemetry.message import Header, MessageKind, codebook_id, pack, read_body, unpack
+from edge.telemetry.header import Header, MessageKind, codebook_id, pack, unpack
+from edge.telemetry.message import read_body
 from edge.telemetry.planner import code_at, plan
 from edge.telemetry.summary import DiveSummary, Quantity, n_columns
 from tests.edge.telemetry import second_decoder as second

@@ -15,7 +15,7 @@ import pytest
 from click.testing import CliRunner
 
 from edge.errors import MessageError
-from edge.telemetry.decoder import Provenance
+from edge.telemetry.decoded import Provenance
 from edge.telemetry.means import to_log_step
 from edge.telemetry.planner import plan
 from edge.telemetry.summary import Quantity

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from edge.frame import CLASSIFIED_OUTCOMES, N_OUTCOMES, SIZED_OUTCOMES, FrameOutcome, Phase
-from edge.telemetry.decoder import DecodedDive, DecodedPhase
+from edge.telemetry.decoded import DecodedDive, DecodedPhase
 from edge.telemetry.summary import DiveFact, Quantity, column_names
 from tools.shore.exports.netcdf_dive import (
     PROVENANCE_FLAGS,

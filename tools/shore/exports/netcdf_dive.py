@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from edge.telemetry.decoder import DecodedDive, Provenance
+from edge.telemetry.decoded import DecodedDive, Provenance
 from edge.telemetry.health import HEALTH_FIELDS, HealthField
 from edge.telemetry.replies import Verdict
 from edge.telemetry.summary import ESD_PERCENTS, Quantity

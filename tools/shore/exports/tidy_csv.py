@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from edge.frame import Phase
-from edge.telemetry.decoder import ABSENT, DecodedDive, DecodedPhase, DecodedTable, Provenance, volume_l
+from edge.telemetry.decoded import ABSENT, DecodedDive, DecodedPhase, DecodedTable, Provenance, volume_l
 from edge.telemetry.health import HEALTH_FIELDS
 from edge.telemetry.means import from_step
 from edge.telemetry.summary import ESD_PERCENTS, Quantity, column_names
@@ -78,7 +78,7 @@ def _rows(dive: DecodedDive) -> Iterator[Row]:
     yield from _naming_rows(dive)
     yield from _instrument_rows(dive)
     for phase in dive.phases.values():
-        for quantity in Quantity:
+        for quantity in NAMES:
             if not quantity.is_of_dive and column_names(dive.codebook, quantity):
                 table = phase.tables.get(quantity) or _nothing(dive, phase, quantity)
                 yield from _table_rows(dive, phase, quantity, table)

@@ -18,7 +18,7 @@ from edge.frame import CLASSIFIED_OUTCOMES, SIZED_OUTCOMES, FrameOutcome, Phase
 from edge.optics import Optics
 from edge.profile import Ints, PhaseProfile, Profile
 from edge.telemetry import DecodedDive, Quantity
-from edge.telemetry.decoder import DecodedPhase, DecodedTable
+from edge.telemetry.decoded import DecodedPhase, DecodedTable
 from tools.shore.report.truth import Truth
 
 Floats = NDArray[np.float64]

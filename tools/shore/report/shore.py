@@ -9,10 +9,11 @@ from edge.errors import MessageError
 from edge.frame import Phase
 from edge.telemetry import WHOLE_DIVE, Codebook, DecodedDive, Provenance, Quantity, decode_messages
 from edge.telemetry.climatology import Climatology
-from edge.telemetry.decoder import DecodedPhase, DecodedTable
+from edge.telemetry.decoded import DecodedPhase, DecodedTable
 from edge.telemetry.expectation import Expectation
+from edge.telemetry.header import MessageKind, unpack
 from edge.telemetry.health import Health
-from edge.telemetry.message import MessageKind, read_body, unpack
+from edge.telemetry.message import read_body
 from edge.telemetry.picture import decode_picture
 from edge.telemetry.replies import Reply
 from edge.telemetry.summary import n_columns
@@ -40,6 +41,7 @@ WORDS = {
     Quantity.DOUBT: "names expected to be wrong",
     Quantity.HEALTH: "health of the instrument",
     Quantity.REPLIES: "replies to commands",
+    Quantity.REMAINDER: "what makes the size classes exact",
 }
 
 
