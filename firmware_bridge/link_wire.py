@@ -10,7 +10,7 @@ import enum
 import struct
 from dataclasses import dataclass
 
-from firmware_bridge.framing import MAX_BODY_BYTES
+from firmware_bridge.framing import MAX_BODY_BYTES, crc32
 from firmware_bridge.link_records import Record, Role, pack_record, unpack_record
 
 VERSION = 1
@@ -62,6 +62,11 @@ class Header:
     object_id: int
     length_bytes: int
     crc32: int
+
+    @classmethod
+    def of(cls, kind: int, object_id: int, data: bytes) -> Header:
+        """Header of an object's bytes."""
+        return cls(kind, object_id, len(data), crc32(data))
 
 
 @dataclass(frozen=True, slots=True)
