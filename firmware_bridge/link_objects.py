@@ -35,6 +35,8 @@ REMEMBERED = 64
 MAX_DAMAGED = 3
 """An object whose CRC-32 was wrong so often is refused: its sender's fault, not the line's."""
 TOURS = 16
+LEAST_PIECE_BYTES, GROWTH_BYTES = 48, 2
+"""A lost piece makes the next ones a quarter shorter, each that arrives makes them longer again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +69,7 @@ class ObjectSender:
 
     def restart(self, max_body_bytes: int) -> None:
         """Begin a session: numbers start at 0, what is queued stays so."""
-        self._max_body_bytes = max_body_bytes
+        self._max_body_bytes = self._body_bytes = max_body_bytes
         # Transfers are counted without bound here, modulo 256 on the line. Places are (transfer, offset).
         self._acked = self._next = (0, 0)
         self._begun = 0
@@ -107,7 +109,7 @@ class ObjectSender:
             transfer, offset = self._next
             item, header = self._queue[transfer - first]
             told = None if offset else header
-            room = self._max_body_bytes - PIECE_BYTES - (HEADER_BYTES if told else 0)
+            room = self._body_bytes - PIECE_BYTES - (HEADER_BYTES if told else 0)
             payload = item.data[offset : offset + room]
             if payload or self._poll:
                 self._poll = False
@@ -133,6 +135,7 @@ class ObjectSender:
             self._next = max(self._next, place)
             while self._ends and self._ends[0] <= place:
                 self._ends.popleft()
+                self._body_bytes = min(self._body_bytes + GROWTH_BYTES, self._max_body_bytes)
             self.retry.forget()
             if self._begun > place[0]:
                 self.retry.start(now_s)
@@ -169,6 +172,7 @@ class ObjectSender:
     def _go_back(self) -> None:
         self._next = self._acked
         self._ends.clear()
+        self._body_bytes = max(self._body_bytes * 3 // 4, min(LEAST_PIECE_BYTES, self._max_body_bytes))
         self._tour = (self._tour + 1) % TOURS
 
     def _drop_first(self) -> LinkObject:
@@ -262,7 +266,7 @@ class ObjectReceiver:
 
     def on_damage(self) -> None:
         """A frame was damaged: most likely the piece that is waited for."""
-        if self._begun and not self._is_whole() and self.refusing is None:
+        if not (self._begun and self._is_whole()) and self.refusing is None:
             self.reply = Reply.GO_BACK
 
     def stored(self, kind: int, object_id: int) -> None:
