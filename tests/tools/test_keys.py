@@ -208,7 +208,7 @@ def test_schedule_and_thresholds_say_the_codebook_that_shore_needs(place):
             command, "schedule", "--fleet", "--max-dbar", 100, "--codebook", "codebook.json", "--out", "u.sbd"
         )
     assert not Path("u.sbd").exists()
-    with pytest.raises(SestonError, match="missing.json: cannot be read"):
+    with pytest.raises(SestonError, match=r"missing\.json: cannot be read"):
         call(command, "schedule", "--fleet", "--max-dbar", 2000, "--codebook", "missing.json")
     assert len(Keyring(Path("keys")).made()) == 2
 
