@@ -1,7 +1,7 @@
 """A message as any provider delivers it, and the webhooks' ways to write one. Opens nothing.
 
-Form fields and flat JSON: docs.groundcontrol.com, RockBLOCK web services. Lingo JSON: knowledge.cloudloop.com,
-LingoMO. Plain files: Iridium's mail attachments, IMEI_MOMSN.sbd.
+Form fields and flat JSON: docs.groundcontrol.com, RockBLOCK web services. Lingo JSON: LingoMO at
+knowledge.cloudloop.com. Plain files: Iridium's mail attachments, IMEI_MOMSN.sbd.
 """
 
 from __future__ import annotations
@@ -159,7 +159,7 @@ def _from_lingo(tree: dict[str, Any]) -> Arrival | Unreadable:
 
 
 def _seconds(text: str) -> int:
-    """UTC from ``21-10-31 10:41:50`` or ISO 8601; unknown when it is neither: a message is not lost for it."""
+    """UTC from ``21-10-31 10:41:50`` or ISO 8601; unknown when it is neither: no message is lost for it."""
     try:
         when = datetime.strptime(text, "%y-%m-%d %H:%M:%S").replace(tzinfo=UTC)
     except ValueError:

@@ -78,6 +78,9 @@ class Store:
             ) from None
         for torn in folder.rglob(f"*{PART}"):  # what a power cut left
             torn.unlink(missing_ok=True)
+        # What a killed receiver left may have names that are not on the disk yet.
+        for place in (folder, *(place for place in folder.glob("*/**") if place.is_dir())):
+            sync_folder(place)
         self._n_aside = sum(1 for _ in (folder / ASIDE).iterdir())
 
     def close(self) -> None:
@@ -117,6 +120,7 @@ class Store:
         name = f"{arrival.time_s}-{arrival.momsn}-{hashlib.sha256(arrival.payload).hexdigest()[:16]}"
         file = folder / f"{name}.sbd"
         if file.exists():
+            sync_folder(folder)
             return self._note(Fate.DUPLICATE), None
         _make_folder(folder)
         write_durably(folder / f"{name}.json", _told(arrival))
