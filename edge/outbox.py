@@ -91,13 +91,20 @@ class Outbox:
                 [(dive, part, data, now_ms) for part, data in enumerate(messages)],
             )
 
-    def waiting(self) -> list[Queued]:
-        """Messages not yet delivered, oldest dive first."""
+    def waiting(self, most: int = -1) -> list[Queued]:
+        """Messages not yet delivered, oldest dive first; at most so many when `most` is not negative."""
         rows = self._db.execute(
             "SELECT dive, part, data, attempts, id, asked FROM outbox WHERE delivered_ms IS NULL"
-            " ORDER BY dive, part"
+            " ORDER BY dive, part LIMIT ?",
+            (most,),
         )
         return [Queued(*row) for row in rows]
+
+    def waiting_bytes(self) -> tuple[int, int]:
+        """How many messages are not yet delivered, and their bytes."""
+        return self._db.execute(  # type: ignore[no-any-return]
+            "SELECT count(*), ifnull(sum(length(data)), 0) FROM outbox WHERE delivered_ms IS NULL"
+        ).fetchone()
 
     def attempted(self, dive: int, part: int) -> None:
         """Note an attempt, before it is made."""

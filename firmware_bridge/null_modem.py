@@ -190,3 +190,6 @@ class SimulatedLine:
 
         self._modem.run(self._modem.now_s + wait_s, react, lambda: bool(events))
         return events
+
+    def close(self) -> None:
+        """Nothing is open."""

@@ -44,3 +44,6 @@ class Line(Protocol[Event_co]):
 
         Never raises: a port that fails is tried again.
         """
+
+    def close(self) -> None:
+        """Let go of what carries the bytes."""
