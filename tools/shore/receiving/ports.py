@@ -1,4 +1,4 @@
-"""The ports of the receiver: DirectIP and webhook, for many clients at once, none of whom can hold up another.
+"""The ports of the receiver: DirectIP and webhook, for many clients at once, none of whom holds up another.
 
 A message is confirmed when it is on the disk and not before; decoding happens elsewhere and later.
 """
@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable
 from http import HTTPStatus
 
 from firmware_bridge.iridium.directip import write_confirmation
+
 from tools.shore.receiving import http
 from tools.shore.receiving.arrival import Arrival, Unreadable, read_webhook
 from tools.shore.receiving.directip import packet_bytes, read_packet
