@@ -1,4 +1,4 @@
-"""The receiver with real sockets and a real disk: what it confirms it has, once, whoever else is at the port."""
+"""The receiver with real sockets and a real disk: what it confirms it has, once, whoever else is there."""
 
 from __future__ import annotations
 
@@ -22,13 +22,15 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tools.shore.receiving.directip import packet_bytes, read_packet
 
 from edge.errors import InputError
 from tests.tools.made_dive import make_dive
+from tools.shore.receive import receive
 from tools.shore.receiving import http
 from tools.shore.receiving.arrival import Arrival, Unreadable, check, read_file_name, read_webhook
+from tools.shore.receiving.directip import packet_bytes, read_packet
 from tools.shore.receiving.ports import MAX_CONNECTIONS
+from tools.shore.receiving.products import decode_dive, is_due
 from tools.shore.receiving.store import MAX_ASIDE_BYTES, MAX_ASIDE_FILES, Store
 
 IMEI = "300234010753370"
@@ -192,7 +194,7 @@ def test_what_comes_twice_is_kept_once_and_confirmed_twice(tmp_path, messages):
             assert running.send(packet(messages[0])) == CONFIRMED
             assert running.post(form(messages[0]))[0] == 200
         assert running.send(packet(messages[0]) + packet(messages[1], 8)) == CONFIRMED * 2, "two in a row"
-        assert "5 duplicate" in running.post(None)[1] or "6 duplicate" in running.post(None)[1]
+        assert running.post(None) == (200, "2 kept, 6 duplicate\n")
     assert kept(tmp_path) == sorted(messages[:2])
 
 
@@ -297,6 +299,43 @@ def test_a_second_receiver_is_refused(tmp_path):
         Store(tmp_path)
     first.close()
     Store(tmp_path).close()
+
+
+def test_a_port_in_use_is_a_sentence(tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(InputError, match=rf"--webhook: 127\.0\.0\.1:{port} cannot be listened on"):
+            receive.main(["--folder", str(tmp_path), "--webhook", str(port)], standalone_mode=False)
+    Store(tmp_path).close()
+
+
+def test_control_c_is_a_clean_end_and_a_decoding_that_breaks_is_none(tmp_path, messages):
+    (tmp_path / "codebook.json").mkdir()
+    with receiving(tmp_path) as running:
+        assert running.send(packet(messages[0])) == CONFIRMED
+        running.wait_for(r"dive-00012: not decoded yet: .*cannot be read")
+        (tmp_path / "inbox" / "photo.sbd").write_bytes(b"abc")
+        running.wait_for("photo.sbd in the inbox is not named")
+        assert running.stop(signal.SIGINT) == 0
+        assert running.lines[-2] == "Stopped: 1 kept.\n"
+    assert [file.name for file in (tmp_path / "inbox").iterdir()] == ["photo.sbd.unused"]
+
+
+def test_pictures_of_an_earlier_decoding_do_not_stay(tmp_path, dive, messages):
+    (tmp_path / "codebook.json").write_bytes((dive / "messages" / "codebook.json").read_bytes())
+    store = Store(tmp_path)
+    for momsn, message in enumerate(messages):
+        _, folder = store.take(Arrival(IMEI, momsn, TIME_S, message, "file"), b"")
+    store.close()
+    assert is_due(folder)
+    (folder / "pictures").mkdir()
+    (folder / "pictures" / "99_old.png").write_bytes(b"")
+    told, complete = decode_dive(folder)
+    assert told.startswith(f"{IMEI}/dive-00012: dive 12 is complete")
+    assert complete
+    assert not (folder / "pictures" / "99_old.png").exists()
+    assert not is_due(folder)
+    assert not (folder / ".decoding").exists()
 
 
 def test_what_a_power_cut_left_half_written_is_swept_away(tmp_path, messages):

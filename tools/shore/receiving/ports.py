@@ -11,13 +11,14 @@ from collections.abc import Awaitable, Callable
 from http import HTTPStatus
 
 from firmware_bridge.iridium.directip import write_confirmation
-
 from tools.shore.receiving import http
 from tools.shore.receiving.arrival import Arrival, Unreadable, read_webhook
 from tools.shore.receiving.directip import packet_bytes, read_packet
 
 MAX_CONNECTIONS = 64
 """When more come, the one that has kept us waiting longest goes."""
+MAX_OPEN = 4 * MAX_CONNECTIONS
+"""Connections at once, with those whose message waits for the disk; more are turned away."""
 MESSAGE_TIMEOUT_S = 30.0
 """In this time a message must be there, however it drips."""
 READ_BYTES = 16_384
@@ -69,6 +70,9 @@ class Ports:
         async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             task = asyncio.current_task()
             assert task is not None
+            if len(self._all) >= MAX_OPEN:
+                writer.close()
+                return
             self._all.add(task)
             try:
                 await talk(reader, writer)
