@@ -50,7 +50,11 @@ UNPROVEN_REPLIES = 4
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS counters (public BLOB PRIMARY KEY, counter INTEGER NOT NULL);
-CREATE TABLE IF NOT EXISTS replaced (role INTEGER PRIMARY KEY, installation BLOB NOT NULL, public BLOB NOT NULL);
+CREATE TABLE IF NOT EXISTS replaced (
+    role INTEGER PRIMARY KEY,
+    installation BLOB NOT NULL,         -- hash of keys.toml: another installation ends it
+    public BLOB NOT NULL
+);
 CREATE TABLE IF NOT EXISTS settings (key TEXT PRIMARY KEY, value TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS commands (
     id INTEGER PRIMARY KEY,
