@@ -7,6 +7,7 @@ counter are committed together. No byte that is not signed with a key known aboa
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import sqlite3
 from collections import deque
@@ -25,7 +26,6 @@ from edge.telemetry.missing import Answer, Request, decode_request
 from edge.telemetry.replies import MAX_DETAIL, MAX_REPLIES, Reply, Verdict
 from firmware_bridge.commands import (
     HEAD_BYTES,
-    KEY_BYTES,
     SIGNATURE_BYTES,
     AskMissing,
     Command,
@@ -50,7 +50,11 @@ UNPROVEN_REPLIES = 4
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS counters (public BLOB PRIMARY KEY, counter INTEGER NOT NULL);
-CREATE TABLE IF NOT EXISTS replaced (role INTEGER PRIMARY KEY, installed BLOB NOT NULL, public BLOB NOT NULL);
+CREATE TABLE IF NOT EXISTS replaced (
+    role INTEGER PRIMARY KEY,
+    installation BLOB NOT NULL,         -- hash of keys.toml: another installation ends it
+    public BLOB NOT NULL
+);
 CREATE TABLE IF NOT EXISTS settings (key TEXT PRIMARY KEY, value TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS commands (
     id INTEGER PRIMARY KEY,
@@ -78,11 +82,15 @@ class InstalledKeys(Section, frozen=True):
     ----------
     unit
         Name that commands are addressed to.
+    installed
+        When, for people, and so that no two installations are the same file: what replaced a key over the
+        link ends with the installation that it came after.
     unit_key, fleet_key
         Public keys, 64 hexadecimal digits; None where there is none.
     """
 
     unit: Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
+    installed: str = ""
     unit_key: HexKey | None = None
     fleet_key: HexKey | None = None
 
@@ -178,6 +186,7 @@ class Orders:
                 file=self._path,
                 remedy="check the disk or move the file",
             ) from cause
+        self._installation = b""
         self._installed = self._read_keys(folder / KEYS_FILE)
         self.config = self._read_config()
         self._finish_undone()
@@ -191,11 +200,10 @@ class Orders:
         """Public keys that count now: as installed, or what replaced them since."""
         if self._installed is None:
             return {}
-        keys = self._installed.by_role()
-        for role, installed, public in self._db.execute("SELECT role, installed, public FROM replaced"):
-            if keys.get(Role(role)) == installed:  # a key installed on deck since counts more
-                keys[Role(role)] = public
-        return keys
+        rows = self._db.execute(
+            "SELECT role, public FROM replaced WHERE installation = ?", (self._installation,)
+        )
+        return self._installed.by_role() | {Role(role): public for role, public in rows}
 
     def take(self, data: bytes, now_ms: int) -> Outcome:
         """Verify one message from shore and carry it out. Any bytes give an outcome; never raises.
@@ -299,14 +307,14 @@ class Orders:
         assert self._installed is not None
         mark = fingerprint(new)
         reply = Reply(command.counter, Verdict.DONE, int.from_bytes(mark[:2], "big"))
-        # Without an installed key of that role there is nothing that a new one could come after.
-        installed = self._installed.by_role().get(role, bytes(KEY_BYTES))
         if role not in self._installed.by_role():
             reply = Reply(command.counter, Verdict.FAILED)
         with self._transaction():
             self._count(command.counter, public, data, now_ms, reply)
             if reply.verdict is Verdict.DONE:
-                self._db.execute("INSERT OR REPLACE INTO replaced VALUES (?, ?, ?)", (role, installed, new))
+                self._db.execute(
+                    "INSERT OR REPLACE INTO replaced VALUES (?, ?, ?)", (role, self._installation, new)
+                )
         if reply.verdict is not Verdict.DONE:
             return Outcome(f"command {command.counter}: no {role.name.lower()} key is installed", reply)
         return Outcome(
@@ -390,10 +398,12 @@ class Orders:
         if not file.exists():
             return None
         try:
-            return read_toml(file, InstalledKeys, error=ConfigError)
-        except ConfigError as error:
+            found = read_toml(file, InstalledKeys, error=ConfigError)
+            self._installation = hashlib.sha256(file.read_bytes()).digest()
+        except (ConfigError, OSError) as error:
             self.problems.append(f"No command will be obeyed: {error}")
             return None
+        return found
 
     def _read_config(self) -> Config:
         """The configuration with the settings from shore over it, those that fit."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -91,7 +92,8 @@ def install(unit: str, board: Path, keyring: Keyring) -> None:
             file=keyring.folder,
             remedy=f"make one with `seston keys new --unit {unit}`",
         )
-    lines = [f'unit = "{unit}"']
+    when = datetime.now(UTC).isoformat(timespec="microseconds")
+    lines = [f'unit = "{unit}"', f'installed = "{when}"']
     lines += [f'{name} = "{public.hex()}"' for name, public in found.items() if public is not None]
     write_durably(board / KEYS_FILE, ("\n".join(lines) + "\n").encode())
     told = [f"{name.removesuffix('_key')} {fingerprint(key).hex()}" for name, key in found.items() if key]

@@ -58,8 +58,8 @@ def no_outbox(requests):
     return Answer((), (), tuple(requests))
 
 
-def install(folder, *, unit=UNIT, unit_key=None, fleet_key=None):
-    lines = [f'unit = "{unit}"']
+def install(folder, *, unit=UNIT, unit_key=None, fleet_key=None, when="2026-11-26"):
+    lines = [f'unit = "{unit}"', f'installed = "{when}"']
     lines += [f'unit_key = "{(unit_key or public_key(Role.UNIT)).hex()}"']
     lines += [f'fleet_key = "{(fleet_key or public_key(Role.FLEET)).hex()}"']
     write_durably(folder / KEYS_FILE, "\n".join(lines).encode())
@@ -328,11 +328,14 @@ def test_a_replaced_key_installed_again_does_not_open_old_commands(board):
     orders.take(budget(5), now_ms=1)
     new = Ed25519PrivateKey.generate().public_key().public_bytes_raw()
     orders.take(command(6, RotateKey(Role.UNIT, new)), now_ms=1)
+    assert orders.keys[Role.UNIT] == new
     orders.close()
-    install(board, unit_key=new)
-    install(board)
+    install(board, when="2027-01-01")
     orders = Orders(board, CONFIG, no_outbox)
+    assert orders.keys[Role.UNIT] == public_key(Role.UNIT), "installed on deck again, it counts again"
     assert orders.take(budget(5), now_ms=2).change is None
+    assert orders.take(budget(6), now_ms=2).change is None
+    assert orders.take(budget(7), now_ms=2).change is not None
     orders.close()
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -248,6 +250,20 @@ def test_names_of_units_have_a_length():
     with pytest.raises(CommandError, match="0 bytes"):
         address_of("")
     assert len(address_of("flotteur é")) == 8
+
+
+def test_the_document_has_the_table_and_the_example():
+    text = (Path(__file__).parents[2] / "docs" / "commands.md").read_text(encoding="utf-8")
+    row = re.compile(r"^\| (\d+) \| (\w+\.[\w.]+)(?:: rows of (\d))?" + r" \| ([\d,]+)" * 3 + r" \|$", re.M)
+    plain = [
+        [number, key, columns or "0", *(n.replace(",", "") for n in ends)]
+        for number, key, columns, *ends in row.findall(text)
+    ]
+    assert plain == [
+        [str(one) for one in (f.number, f.key, f.columns, f.least, f.most, f.steps)] for f in FIELDS
+    ]
+    example = re.search(r"^c1 [\s0-9a-f]+", text, re.M)[0]
+    assert bytes.fromhex(example) == golden_command("budget")
 
 
 def test_numbers_and_keys_of_the_table_are_single():

@@ -1,4 +1,4 @@
-"""`seston receive`: takes messages from the gateway or a provider, keeps each once, and decodes dives as they come.
+"""`seston receive`: takes messages from the gateway or a provider, keeps each once, decodes dives with them.
 
 It speaks DirectIP and webhooks without encryption, on this machine alone unless --host says otherwise: what
 comes over the net should come through a tunnel or a web server in front of it.

@@ -43,13 +43,13 @@ class Head:
     expects_continue: bool
 
 
-def read_head(data: bytes) -> Head | HTTPStatus | None:
+def read_head(data: bytes | bytearray) -> Head | HTTPStatus | None:
     """The head of a request; a status to refuse it with; or None while it is not all there. Never raises."""
     end = data.find(_END)
     if end < 0 or end > MAX_HEAD_BYTES:
         return HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE if len(data) > MAX_HEAD_BYTES else None
     first, _, rest = data[: end + len(_END)].partition(b"\r\n")
-    words = first.split(b" ")
+    words = bytes(first).split(b" ")
     if len(words) != 3 or not words[2].startswith(b"HTTP/1.") or not first.isascii():
         return HTTPStatus.BAD_REQUEST
     try:

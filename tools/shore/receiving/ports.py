@@ -1,4 +1,4 @@
-"""The ports of the receiver: DirectIP and webhook, for many clients at once, none of whom can hold up another.
+"""The ports of the receiver: DirectIP and webhook, for many clients at once, none of whom holds up another.
 
 A message is confirmed when it is on the disk and not before; decoding happens elsewhere and later.
 """
@@ -17,6 +17,8 @@ from tools.shore.receiving.directip import packet_bytes, read_packet
 
 MAX_CONNECTIONS = 64
 """When more come, the one that has kept us waiting longest goes."""
+MAX_OPEN = 4 * MAX_CONNECTIONS
+"""Connections at once, with those whose message waits for the disk; more are turned away."""
 MESSAGE_TIMEOUT_S = 30.0
 """In this time a message must be there, however it drips."""
 READ_BYTES = 16_384
@@ -68,6 +70,9 @@ class Ports:
         async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             task = asyncio.current_task()
             assert task is not None
+            if len(self._all) >= MAX_OPEN:
+                writer.close()
+                return
             self._all.add(task)
             try:
                 await talk(reader, writer)

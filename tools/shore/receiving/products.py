@@ -15,6 +15,7 @@ from tools.shore.decode import CLIMATOLOGIES, CODEBOOKS, decode_files
 
 _WORK = ".decoding"
 PRODUCT = "profile.csv"
+PRODUCTS = (".csv", ".nc", ".png")
 
 
 def decode_dive(dive: Path) -> tuple[str, bool]:
@@ -32,12 +33,16 @@ def decode_dive(dive: Path) -> tuple[str, bool]:
     name = f"{dive.parent.name}/{dive.name}"
     try:
         done = decode_files([dive], work, known_files(dive, CODEBOOKS), known_files(dive, CLIMATOLOGIES))
+        before = {file for file in dive.rglob("*") if file.suffix in PRODUCTS and work not in file.parents}
         for file in sorted(work.rglob("*")):
             place = dive / file.relative_to(work)
             if file.is_dir():
                 place.mkdir(exist_ok=True)
             else:
                 file.replace(place)
+                before.discard(place)
+        for stale in before:  # pictures have another number when an earlier one has come
+            stale.unlink()
     except (SestonError, OSError) as error:
         return f"{name}: not decoded yet: {error}", False
     finally:
@@ -59,6 +64,5 @@ def known_files(dive: Path, pattern: str) -> list[Path]:
 
 def is_due(dive: Path) -> bool:
     """Whether a message is younger than what was decoded."""
-    product = dive / PRODUCT
-    made_ns = product.stat().st_mtime_ns if product.exists() else -1
+    made_ns = max((file.stat().st_mtime_ns for file in dive.rglob(PRODUCT)), default=-1)
     return any(file.stat().st_mtime_ns >= made_ns for file in dive.glob("*.sbd"))

@@ -102,13 +102,17 @@ class Receiver:
             while self._due:
                 dive = next(iter(self._due))
                 del self._due[dive]
-                decoding = asyncio.create_task(asyncio.to_thread(decode_dive, dive))
+                decoding = asyncio.ensure_future(asyncio.to_thread(decode_dive, dive))
                 try:
-                    sentence, complete = await asyncio.shield(decoding)
+                    await asyncio.wait([decoding])
                 except asyncio.CancelledError:
-                    await decoding
+                    await asyncio.wait([decoding])  # a product is whole before we go
                     raise
                 self._undecoded.pop(dive, None)
+                if (error := decoding.exception()) is not None:  # our own fault must not stop receiving
+                    self._say(f"{dive.parent.name}/{dive.name}: cannot be decoded: {error!r}")
+                    continue
+                sentence, complete = decoding.result()
                 if not complete:
                     self._undecoded[dive] = None
                 self._say(sentence)
