@@ -40,9 +40,11 @@ from edge.hosts import (
     Standing,
     TimeSaid,
 )
+from edge.images import read_image
 from edge.inference.bundle import Bundle
 from edge.instrument import (
     Instrument,
+    Observer,
     begin_dive,
     climatology_in,
     codebook_in,
@@ -105,6 +107,25 @@ Tie = Callable[[LinkPeer], Line[LinkEvent]]
 """Ties our end of the native link to what carries its bytes."""
 
 
+@dataclass(frozen=True, slots=True)
+class Replay:
+    """Frames with times of their own.
+
+    Attributes
+    ----------
+    frames
+        In the order of capture.
+    period_s
+        Seconds from a frame to the next.
+    observe
+        As `Instrument` takes it.
+    """
+
+    frames: Iterator[Frame]
+    period_s: Callable[[Frame], float]
+    observe: Observer | None = None
+
+
 @dataclass(slots=True)
 class _Dive:
     log: DiveLog
@@ -132,6 +153,8 @@ class Service:
         The machine's, unless a test or a simulation gives another.
     tie
         Ties the link to a host; its port, unless a simulation gives another.
+    replay
+        A recording with its own times instead of the configured camera: a simulation's.
     """
 
     def __init__(
@@ -142,6 +165,7 @@ class Service:
         say: Callable[[str], None],
         clock: Clock | None = None,
         tie: Tie | None = None,
+        replay: Replay | None = None,
     ) -> None:
         self._bundle = bundle
         self._say = say
@@ -164,7 +188,8 @@ class Service:
             if config.run.pressure.source is PressureSource.PORT
             else None
         )
-        self._frames = _open_camera(config)
+        self._replay = replay
+        self._frames = _open_camera(config) if replay is None else replay.frames
         # What is wrong in these is known on deck too.
         self._climatology = read_climatology(config)
         priorities_of(config.telemetry)
@@ -197,6 +222,8 @@ class Service:
                 self._say("the camera has no more frames: the host ends the dive")
                 continue
             self._take(frame)
+            if self._replay is not None:
+                period_s = self._replay.period_s(frame)
             due_s = max(due_s + period_s, self._clock.monotonic_s() - period_s)
             self._serve_until(due_s)
         if self._dive is not None:
@@ -492,7 +519,12 @@ class Service:
         return dive
 
     def _instrument(self, log: DiveLog, config: Config, mission: Mission) -> Instrument:
-        return Instrument(config, self._bundle, log, mission=mission)
+        flat = config.vision.flat_field
+        return Instrument(
+            config, self._bundle, log, mission=mission,
+            flat_field=None if flat is None else read_image(flat),
+            observe=None if self._replay is None else self._replay.observe,
+        )  # fmt: skip
 
 
 def _open_camera(config: Config) -> Iterator[Frame]:

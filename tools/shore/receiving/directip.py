@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from firmware_bridge.iridium.directip import MoMessage, read_mo
+
 from tools.shore.receiving.arrival import Arrival, Unreadable, check
 
 REVISION = 1
