@@ -96,7 +96,7 @@ class _World:
         return self._gateway.begun
 
     def dive(self) -> None:
-        """A dive's messages are queued; the float stays at the surface until they are sent or the radio rests."""
+        """Queue a dive's messages, and stay at the surface until they are sent or the radio rests."""
         parts = [
             b"%03d%02d" % (self._dives % 1000, part) + self._draw.randbytes(self._draw.randint(20, 335))
             for part in range(PARTS_OF_DIVE)
