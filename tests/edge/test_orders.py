@@ -17,10 +17,10 @@ from hypothesis import strategies as st
 from edge.config import Config
 from edge.durable import write_durably
 from edge.errors import DiveLogError
+from edge.installed_keys import KEYS_FILE
 from edge.optics import Optics
 from edge.orders import (
     KEPT_COMMANDS,
-    KEYS_FILE,
     ORDERS_FILE,
     ConfigChanged,
     KeyReplaced,

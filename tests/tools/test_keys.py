@@ -13,8 +13,9 @@ from click.testing import CliRunner
 
 from edge.config import Config, ProfileConfig
 from edge.errors import SestonError
+from edge.installed_keys import KEYS_FILE
 from edge.optics import Optics
-from edge.orders import KEYS_FILE, Orders, with_settings
+from edge.orders import Orders, with_settings
 from edge.outbox import Outbox
 from edge.telemetry.codebook import Codebook, load_codebook
 from edge.telemetry.missing import decode_request
