@@ -1,4 +1,4 @@
-"""The public keys aboard, as `seston keys install` wrote them: whose commands the board obeys, and its name."""
+"""The public keys aboard, as `seston keys install` wrote them: whose commands a board obeys, and its name."""
 
 from __future__ import annotations
 

@@ -22,6 +22,7 @@ from edge.telemetry.codebook import Codebook, load_codebook
 from edge.telemetry.decoder import decode_messages
 from edge.telemetry.missing import EncodedRequest, Request, decode_request, encode_request
 from firmware_bridge.commands import BODY_BYTES, AskMissing, Order, Reset, Role, Set
+from firmware_bridge.iridium.directip import write_mt
 from firmware_bridge.settings import FIELDS, Field, Row, Settings, Value, make_settings
 from tools.keyring import Keyring, Owner, load_private
 from tools.keys import ask_passphrase, keyring_option, owner_of, owner_options
@@ -171,14 +172,14 @@ def _sign(
 ) -> Path:
     """Sign an order, write its files, and say so."""
     owner = owner_of(unit, fleet)
+    if imei is not None:
+        write_mt(imei, b"any")  # a wrong one is known before a counter is used
     private = _signer(owner, keyring, sign_with, key)
     made = keyring.make(order, owner.unit, private, told, time.time_ns() // 1_000_000, counter)
     file = out or Path(f"command-{made.counter}.sbd")
     write_durably(file, made.data)
     click.echo(f"Command {made.counter} to {owner.label}, {len(made.data)} bytes, in {file}: {told}.")
     if imei is not None:
-        from firmware_bridge.iridium.directip import write_mt
-
         envelope = file.with_suffix(".mt")
         write_durably(envelope, write_mt(imei, made.data, message_id=made.counter))
         click.echo(f"DirectIP message to {imei}: {envelope}.")

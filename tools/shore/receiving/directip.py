@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from firmware_bridge.iridium.directip import MoMessage, read_mo
+from firmware_bridge.iridium.directip import HEAD_BYTES, MAX_MO_BYTES, REVISION, NotDirectIp, read_mo
 from tools.shore.receiving.arrival import Arrival, Unreadable, check
 
-REVISION = 1
-HEAD_BYTES = 3
-"""Revision and length."""
-MAX_PACKET_BYTES = 4096
-"""The longest payload of SBD is 1960 bytes, all else some 60."""
+MAX_PACKET_BYTES = MAX_MO_BYTES + 2048
+"""All elements but the payload are some 60 bytes; more than this is none of ours."""
 
 
 def packet_bytes(data: bytearray) -> int:
@@ -23,17 +20,18 @@ def packet_bytes(data: bytearray) -> int:
 def read_packet(data: bytes) -> Arrival | Unreadable:
     """The message in a packet. Never raises."""
     found = read_mo(data)
-    if not isinstance(found, MoMessage):
-        return Unreadable(str(found))
+    if isinstance(found, NotDirectIp):
+        return Unreadable(found.sentence)
+    place = found.location
     return check(
         Arrival(
             found.imei,
             found.momsn,
             found.time_s,
-            found.payload,
+            found.payload or b"",
             "directip",
-            found.latitude_deg,
-            found.longitude_deg,
-            found.cep_km,
+            place.latitude_deg if place else None,
+            place.longitude_deg if place else None,
+            place.cep_km if place else None,
         )
     )

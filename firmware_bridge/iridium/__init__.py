@@ -1,0 +1,1 @@
+"""Iridium's short burst data: what its gateway speaks on shore."""
