@@ -1,6 +1,6 @@
 """DirectIP, how Iridium's gateway hands messages over on shore: packets as bytes, both ways. Pure.
 
-A packet is revision 1, a length, then elements of an id, a length and a content; strange ones are passed over.
+A packet is revision 1, a length, then elements of an id, a length and a content; strange ones are left out.
 Ids, layouts and sizes are those on which public readers of DirectIP agree (goby3, sbd-rs).
 """
 

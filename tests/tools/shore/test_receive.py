@@ -209,13 +209,16 @@ def test_a_codebook_that_comes_later_decodes_what_waited(tmp_path, dive, message
 
 def test_kill_in_the_middle_loses_nothing_that_was_confirmed(tmp_path, messages):
     many = [messages[0] + n.to_bytes(2, "big") for n in range(400)]
-    confirmed = []
+    confirmed: list[int] = []
+    enough = threading.Event()
 
     def pour(running, part):
         for n in range(part, len(many), 4):
             try:
                 if running.send(packet(many[n], n)) == CONFIRMED:
                     confirmed.append(n)
+                    if len(confirmed) >= 40:
+                        enough.set()
             except OSError:
                 return
 
@@ -223,8 +226,7 @@ def test_kill_in_the_middle_loses_nothing_that_was_confirmed(tmp_path, messages)
         clients = [threading.Thread(target=pour, args=(running, part)) for part in range(4)]
         for client in clients:
             client.start()
-        while len(confirmed) < 40 and any(client.is_alive() for client in clients):
-            time.sleep(0.005)
+        assert enough.wait(20)
         running.run.send_signal(signal.SIGKILL)
         for client in clients:
             client.join()
