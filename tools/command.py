@@ -42,6 +42,10 @@ def _rows(_context: click.Context, option: click.Parameter, value: str | None) -
         raise click.BadParameter(f"{value!r} is not rows such as 0:5,200:20", param=option) from None
 
 
+def _is_of_codebook(key: str) -> bool:
+    return key.partition(".")[0] in ("profile", "optics")
+
+
 def _option(field: Field) -> Callable[..., Any]:
     name = field.key.rpartition(".")[2]
     flag = f"--{name.replace('_', '-')}"
@@ -88,7 +92,7 @@ def command() -> None:
 def _add_group(name: str, numbers: range, text: str) -> None:
     fields = [field for field in FIELDS if field.number in numbers]
 
-    def make(codebook: Path | None, **options: Any) -> None:
+    def make(codebook: Path | None = None, **options: Any) -> None:
         values: dict[str, Value] = {}
         for field in fields:
             value = options.pop(field.key.rpartition(".")[2])
@@ -105,10 +109,12 @@ def _add_group(name: str, numbers: range, text: str) -> None:
         elif any(_is_of_codebook(key) for key in values):
             click.echo("Messages of later dives need another codebook: have it written with --codebook.")
 
-    made: Callable[..., Any] = click.option(
-        "--codebook", type=click.Path(dir_okay=False, path_type=Path),
-        help="Codebook of the unit: write the one that it has afterwards beside the command.",
-    )(_signing_options(make))  # fmt: skip
+    made = _signing_options(make)
+    if any(_is_of_codebook(field.key) for field in fields):
+        made = click.option(
+            "--codebook", type=click.Path(dir_okay=False, path_type=Path),
+            help="Codebook of the unit: write the one that it has afterwards beside the command.",
+        )(made)  # fmt: skip
     for field in reversed(fields):
         made = _option(field)(made)
     command.command(name, help=text)(made)
@@ -233,10 +239,6 @@ def _read_codebook(file: Path) -> Codebook:
         return load_codebook(file.read_bytes(), file=str(file))
     except OSError as cause:
         raise InputError(f"cannot be read ({cause})", file=file, remedy="check the path") from cause
-
-
-def _is_of_codebook(key: str) -> bool:
-    return key.partition(".")[0] in ("profile", "optics")
 
 
 def changed_codebook(codebook: Codebook, settings: Settings) -> Codebook:
