@@ -5,8 +5,9 @@ What may be set, and in which steps, is `firmware_bridge.settings`'s table; the 
 
 from __future__ import annotations
 
+import re
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,8 @@ from firmware_bridge.settings import FIELDS, Field, Row, Settings, Value, make_s
 from tools.keyring import Keyring, Owner, load_private
 from tools.keys import ask_passphrase, keyring_option, owner_of, owner_options
 from tools.shore.decode import CLIMATOLOGIES, CODEBOOKS, MAX_FILE_BYTES, SUFFIXES
+from tools.shore.receiving.products import known_files
+from tools.shore.receiving.store import DIVE
 
 GROUPS = {"budget": range(1, 16), "schedule": range(16, 32), "thresholds": range(32, 64)}
 """Which settings a command sets, by their numbers."""
@@ -178,8 +181,8 @@ def _sign(
 ) -> Path:
     """Sign an order, write its files, and say so."""
     owner = owner_of(unit, fleet)
-    if imei is not None:
-        write_mt(imei, b"any")  # a wrong one is known before a counter is used
+    if imei is not None and not re.fullmatch("[0-9]{15}", imei):
+        raise InputError(f"is {imei!r}", field="--imei", remedy="give the 15 digits on the modem")
     private = _signer(owner, keyring, sign_with, key)
     made = keyring.make(order, owner.unit, private, told, time.time_ns() // 1_000_000, counter)
     file = out or Path(f"command-{made.counter}.sbd")
@@ -215,11 +218,11 @@ def _missing_in(folder: Path, dives: Sequence[int]) -> EncodedRequest:
     known = [load_climatology(f.read_bytes(), file=str(f)) for f in _beside(folder, CLIMATOLOGIES)]
     decoded = decode_messages(messages, books, known)
     if not decoded.dives:
-        reason = f": {decoded.refused[0][1]}" if decoded.refused else ""
+        reason = f" (the first {decoded.refused[0][1].rstrip('.')})" if decoded.refused else ""
         raise MessageError(
             f"holds no messages that can be decoded{reason}",
             file=folder,
-            remedy="put the codebook beside them, or ask for a dive with a request of `seston decode`",
+            remedy="put messages and their codebook there",
         )
     requests = [
         Request.of_parts(dive.dive_number, dive.n_parts, dive.missing())
@@ -229,9 +232,10 @@ def _missing_in(folder: Path, dives: Sequence[int]) -> EncodedRequest:
     return encode_request(requests, BODY_BYTES)
 
 
-def _beside(folder: Path, pattern: str) -> Iterable[Path]:
-    """Files beside messages; those of a receiver's unit lie one folder up."""
-    return sorted({*folder.glob(pattern), *folder.parent.glob(pattern)})
+def _beside(folder: Path, pattern: str) -> list[Path]:
+    """Files beside messages; those of a receiver's dive lie further up too."""
+    further = known_files(folder, pattern) if folder.name.startswith(DIVE) else []
+    return [*sorted(folder.glob(pattern)), *further]
 
 
 def _read_codebook(file: Path) -> Codebook:

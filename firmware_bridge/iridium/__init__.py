@@ -1,1 +1,1 @@
-"""Iridium's short burst data: what its gateway speaks on shore."""
+"""Iridium: the modem's own words, the gateway's packets, and a modem to test against."""

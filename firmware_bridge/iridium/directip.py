@@ -1,87 +1,65 @@
-"""DirectIP, how Iridium's gateway hands messages over on shore: packets as bytes, both ways. Pure.
+"""DirectIP, the gateway's packets: messages from a float (MO) and to it (MT), written and read. Pure.
 
-A packet is revision 1, a length, then elements of an id, a length and a content; strange ones are left out.
-Ids, layouts and sizes are those on which public readers of DirectIP agree (goby3, sbd-rs).
+Revision 1: a byte of revision, 16 bits of length, then elements of an id, 16 bits of length, and content.
+Reading gives what a packet says or a sentence on why it says nothing; it never raises. Elements that are not
+known are passed over, as the specification wants.
 """
 
 from __future__ import annotations
 
-import re
 import struct
 from dataclasses import dataclass
 
-from firmware_bridge.errors import MisuseError
-
 REVISION = 1
-HEAD_BYTES = 3
-"""Revision and length."""
-MAX_MO_BYTES, MAX_MT_BYTES = 1960, 1890
-"""Largest payloads of any SBD modem, from it and to it."""
-
-_HEAD, _ELEMENT = struct.Struct(">BH"), struct.Struct(">BH")
-_MO_HEADER, _MO_LOCATION = struct.Struct(">I15sBHHI"), struct.Struct(">BBHBHI")
-_MT_HEADER, _MT_CONFIRMATION = struct.Struct(">I15sH"), struct.Struct(">I15sIh")
-_IMEI = re.compile(rb"[0-9]{15}")
-_MO_HEADER_ID, _MO_PAYLOAD_ID, _MO_LOCATION_ID, _MO_CONFIRMATION_ID = 0x01, 0x02, 0x03, 0x05
-_MT_HEADER_ID, _MT_PAYLOAD_ID, _MT_CONFIRMATION_ID = 0x41, 0x42, 0x44
-_SOUTH, _WEST = 0b10, 0b01
-_MINUTE_STEPS, _DEGREE_STEPS = 1000, 60_000
-"""Latitude and longitude travel in degrees and thousandths of a minute."""
-FLUSH_QUEUE = 0x0001
-"""Disposition flag: first forget what waits for the modem."""
-
-
-@dataclass(frozen=True, slots=True)
-class NotDirectIp:
-    """Why bytes are no packet of the kind that was looked for."""
-
-    sentence: str
-
-
-@dataclass(frozen=True, slots=True)
-class Location:
-    """Where the network saw a modem: degrees, and the radius of the circle of 80 %, km."""
-
-    latitude_deg: float
-    longitude_deg: float
-    cep_km: int
+_HEAD = struct.Struct(">BH")
+_MO_HEADER, _MO_PAYLOAD, _MO_LOCATION, _MO_CONFIRMATION = 0x01, 0x02, 0x03, 0x05
+_MT_HEADER, _MT_PAYLOAD, _MT_CONFIRMATION = 0x41, 0x42, 0x44
+_MO_HEADER_FORM = struct.Struct(">I15sBHHI")
+_MO_LOCATION_FORM = struct.Struct(">BBHBHI")
+_MT_HEADER_FORM = struct.Struct(">I15sH")
+_MT_CONFIRMATION_FORM = struct.Struct(">I15sIh")
+_WEST, _SOUTH = 1, 2
+_MINUTE_PARTS = 1000
+MAX_MT_BYTES = 1890
 
 
 @dataclass(frozen=True, slots=True)
 class MoMessage:
-    """A message from a modem.
+    """A message from a float.
 
     Attributes
     ----------
     imei
-        15 digits.
-    momsn, mtmsn
-        The modem's number of this message, and of the one it got in the same session, or 0.
+        Of the modem, 15 digits.
+    momsn
+        The modem's number of the message, modulo 65536.
     time_s
-        Of the session, UTC, seconds since 1970.
+        When the session ended, seconds since 1970 UTC.
     payload
-        None when the packet has none.
-    session_status
-        0 to 2: the session did its work.
-    cdr
-        The gateway's number of the session.
-    location
-        Or None.
+        Its bytes; empty for a session without a message.
+    status
+        Of the session: 0 to 2 with a message that is whole.
+    mtmsn, cdr
+        The gateway's numbers of the message that went the other way, and of its record.
+    latitude_deg, longitude_deg, cep_km
+        Where the constellation saw the modem, and how well; None when it does not say.
     """
 
     imei: str
     momsn: int
     time_s: int
-    payload: bytes | None
-    session_status: int = 0
+    payload: bytes
+    status: int = 0
     mtmsn: int = 0
     cdr: int = 0
-    location: Location | None = None
+    latitude_deg: float | None = None
+    longitude_deg: float | None = None
+    cep_km: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class MtMessage:
-    """A message to a modem; `message_id` is the sender's own number, 32 bits."""
+    """A message to a float: `message_id` is the sender's own number, `flags` the gateway's dispositions."""
 
     imei: str
     payload: bytes
@@ -89,163 +67,129 @@ class MtMessage:
     flags: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class MtConfirmation:
-    """The gateway's answer to a message to a modem: a `status` below 0 is a refusal, else a place in line."""
-
-    message_id: int
-    imei: str
-    reference: int
-    status: int
-
-
-def read_mo(data: bytes) -> MoMessage | NotDirectIp:
-    """A message from a modem; any bytes give an answer. Never raises."""
-    elements = _elements(data)
-    if isinstance(elements, NotDirectIp):
-        return elements
-    header = elements.get(_MO_HEADER_ID, b"")
-    if len(header) != _MO_HEADER.size:
-        return NotDirectIp("has no header of a message from a modem")
-    cdr, imei, status, momsn, mtmsn, time_s = _MO_HEADER.unpack(header)
-    if not _IMEI.fullmatch(imei):
-        return NotDirectIp("has no IMEI of 15 digits")
-    payload = elements.get(_MO_PAYLOAD_ID)
-    location = _location(elements.get(_MO_LOCATION_ID, b""))
-    return MoMessage(imei.decode(), momsn, time_s, payload, status, mtmsn, cdr, location)
-
-
 def write_mo(message: MoMessage) -> bytes:
-    """The packet of a message from a modem, as the gateway writes it; raises `MisuseError`."""
-    try:
-        header = _MO_HEADER.pack(
-            message.cdr,
-            _imei(message.imei),
-            message.session_status,
-            message.momsn,
-            message.mtmsn,
-            message.time_s,
+    """The packet of a message, as the gateway sends it."""
+    header = _MO_HEADER_FORM.pack(
+        message.cdr, message.imei.encode("ascii"), message.status, message.momsn, message.mtmsn,
+        message.time_s,
+    )  # fmt: skip
+    elements = [(_MO_HEADER, header)]
+    if message.latitude_deg is not None and message.longitude_deg is not None:
+        latitude, longitude = (_degrees(value) for value in (message.latitude_deg, message.longitude_deg))
+        sides = _WEST * (message.longitude_deg < 0) | _SOUTH * (message.latitude_deg < 0)
+        elements.append(
+            (_MO_LOCATION, _MO_LOCATION_FORM.pack(sides, *latitude, *longitude, message.cep_km or 0))
         )
-    except struct.error as cause:
-        raise MisuseError(f"The message cannot be written: {cause}.") from cause
-    elements = [(_MO_HEADER_ID, header)]
-    if message.location is not None:
-        elements.append((_MO_LOCATION_ID, _pack_location(message.location)))
-    if message.payload is not None:
-        elements.append((_MO_PAYLOAD_ID, _payload(message.payload, MAX_MO_BYTES)))
+    if message.payload:
+        elements.append((_MO_PAYLOAD, message.payload))
     return _packet(elements)
 
 
-def write_confirmation(accepted: bool) -> bytes:
-    """What the gateway waits for after a message from a modem: it sends what was not accepted again."""
-    return _packet([(_MO_CONFIRMATION_ID, bytes((accepted,)))])
+def read_mo(data: bytes) -> MoMessage | str:
+    """The message in one whole packet, or why there is none."""
+    found = _elements(data)
+    if isinstance(found, str):
+        return found
+    header = found.get(_MO_HEADER)
+    if header is None or len(header) != _MO_HEADER_FORM.size:
+        return "has no header of a message from a float"
+    cdr, imei, status, momsn, mtmsn, time_s = _MO_HEADER_FORM.unpack(header)
+    if not imei.isdigit():
+        return "has an IMEI that is no number"
+    place: tuple[float | None, float | None, int | None] = (None, None, None)
+    told = found.get(_MO_LOCATION)
+    if told is not None and len(told) == _MO_LOCATION_FORM.size:
+        sides, north, north_parts, east, east_parts, cep_km = _MO_LOCATION_FORM.unpack(told)
+        latitude = north + north_parts / (60 * _MINUTE_PARTS)
+        longitude = east + east_parts / (60 * _MINUTE_PARTS)
+        if latitude <= 90 and longitude <= 180:
+            place = (
+                -latitude if sides & _SOUTH else latitude, -longitude if sides & _WEST else longitude, cep_km
+            )  # fmt: skip
+    payload = found.get(_MO_PAYLOAD, b"")
+    return MoMessage(imei.decode("ascii"), momsn, time_s, payload, status, mtmsn, cdr, *place)
 
 
-def read_confirmation(data: bytes) -> bool | NotDirectIp:
-    """Whether a message from a modem was accepted. Never raises."""
-    elements = _elements(data)
-    if isinstance(elements, NotDirectIp):
-        return elements
-    content = elements.get(_MO_CONFIRMATION_ID, b"")
-    return content == b"\x01" if len(content) == 1 else NotDirectIp("has no confirmation")
+def write_confirmation(taken: bool) -> bytes:
+    """What a receiver answers to a message: taken for good, or not."""
+    return _packet([(_MO_CONFIRMATION, bytes([taken]))])
 
 
-def write_mt(imei: str, payload: bytes, *, message_id: int = 0, flags: int = 0) -> bytes:
-    """The packet of a message to a modem; raises `MisuseError`."""
-    try:
-        header = _MT_HEADER.pack(message_id, _imei(imei), flags)
-    except struct.error as cause:
-        raise MisuseError(f"The message cannot be written: {cause}.") from cause
-    return _packet([(_MT_HEADER_ID, header), (_MT_PAYLOAD_ID, _payload(payload, MAX_MT_BYTES))])
+def read_confirmation(data: bytes) -> bool:
+    """Whether the receiver has taken the message; False for anything else."""
+    found = _elements(data)
+    return not isinstance(found, str) and found.get(_MO_CONFIRMATION) == b"\x01"
 
 
-def read_mt(data: bytes) -> MtMessage | NotDirectIp:
-    """A message to a modem, as a gateway reads it. Never raises."""
-    elements = _elements(data)
-    if isinstance(elements, NotDirectIp):
-        return elements
-    header, payload = elements.get(_MT_HEADER_ID, b""), elements.get(_MT_PAYLOAD_ID)
-    if len(header) != _MT_HEADER.size or payload is None:
-        return NotDirectIp("has no header, or no payload, of a message to a modem")
-    message_id, imei, flags = _MT_HEADER.unpack(header)
-    if not _IMEI.fullmatch(imei):
-        return NotDirectIp("has no IMEI of 15 digits")
-    return MtMessage(imei.decode(), payload, message_id, flags)
+def write_mt(imei: str, payload: bytes, message_id: int = 0, flags: int = 0) -> bytes:
+    """The packet of a message to a float, as its sender gives it to the gateway."""
+    header = _MT_HEADER_FORM.pack(message_id, imei.encode("ascii"), flags)
+    return _packet([(_MT_HEADER, header), (_MT_PAYLOAD, payload)])
 
 
-def read_mt_confirmation(data: bytes) -> MtConfirmation | NotDirectIp:
-    """What the gateway answers to a message to a modem. Never raises."""
-    elements = _elements(data)
-    if isinstance(elements, NotDirectIp):
-        return elements
-    content = elements.get(_MT_CONFIRMATION_ID, b"")
-    if len(content) != _MT_CONFIRMATION.size:
-        return NotDirectIp("has no confirmation of a message to a modem")
-    message_id, imei, reference, status = _MT_CONFIRMATION.unpack(content)
-    return MtConfirmation(message_id, imei.decode("ascii", "replace"), reference, status)
+def read_mt(data: bytes) -> MtMessage | str:
+    """The message in one whole packet, or why there is none."""
+    found = _elements(data)
+    if isinstance(found, str):
+        return found
+    header = found.get(_MT_HEADER)
+    if header is None or len(header) != _MT_HEADER_FORM.size:
+        return "has no header of a message to a float"
+    message_id, imei, flags = _MT_HEADER_FORM.unpack(header)
+    if not imei.isdigit():
+        return "has an IMEI that is no number"
+    payload = found.get(_MT_PAYLOAD, b"")
+    if len(payload) > MAX_MT_BYTES:
+        return f"has {len(payload)} bytes of payload; {MAX_MT_BYTES} can be sent"
+    return MtMessage(imei.decode("ascii"), payload, message_id, flags)
 
 
-def _elements(data: bytes) -> dict[int, bytes] | NotDirectIp:
-    """Contents by id; of an id that is there twice, the first."""
-    if len(data) < HEAD_BYTES or data[0] != REVISION:
-        return NotDirectIp("is no packet of revision 1")
-    if int.from_bytes(data[1:HEAD_BYTES], "big") != len(data) - HEAD_BYTES:
-        return NotDirectIp("is not as long as it says")
-    found: dict[int, bytes] = {}
-    at = HEAD_BYTES
-    while at < len(data):
-        if at + _ELEMENT.size > len(data):
-            return NotDirectIp("ends in the middle of an element")
-        number, size = _ELEMENT.unpack_from(data, at)
-        at += _ELEMENT.size
-        if at + size > len(data):
-            return NotDirectIp("ends in the middle of an element")
-        found.setdefault(number, data[at : at + size])
-        at += size
-    return found
+def write_mt_confirmation(message: MtMessage, reference: int, status: int) -> bytes:
+    """What the gateway answers to a message for a float: its place in the queue, or below 0 why not."""
+    told = _MT_CONFIRMATION_FORM.pack(message.message_id, message.imei.encode("ascii"), reference, status)
+    return _packet([(_MT_CONFIRMATION, told)])
+
+
+def read_mt_confirmation(data: bytes) -> tuple[int, int] | str:
+    """The sender's number and the place in the queue, below 0 an error; or why there is no answer."""
+    found = _elements(data)
+    if isinstance(found, str):
+        return found
+    told = found.get(_MT_CONFIRMATION)
+    if told is None or len(told) != _MT_CONFIRMATION_FORM.size:
+        return "is no confirmation"
+    message_id, _, _, status = _MT_CONFIRMATION_FORM.unpack(told)
+    return message_id, status
 
 
 def _packet(elements: list[tuple[int, bytes]]) -> bytes:
-    body = b"".join(_ELEMENT.pack(number, len(content)) + content for number, content in elements)
+    body = b"".join(_HEAD.pack(kind, len(content)) + content for kind, content in elements)
     return _HEAD.pack(REVISION, len(body)) + body
 
 
-def _location(content: bytes) -> Location | None:
-    """A place; None where there is none, or none on this planet."""
-    if len(content) != _MO_LOCATION.size:
-        return None
-    flags, latitude, north, longitude, east, cep_km = _MO_LOCATION.unpack(content)
-    latitude_steps = latitude * _DEGREE_STEPS + north
-    longitude_steps = longitude * _DEGREE_STEPS + east
-    if max(north, east) >= _DEGREE_STEPS or latitude_steps > 90 * _DEGREE_STEPS:
-        return None
-    if longitude_steps > 180 * _DEGREE_STEPS:
-        return None
-    return Location(
-        (-latitude_steps if flags & _SOUTH else latitude_steps) / _DEGREE_STEPS,
-        (-longitude_steps if flags & _WEST else longitude_steps) / _DEGREE_STEPS,
-        cep_km,
-    )
-
-
-def _pack_location(location: Location) -> bytes:
-    if not (-90 <= location.latitude_deg <= 90 and -180 <= location.longitude_deg <= 180):
-        raise MisuseError(f"The message cannot be written: {location} is no place.")
-    north, east = (round(d * _DEGREE_STEPS) for d in (location.latitude_deg, location.longitude_deg))
-    flags = _SOUTH * (north < 0) | _WEST * (east < 0)
-    return _MO_LOCATION.pack(
-        flags, *divmod(abs(north), _DEGREE_STEPS), *divmod(abs(east), _DEGREE_STEPS), location.cep_km
-    )
-
-
-def _imei(imei: str) -> bytes:
-    found = imei.encode("ascii", "replace")
-    if not _IMEI.fullmatch(found):
-        raise MisuseError(f"The IMEI is {imei!r}; use its 15 digits.")
+def _elements(data: bytes) -> dict[int, bytes] | str:
+    """Elements by id, or why this is no packet."""
+    if len(data) < _HEAD.size or data[0] != REVISION:
+        return "is no packet of DirectIP revision 1"
+    if int.from_bytes(data[1:3], "big") != len(data) - _HEAD.size:
+        return "has another length than it says"
+    found: dict[int, bytes] = {}
+    at = _HEAD.size
+    while at < len(data):
+        if at + _HEAD.size > len(data):
+            return "ends within an element"
+        kind, length = _HEAD.unpack_from(data, at)
+        at += _HEAD.size
+        if at + length > len(data):
+            return "ends within an element"
+        if kind in found:
+            return "has an element twice"
+        found[kind] = data[at : at + length]
+        at += length
     return found
 
 
-def _payload(payload: bytes, limit_bytes: int) -> bytes:
-    if not 0 < len(payload) <= limit_bytes:
-        raise MisuseError(f"The payload has {len(payload)} bytes; use 1 to {limit_bytes}.")
-    return payload
+def _degrees(value: float) -> tuple[int, int]:
+    """Whole degrees, and thousandths of a minute."""
+    parts = round(abs(value) * 60 * _MINUTE_PARTS)
+    return divmod(parts, 60 * _MINUTE_PARTS)

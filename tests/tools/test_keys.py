@@ -223,7 +223,7 @@ def test_a_command_for_the_gateway(place):
     assert (packet.imei, packet.payload) == ("300234010753370", Path("r.sbd").read_bytes())
     (made,) = Keyring(Path("keys")).made()
     assert packet.message_id == made.counter
-    with pytest.raises(BridgeError, match="15 digits"):
+    with pytest.raises(SestonError, match="15 digits"):
         call(command, "reset", "--fleet", "--imei", "12")
     assert len(Keyring(Path("keys")).made()) == 1
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from firmware_bridge.iridium.directip import HEAD_BYTES, MAX_MO_BYTES, REVISION, NotDirectIp, read_mo
+from firmware_bridge.iridium.directip import REVISION, read_mo
 from tools.shore.receiving.arrival import Arrival, Unreadable, check
 
-MAX_PACKET_BYTES = MAX_MO_BYTES + 2048
-"""All elements but the payload are some 60 bytes; more than this is none of ours."""
+HEAD_BYTES = 3
+"""Revision and length."""
+MAX_PACKET_BYTES = 4096
+"""The longest payload of a modem has 1960 bytes, all else some 60."""
 
 
 def packet_bytes(data: bytearray) -> int:
@@ -20,18 +22,17 @@ def packet_bytes(data: bytearray) -> int:
 def read_packet(data: bytes) -> Arrival | Unreadable:
     """The message in a packet. Never raises."""
     found = read_mo(data)
-    if isinstance(found, NotDirectIp):
-        return Unreadable(found.sentence)
-    place = found.location
+    if isinstance(found, str):
+        return Unreadable(found)
     return check(
         Arrival(
             found.imei,
             found.momsn,
             found.time_s,
-            found.payload or b"",
+            found.payload,
             "directip",
-            place.latitude_deg if place else None,
-            place.longitude_deg if place else None,
-            place.cep_km if place else None,
+            found.latitude_deg,
+            found.longitude_deg,
+            found.cep_km,
         )
     )
