@@ -26,6 +26,7 @@ CREATE TABLE IF NOT EXISTS outbox (
     queued_ms INTEGER NOT NULL,
     attempts INTEGER NOT NULL DEFAULT 0,
     delivered_ms INTEGER,
+    asked INTEGER NOT NULL DEFAULT 0,
     UNIQUE (dive, part)
 );
 """
@@ -33,12 +34,25 @@ CREATE TABLE IF NOT EXISTS outbox (
 
 @dataclass(frozen=True, slots=True)
 class Queued:
-    """One message waiting: dive and part are its id."""
+    """One message waiting.
+
+    Attributes
+    ----------
+    dive, part
+        Its id on shore.
+    attempts
+        How often it was handed to a link.
+    number, asked
+        Its row, and how often shore has asked for it: together an id of this hand-over, for links whose other
+        end remembers what it had.
+    """
 
     dive: int
     part: int
     data: bytes
     attempts: int
+    number: int
+    asked: int
 
 
 class Outbox:
@@ -49,6 +63,9 @@ class Outbox:
         try:
             self._db = connect(path)
             self._db.executescript(_SCHEMA)
+            columns = [row[1] for row in self._db.execute("PRAGMA table_info(outbox)")]
+            if "asked" not in columns:  # a file of an earlier version
+                self._db.execute("ALTER TABLE outbox ADD COLUMN asked INTEGER NOT NULL DEFAULT 0")
         except sqlite3.Error as cause:
             raise DiveLogError(
                 f"cannot be used as an outbox ({cause})", file=path, remedy="check the disk or move the file"
@@ -74,12 +91,20 @@ class Outbox:
                 [(dive, part, data, now_ms) for part, data in enumerate(messages)],
             )
 
-    def waiting(self) -> list[Queued]:
-        """Messages not yet delivered, oldest dive first."""
+    def waiting(self, most: int = -1) -> list[Queued]:
+        """Messages not yet delivered, oldest dive first; at most so many when `most` is not negative."""
         rows = self._db.execute(
-            "SELECT dive, part, data, attempts FROM outbox WHERE delivered_ms IS NULL ORDER BY dive, part"
+            "SELECT dive, part, data, attempts, id, asked FROM outbox WHERE delivered_ms IS NULL"
+            " ORDER BY dive, part LIMIT ?",
+            (most,),
         )
         return [Queued(*row) for row in rows]
+
+    def waiting_bytes(self) -> tuple[int, int]:
+        """How many messages are not yet delivered, and their bytes."""
+        return self._db.execute(  # type: ignore[no-any-return]
+            "SELECT count(*), ifnull(sum(length(data)), 0) FROM outbox WHERE delivered_ms IS NULL"
+        ).fetchone()
 
     def attempted(self, dive: int, part: int) -> None:
         """Note an attempt, before it is made."""
@@ -105,7 +130,9 @@ class Outbox:
             stored = {request.dive_number: self._parts(request.dive_number) for request in requests}
             found = answer(requests, stored)
             self._db.executemany(
-                "UPDATE outbox SET delivered_ms = NULL WHERE dive = ? AND part = ?", found.parts
+                "UPDATE outbox SET asked = asked + (delivered_ms IS NOT NULL), delivered_ms = NULL"
+                " WHERE dive = ? AND part = ?",
+                found.parts,
             )
         return found
 
