@@ -27,6 +27,7 @@ CREATE TABLE IF NOT EXISTS outbox (
     attempts INTEGER NOT NULL DEFAULT 0,
     delivered_ms INTEGER,
     asked INTEGER NOT NULL DEFAULT 0,
+    tried INTEGER,
     UNIQUE (dive, part)
 );
 """
@@ -45,6 +46,8 @@ class Queued:
     number, asked
         Its row, and how often shore has asked for it: together an id of this hand-over, for links whose other
         end remembers what it had.
+    tried
+        The modem's number of an attempt whose end is not known, or None.
     """
 
     dive: int
@@ -53,6 +56,7 @@ class Queued:
     attempts: int
     number: int
     asked: int
+    tried: int | None
 
 
 class Outbox:
@@ -64,8 +68,9 @@ class Outbox:
             self._db = connect(path)
             self._db.executescript(_SCHEMA)
             columns = [row[1] for row in self._db.execute("PRAGMA table_info(outbox)")]
-            if "asked" not in columns:  # a file of an earlier version
-                self._db.execute("ALTER TABLE outbox ADD COLUMN asked INTEGER NOT NULL DEFAULT 0")
+            for name, kind in (("asked", "INTEGER NOT NULL DEFAULT 0"), ("tried", "INTEGER")):
+                if name not in columns:  # a file of an earlier version
+                    self._db.execute(f"ALTER TABLE outbox ADD COLUMN {name} {kind}")
         except sqlite3.Error as cause:
             raise DiveLogError(
                 f"cannot be used as an outbox ({cause})", file=path, remedy="check the disk or move the file"
@@ -92,10 +97,13 @@ class Outbox:
             )
 
     def waiting(self, most: int = -1) -> list[Queued]:
-        """Messages not yet delivered, oldest dive first; at most so many when `most` is not negative."""
+        """Messages not yet delivered, oldest dive first; at most so many when `most` is not negative.
+
+        Before all others that whose attempt has no known end.
+        """
         rows = self._db.execute(
-            "SELECT dive, part, data, attempts, id, asked FROM outbox WHERE delivered_ms IS NULL"
-            " ORDER BY dive, part LIMIT ?",
+            "SELECT dive, part, data, attempts, id, asked, tried FROM outbox WHERE delivered_ms IS NULL"
+            " ORDER BY tried IS NULL, dive, part LIMIT ?",
             (most,),
         )
         return [Queued(*row) for row in rows]
@@ -106,18 +114,25 @@ class Outbox:
             "SELECT count(*), ifnull(sum(length(data)), 0) FROM outbox WHERE delivered_ms IS NULL"
         ).fetchone()
 
-    def attempted(self, dive: int, part: int) -> None:
-        """Note an attempt, before it is made."""
+    def attempted(self, dive: int, part: int, tried: int | None = None) -> None:
+        """Note an attempt, before it is made; `tried` is the modem's number of it."""
         with self._transaction():
             self._db.execute(
-                "UPDATE outbox SET attempts = attempts + 1 WHERE dive = ? AND part = ?", (dive, part)
+                "UPDATE outbox SET attempts = attempts + 1, tried = ? WHERE dive = ? AND part = ?",
+                (tried, dive, part),
             )
+
+    def failed(self, dive: int, part: int) -> None:
+        """Note that the attempt has ended without delivery, as far as anybody knows."""
+        with self._transaction():
+            self._db.execute("UPDATE outbox SET tried = NULL WHERE dive = ? AND part = ?", (dive, part))
 
     def delivered(self, dive: int, part: int, now_ms: int) -> None:
         """Note that the link has it; it is not sent again."""
         with self._transaction():
             self._db.execute(
-                "UPDATE outbox SET delivered_ms = ? WHERE dive = ? AND part = ?", (now_ms, dive, part)
+                "UPDATE outbox SET delivered_ms = ?, tried = NULL WHERE dive = ? AND part = ?",
+                (now_ms, dive, part),
             )
 
     def requeue(self, requests: Sequence[Request]) -> Answer:
