@@ -381,7 +381,7 @@ class Peer:
         if told is not None:
             return told
         if self._notes:
-            return self._notes.pop(next(iter(self._notes)))
+            return self._notes.pop(min(self._notes, key=lambda note: SPEC_OF_CLASS[note].number))
         return self._sender.next_piece(self._now_s)
 
     def _hello(self) -> Hello:
