@@ -241,7 +241,8 @@ class Peer:
         for body in self._deframer.feed(data):
             if body is None:
                 self.counts.damaged += 1
-                self._receiver.on_damage()
+                if self.is_open:
+                    self._receiver.on_damage()
                 continue
             read = unpack(body, self.role.other)
             if read is None:
