@@ -6,7 +6,7 @@ enum { HELLO = 0x01, PIECE = 0x10, PROGRESS = 0x20, GO_BACK = 0x30, NUMBERED = 0
 enum { TIME = 1, CTD = 2, START = 16, STOP, BUDGET, ASK, POWER_WISH, POWER_STAYS, REFUSAL = 48 };
 enum { SAY_NOTHING, SAY_PROGRESS, SAY_GO_BACK };
 enum { HOST = 1, INSTRUMENT = 2, VERSION = 1, LOWEST_VERSION = 1, OPEN_FLAG = 1 };
-enum { HELLO_BYTES = 21, PLACE_BYTES = 5, HEADER_BYTES = 13, LEAST_BODY = 32 };
+enum { HELLO_BYTES = 20, PLACE_BYTES = 5, HEADER_BYTES = 13, LEAST_BODY = 32 };
 enum { LEAST_PIECE = 48, GROWTH = 2, MAX_DAMAGED = 3, SILENT_AFTER = 3 };
 enum { HELLO_MS = 1000, LONGEST_HELLO_MS = 8000, RETRY_MS = 3000, LONGEST_RETRY_MS = 30000 };
 #define MAX_LENGTH 0xFFFFFFu
@@ -414,7 +414,6 @@ static int is_same(const sl_header *a, const sl_header *b)
 
 static void begin(sl_peer *p, const sl_header *header, const uint8_t *payload, size_t n)
 {
-    int32_t kept;
     int same = p->r_has && is_same(&p->r_header, header);
     p->r_begun = 1;
     if (same && p->r_have) {
@@ -426,6 +425,7 @@ static void begin(sl_peer *p, const sl_header *header, const uint8_t *payload, s
         return;
     }
     if (!same) {
+        int32_t kept;
         drop(p);
         p->r_header = *header;
         p->r_has = 1;
@@ -449,25 +449,20 @@ static void begin(sl_peer *p, const sl_header *header, const uint8_t *payload, s
     take(p, payload, n);
 }
 
-/* 0 when it is not readable. */
-static int on_piece(sl_peer *p, const uint8_t *body, size_t n)
+static void on_piece(sl_peer *p, const uint8_t *body, size_t n)
 {
     uint8_t ahead = (uint8_t)(body[1] - p->r_transfer);
     uint32_t offset = get(body + 2, 3);
     sl_header header = {0, 0, 0, 0};
     if (!offset) {
-        if (n < PLACE_BYTES + HEADER_BYTES)
-            return 0;
         header.kind = body[5];
         header.id = get(body + 6, 4);
         header.length = get(body + 10, 4);
         header.crc32 = get(body + 14, 4);
-        if (!header.length || header.length > MAX_LENGTH)
-            return 0;
     }
     p->r_tour = body[0] & 15;
     if (p->r_refusing)
-        return 1;
+        return;
     if (ahead) {
         if (ahead >= 128) {
             say_where(p);
@@ -487,7 +482,6 @@ static int on_piece(sl_peer *p, const uint8_t *body, size_t n)
         say_where(p);
     }
     tell_refusal(p);
-    return 1;
 }
 
 /* Sessions */
@@ -503,31 +497,22 @@ static void on_heard(sl_peer *p)
     }
 }
 
-static int on_hello(sl_peer *p, const uint8_t *body, size_t n)
+static void on_hello(sl_peer *p, const uint8_t *body)
 {
-    uint8_t version, is_open, max_body;
-    uint32_t boot_id;
-    int opens;
-    if (n < HELLO_BYTES)
-        return 0;
-    version = body[1];
-    is_open = body[4] & OPEN_FLAG;
-    boot_id = get(body + 5, 4);
-    max_body = body[13];
-    if (body[3] != INSTRUMENT || body[2] < 1 || body[2] > version || !boot_id || max_body < LEAST_BODY)
-        return 0;
+    uint32_t boot_id = get(body + 5, 4);
+    int opens = get(body + 9, 4) == p->boot_id;
     if (body[2] > VERSION) {
-        if (p->refused_version != version)
-            p->owner->event(p->context, SL_WRONG_VERSION, version);
-        p->refused_version = version;
-        return 1;
+        if (p->refused_version != body[1])
+            p->owner->event(p->context, SL_WRONG_VERSION, body[1]);
+        p->refused_version = body[1];
+        return;
     }
     if (boot_id != p->peer_boot_id) {
         p->was_reset = p->peer_boot_id != 0;
         p->peer_boot_id = boot_id;
         p->is_open = 0;
         forget(&p->hello_timer, HELLO_MS);
-        restart_sender(p, max_body < SL_MAX_BODY ? max_body : (uint8_t)SL_MAX_BODY);
+        restart_sender(p, body[13] < SL_MAX_BODY ? body[13] : (uint8_t)SL_MAX_BODY);
         restart_receiver(p);
         if (p->was_reset) {
             p->power = SL_POWER_STAYS;
@@ -535,15 +520,13 @@ static int on_hello(sl_peer *p, const uint8_t *body, size_t n)
         }
     }
     on_heard(p);
-    opens = get(body + 9, 4) == p->boot_id;
-    if (!opens || !is_open)
+    if (!opens || !(body[4] & OPEN_FLAG))
         p->hello_pending = 1;
     if (opens && !p->is_open) {
         p->is_open = 1;
         forget(&p->hello_timer, HELLO_MS);
         p->owner->event(p->context, SL_OPENED, p->was_reset);
     }
-    return 1;
 }
 
 static size_t hello(const sl_peer *p, uint8_t *body)
@@ -558,5 +541,312 @@ static size_t hello(const sl_peer *p, uint8_t *body)
     body[13] = SL_MAX_BODY;
     put(body + 14, p->max_object, 4);
     put(body + 18, p->capabilities, 2);
-    return HELLO_BYTES - 1;
+    return HELLO_BYTES;
+}
+
+/* Bodies */
+
+static int is_readable_record(const uint8_t *record, size_t n)
+{
+    switch (record[0]) {
+    case SL_STATUS:
+        return n == 14 && record[1] <= 4;
+    case SL_HEALTH:
+        return n == 8;
+    case SL_POWER_WAIT:
+        return n == 3;
+    case SL_POWER_SAFE:
+        return n == 1;
+    case REFUSAL:
+        return n == 3 && record[2] >= SL_TOO_LARGE && record[2] <= SL_NO_ROOM;
+    default:
+        return 0;
+    }
+}
+
+static int is_readable(const uint8_t *body, size_t n)
+{
+    uint32_t length;
+    switch (body[0]) {
+    case HELLO:
+        return n >= HELLO_BYTES && body[3] == INSTRUMENT && body[2] >= 1 && body[2] <= body[1] &&
+               get(body + 5, 4) && body[13] >= LEAST_BODY;
+    case PROGRESS:
+        return n == PLACE_BYTES;
+    case NUMBERED:
+        return n > 2 && is_readable_record(body + 2, n - 2);
+    case TAKEN:
+        return n == 2;
+    default:
+        break;
+    }
+    if ((body[0] & 0xF0) == GO_BACK)
+        return n == PLACE_BYTES;
+    if ((body[0] & 0xF0) != PIECE || n < PLACE_BYTES)
+        return 0;
+    if (get(body + 2, 3))
+        return 1;
+    if (n < PLACE_BYTES + HEADER_BYTES)
+        return 0;
+    length = get(body + 10, 4);
+    return length && length <= MAX_LENGTH;
+}
+
+static void on_record(sl_peer *p, const uint8_t *bytes)
+{
+    sl_record record;
+    record.number = bytes[0];
+    switch (bytes[0]) {
+    case REFUSAL:
+        on_refused(p, bytes[1], bytes[2]);
+        return;
+    case SL_POWER_WAIT:
+    case SL_POWER_SAFE:
+        if (p->power != SL_POWER_WISHED && p->power != SL_POWER_WAITING)
+            return;
+        p->power = bytes[0] == SL_POWER_SAFE ? SL_POWER_IS_SAFE : SL_POWER_WAITING;
+        record.as.wait_s = bytes[0] == SL_POWER_SAFE ? 0 : (uint16_t)get(bytes + 1, 2);
+        break;
+    case SL_STATUS:
+        record.as.status.state = bytes[1];
+        record.as.status.dive = (uint16_t)get(bytes + 2, 2);
+        record.as.status.frames = get(bytes + 4, 4);
+        record.as.status.messages_waiting = (uint16_t)get(bytes + 8, 2);
+        record.as.status.bytes_waiting = get(bytes + 10, 4);
+        break;
+    default:
+        record.as.health.battery_mv = (uint16_t)get(bytes + 1, 2);
+        record.as.health.board_c = (int8_t)bytes[3];
+        record.as.health.disk_free_mb = get(bytes + 4, 4);
+        break;
+    }
+    p->owner->record(p->context, &record);
+}
+
+static void on_taken(sl_peer *p, uint8_t number)
+{
+    if (!p->sent.n || number != p->number)
+        return;
+    p->sent.n = 0;
+    p->number++;
+    forget(&p->record_timer, RETRY_MS);
+    if (p->sent.bytes[0] == REFUSAL) {
+        p->r_refusing = 0;
+        p->r_reply = SAY_GO_BACK;
+        pass(p);
+    }
+}
+
+static void on_body(sl_peer *p, const uint8_t *body, size_t n)
+{
+    if (!is_readable(body, n)) {
+        p->unreadable++;
+        return;
+    }
+    if (body[0] == HELLO) {
+        on_hello(p, body);
+        return;
+    }
+    if (!p->is_open)
+        return;
+    on_heard(p);
+    if (body[0] == NUMBERED) {
+        int is_new = !p->has_taken || body[1] != p->taken;
+        p->taken_pending = p->has_taken = 1;
+        p->taken = body[1];
+        if (is_new)
+            on_record(p, body + 2);
+    } else if (body[0] == TAKEN) {
+        on_taken(p, body[1]);
+    } else if ((body[0] & 0xF0) == PIECE) {
+        on_piece(p, body, n);
+    } else {
+        on_progress(p, body);
+    }
+}
+
+/* Undoes COBS in place; the number of bytes, 0 when it cannot be undone. */
+static size_t undo_cobs(uint8_t *bytes, size_t n)
+{
+    size_t from = 0, to = 0;
+    while (from < n) {
+        size_t end = from + bytes[from];
+        if (end > n)
+            return 0;
+        for (from++; from < end; from++)
+            bytes[to++] = bytes[from];
+        if (from < n)
+            bytes[to++] = 0;
+    }
+    return to;
+}
+
+static void on_frame(sl_peer *p)
+{
+    size_t n = p->rx_overlong ? 0 : undo_cobs(p->rx, p->rx_n);
+    if (n > 2 && crc16(p->rx, n - 2) == get(p->rx + n - 2, 2)) {
+        on_body(p, p->rx, n - 2);
+        return;
+    }
+    p->damaged++;
+    if (p->is_open && !p->r_refusing && !(p->r_begun && is_whole(p)))
+        p->r_reply = SAY_GO_BACK;
+}
+
+static void on_time(sl_peer *p)
+{
+    int late = 0;
+    if (!p->is_open) {
+        if (is_due(&p->hello_timer, p->now_ms)) {
+            fail(&p->hello_timer, LONGEST_HELLO_MS);
+            p->hello_pending = 1;
+        }
+        return;
+    }
+    if (is_due(&p->record_timer, p->now_ms)) {
+        fail(&p->record_timer, LONGEST_RETRY_MS);
+        p->record_pending = 1;
+        late = 1;
+    }
+    if (is_due(&p->s_timer, p->now_ms)) {
+        go_back(p);
+        p->s_poll = p->s_busy && p->s_acked == p->s_header.length;
+        fail(&p->s_timer, LONGEST_RETRY_MS);
+        late = 1;
+    }
+    if (late && p->tries < SILENT_AFTER && ++p->tries == SILENT_AFTER)
+        p->owner->event(p->context, SL_SILENT, 0);
+}
+
+void sl_init(sl_peer *p, const sl_owner *owner, void *context, uint32_t boot_id, uint32_t max_object,
+             uint16_t capabilities)
+{
+    memset(p, 0, sizeof *p);
+    p->owner = owner;
+    p->context = context;
+    p->boot_id = boot_id;
+    p->max_object = max_object;
+    p->capabilities = capabilities;
+    p->hello_pending = 1;
+    forget(&p->hello_timer, HELLO_MS);
+    restart_records(p);
+    restart_sender(p, SL_MAX_BODY);
+}
+
+void sl_receive(sl_peer *p, const uint8_t *bytes, size_t n, uint32_t now_ms)
+{
+    if ((int32_t)(now_ms - p->now_ms) > 0)
+        p->now_ms = now_ms;
+    for (size_t i = 0; i < n; i++) {
+        if (bytes[i]) {
+            if (p->rx_n < sizeof p->rx)
+                p->rx[p->rx_n++] = bytes[i];
+            else
+                p->rx_overlong = 1;
+        } else {
+            if (p->rx_n)
+                on_frame(p);
+            p->rx_n = p->rx_overlong = 0;
+        }
+    }
+    on_time(p);
+}
+
+/* The most urgent body; 0 when there is none. */
+static size_t next_body(sl_peer *p, uint8_t *body)
+{
+    if (p->hello_pending) {
+        p->hello_pending = 0;
+        if (!p->is_open)
+            start(&p->hello_timer, p->now_ms);
+        return hello(p, body);
+    }
+    if (!p->is_open)
+        return 0;
+    if (p->r_reply != SAY_NOTHING) {
+        body[0] = p->r_reply == SAY_GO_BACK ? GO_BACK | p->r_tour : PROGRESS;
+        body[1] = p->r_transfer;
+        put(body + 2, p->r_begun ? p->r_have : 0, 3);
+        p->r_reply = SAY_NOTHING;
+        return PLACE_BYTES;
+    }
+    if (p->taken_pending) {
+        p->taken_pending = 0;
+        body[0] = TAKEN;
+        body[1] = p->taken;
+        return 2;
+    }
+    if (!p->sent.n && p->n_queued) {
+        p->sent = p->queue[0];
+        p->n_queued--;
+        memmove(p->queue, p->queue + 1, p->n_queued * sizeof p->queue[0]);
+        p->record_pending = 1;
+    }
+    if (p->sent.n && p->record_pending) {
+        p->record_pending = 0;
+        start(&p->record_timer, p->now_ms);
+        body[0] = NUMBERED;
+        body[1] = p->number;
+        memcpy(body + 2, p->sent.bytes, p->sent.n);
+        return 2u + p->sent.n;
+    }
+    if (p->time_pending || p->ctd_pending) {
+        int is_time = p->time_pending;
+        size_t n = is_time ? sizeof p->time : sizeof p->ctd;
+        body[0] = NOTE;
+        memcpy(body + 1, is_time ? p->time : p->ctd, n);
+        if (is_time)
+            p->time_pending = 0;
+        else
+            p->ctd_pending = 0;
+        return n + 1;
+    }
+    return next_piece(p, body);
+}
+
+/* A frame into p->tx: a zero before a hello, then COBS of the body and its CRC, then a zero. */
+static int compose(sl_peer *p)
+{
+    uint8_t *body = p->tx + 2;
+    size_t n = next_body(p, body), code = 1, end;
+    if (!n)
+        return 0;
+    p->tx[0] = 0;
+    p->tx_from = body[0] != HELLO;
+    put(body + n, crc16(body, n), 2);
+    end = 2 + n + 2;
+    for (size_t i = 2; i < end; i++) {
+        if (!p->tx[i]) {
+            p->tx[code] = (uint8_t)(i - code);
+            code = i;
+        }
+    }
+    p->tx[code] = (uint8_t)(end - code);
+    p->tx[end] = 0;
+    p->tx_to = (uint8_t)(end + 1);
+    return 1;
+}
+
+size_t sl_to_send(sl_peer *p, uint8_t *bytes, size_t limit)
+{
+    size_t n = 0;
+    while (n < limit && (p->tx_from < p->tx_to || compose(p)))
+        while (n < limit && p->tx_from < p->tx_to)
+            bytes[n++] = p->tx[p->tx_from++];
+    return n;
+}
+
+static uint32_t left_ms(const sl_timer *timer, uint32_t now_ms)
+{
+    if (!timer->armed)
+        return SL_NEVER;
+    return is_due(timer, now_ms) ? 0 : timer->due_ms - now_ms;
+}
+
+uint32_t sl_due_ms(const sl_peer *p)
+{
+    uint32_t record = left_ms(&p->record_timer, p->now_ms), piece = left_ms(&p->s_timer, p->now_ms);
+    if (!p->is_open)
+        return left_ms(&p->hello_timer, p->now_ms);
+    return record < piece ? record : piece;
 }

@@ -133,7 +133,7 @@ class Exchange:
         self._does.append(f"say {pack_record(record).hex()}")
 
     def send(self, item: LinkObject) -> None:
-        """The host's owner sends an object before the next step."""
+        """The host's owner sends an object before the next step: one at a time, as a float does."""
         self.host.send(item)
         self._does.append(f"send {item.kind} {item.object_id} {item.data.hex()}")
 
@@ -281,8 +281,9 @@ def losses() -> Exchange:
     exchange.say(Start(Phase.PARK))
     exchange.run(1.0)
     exchange.say(Ask(Topic.HEALTH))
+    exchange.run(50.0)
     exchange.send(LinkObject(Kind.COMMAND, 8, text(8, 20)))
-    return exchange.run(50.0)
+    return exchange.run(1.0)
 
 
 def resets() -> Exchange:
