@@ -5,7 +5,8 @@
  *     say HEX                    a record by its number and fields
  *     send KIND ID HEX           an object
  *     hear MS HEX                bytes that arrive
- *     take LIMIT                 bytes to send, and when to call again
+ *     take LIMIT                 bytes to send
+ *     due                        milliseconds until hear must be called
  *     counts                     frames damaged and unreadable, and the state of power
  *     fuzz SEED ROUNDS           random bytes and frames, in this process
  */
@@ -301,8 +302,9 @@ int main(void)
             hear(bytes, read_hex(line + at, bytes), a);
         } else if (sscanf(line, "take %u", &a) == 1) {
             size_t n = sl_to_send(&peer, bytes, a);
-            printf("%u ", (unsigned)sl_due_ms(&peer));
             print_hex(bytes, n);
+        } else if (strncmp(line, "due", 3) == 0) {
+            printf("%u\n", (unsigned)sl_due_ms(&peer));
         } else if (strncmp(line, "counts", 6) == 0) {
             printf("%u %u %u\n", peer.damaged, peer.unreadable, peer.power);
         } else if (sscanf(line, "fuzz %u %u", &a, &b) == 2) {

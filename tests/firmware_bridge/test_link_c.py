@@ -68,7 +68,6 @@ class Harness:
             [program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
         )
         self._now_s = 0.0
-        self._due_s = NEVER_S
         self._sent = {}
 
     def __enter__(self):
@@ -107,14 +106,12 @@ class Harness:
         return [self._event(line) for line in self.do(f"hear {round(now_s * 1000)} {data.hex()}")]
 
     def to_send(self, limit_bytes):
-        (line,) = self.do(f"take {limit_bytes}")
-        due, said = line.split(" ")
-        now_ms = round(self._now_s * 1000)
-        self._due_s = NEVER_S if int(due) == NEVER_MS else (now_ms + int(due)) / 1000
+        (said,) = self.do(f"take {limit_bytes}")
         return bytes.fromhex(said)
 
     def due_s(self):
-        return self._due_s
+        due_ms = int(self.do("due")[0])
+        return NEVER_S if due_ms == NEVER_MS else (round(self._now_s * 1000) + due_ms) / 1000
 
     def _event(self, line):
         verb, *words = line.split()
