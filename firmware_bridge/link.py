@@ -339,7 +339,7 @@ class Peer:
     def _on_record(self, record: Record) -> list[Event]:
         if isinstance(record, ObjectRefused):
             item = self._sender.on_refused(record.transfer)
-            return [] if item is None else [Refused(item, Reason(record.reason))]
+            return [] if item is None else [Refused(item, record.reason)]
         if type(record) in _POWER_RECORDS:
             power = POWER_AFTER.get((self.power, type(record)))
             if power is None:
