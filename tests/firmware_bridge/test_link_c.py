@@ -143,7 +143,7 @@ def test_no_compiler_complains(compiler, tmp_path):
 
 def test_cppcheck_finds_nothing():
     checks = "--enable=warning,style,performance,portability"
-    run(needed("cppcheck"), "--std=c99", checks, "--error-exitcode=1", "--quiet", str(LINK))
+    run(needed("cppcheck"), "--std=c99", checks, "--error-exitcode=1", "--quiet", str(SOURCES))
 
 
 def test_it_needs_of_libc_string_h_alone():

@@ -2,6 +2,8 @@
  * DDI 0403E (vector table, SysTick), and Arm's semihosting specification. */
 #include "board.h"
 
+#include <string.h>
+
 #define REGISTER(address) (*(volatile uint32_t *)(address))
 #define UART_DATA REGISTER(0x40004000u)
 #define UART_STATE REGISTER(0x40004004u)
@@ -35,23 +37,18 @@ static void on_fault(void)
 
 void reset(void)
 {
-    const uint32_t *from = data_load;
-    for (uint32_t *to = data_start; to < data_end;)
-        *to++ = *from++;
-    for (uint32_t *to = bss_start; to < bss_end;)
-        *to++ = 0;
+    memcpy(data_start, data_load, (uintptr_t)data_end - (uintptr_t)data_start);
+    memset(bss_start, 0, (uintptr_t)bss_end - (uintptr_t)bss_start);
     main();
     board_power_off();
 }
 
 typedef void (*handler)(void);
 
-__attribute__((section(".vectors"), used)) static const struct {
-    const uint32_t *stack;
-    handler handlers[15];
-} vectors = {stack_top,
-             {reset, on_fault, on_fault, on_fault, on_fault, on_fault, 0, 0, 0, 0, on_fault, on_fault, 0, on_fault,
-              on_tick}};
+__attribute__((section(".vectors"), used)) static const handler vectors[16] = {
+    (handler)(uintptr_t)stack_top, reset, on_fault, on_fault, on_fault, on_fault, on_fault, 0, 0, 0, 0, on_fault,
+    on_fault, 0, on_fault, on_tick,
+};
 
 void board_start(void)
 {
