@@ -152,7 +152,6 @@ class ObjectSender:
             return None
         refused = self._drop_first()
         self._acked = (first + 1, 0)
-        self._begun = max(self._begun, first + 1)
         self._go_back()
         self.retry.forget()
         return refused
