@@ -18,6 +18,9 @@
 
 #define ROOM (1 << 17)
 
+/* Kinds that this owner treats in its own way. */
+enum { UNWANTED_AT_FIRST = 101, UNWANTED_AT_LAST, REFUSED_LATER, STORED_AT_ONCE };
+
 static sl_peer peer;
 static uint8_t kept[ROOM], out[ROOM], bytes[ROOM];
 static size_t n_kept, n_out;
@@ -98,6 +101,8 @@ static int32_t on_begin(void *context, const sl_header *header, uint32_t *crc32)
             return (int32_t)header->length;
     if (header->length > ROOM)
         return -SL_NO_ROOM;
+    if (header->kind == UNWANTED_AT_FIRST)
+        return -SL_UNWANTED;
     if (!same(&part, header)) {
         part = *header;
         n_kept = 0;
@@ -124,7 +129,15 @@ static int on_end(void *context, const sl_header *header)
         printf("received %u %u ", header->kind, (unsigned)header->id);
         print_hex(kept, n_kept);
     }
+    if (header->kind == UNWANTED_AT_LAST)
+        return -SL_UNWANTED;
+    if (header->kind == REFUSED_LATER) {
+        to_store = -1;
+        return SL_LATER;
+    }
     stored[n_stored++ % 32] = *header;
+    if (header->kind == STORED_AT_ONCE)
+        return SL_STORED;
     to_store = 1;
     return SL_LATER;
 }
@@ -197,8 +210,10 @@ static int send_out(uint8_t kind, uint32_t id, size_t n)
 static void hear(const uint8_t *from, size_t n, uint32_t now_ms)
 {
     sl_receive(&peer, from, n, now_ms);
-    if (to_store)
+    if (to_store > 0)
         sl_stored(&peer);
+    else if (to_store < 0)
+        sl_refuse(&peer, SL_NO_ROOM);
     to_store = 0;
 }
 

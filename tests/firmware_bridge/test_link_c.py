@@ -267,6 +267,27 @@ def test_every_object_arrives_once_over_a_bad_line_and_resets(host, seed):
     assert ended == [down]
 
 
+def test_its_owner_may_refuse_at_every_point(host):
+    items = [LinkObject(101 + n, n, bytes([n]) * 500) for n in range(4)]
+    large = LinkObject(1, 9, bytes(70_000))
+    instrument = Owner(Role.INSTRUMENT, [*items, large, *messages(1)])
+    host.init(1)
+    bad = Faults(lose=1e-3)
+    line = NullModem((host, instrument.peer), baud=9600, faults=(bad, bad), seed=2)
+    line.run(
+        500.0,
+        lambda end, event: instrument.react(event) if end else None,
+        lambda: len(instrument.delivered) == 2 and len(instrument.refused) == 4,
+    )
+    assert instrument.refused == [
+        (items[0], Reason.UNWANTED),
+        (items[1], Reason.UNWANTED),
+        (items[2], Reason.NO_ROOM),
+        (large, Reason.TOO_LARGE),
+    ]
+    assert instrument.delivered == [items[3], *messages(1)]
+
+
 def test_host_and_instrument_agree_to_cut_power(host):
     instrument = Owner(Role.INSTRUMENT)
     host.init(1)

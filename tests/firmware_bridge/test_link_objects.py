@@ -118,6 +118,23 @@ def test_pieces_of_the_next_object_wait_for_the_store():
     assert made.on_piece(ahead) == NEXT
 
 
+def test_a_late_piece_of_an_earlier_object_is_no_loss():
+    made = receiver()
+    made.on_piece(first())
+    made.stored(1, 7)
+    made.answer()
+    assert made.on_piece(Piece(0, 0, 20, None, ITEM.data[20:])) is None
+    assert made.answer() == Progress(1, 0)
+
+
+def test_to_go_back_to_where_it_is_anyway_changes_nothing():
+    made = sender(ITEM)
+    made.next_piece(0.0)
+    made.on_progress(Progress(0, 20, go_back=0), 0.0)
+    piece = made.next_piece(0.0)
+    assert (piece.tour, piece.offset_bytes) == (0, 20)
+
+
 def test_more_bytes_after_the_end_are_no_second_object():
     made = receiver()
     assert made.on_piece(first()) == ITEM
@@ -213,6 +230,15 @@ def test_when_the_line_is_back_nothing_waits_for_the_end_of_a_back_off():
     assert heard == [Heard(), Stop()]
     assert [type(body) for body in bodies(peer)] == [RecordTaken, Piece]
     assert peer.due_s() == 22.0 + 6.0
+
+
+def test_time_that_runs_backwards_stands_still():
+    peer = opened(Role.INSTRUMENT)
+    peer.receive(b"", 100.0)
+    peer.receive(b"", 1.0)
+    peer.send(NEXT)
+    assert bodies(peer)
+    assert peer.due_s() == 103.0
 
 
 def test_a_damaged_frame_is_answered_in_a_session_alone():
