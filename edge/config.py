@@ -233,29 +233,90 @@ class CameraConfig(Section, frozen=True):
     frame_rate_hz: Length = 1.0
 
 
+class HostKind(enum.StrEnum):
+    """Who commands `seston run`."""
+
+    NONE = "none"
+    NATIVE = "native"
+
+
+class HostConfig(Section, frozen=True):
+    """The float's side of the line that commands the instrument.
+
+    Attributes
+    ----------
+    kind
+        `none`: pressure alone decides; `native`: a float on the native link (docs/link.md).
+    port, baud
+        Serial device or pty, and its speed.
+    """
+
+    kind: HostKind = HostKind.NONE
+    port: str = "/dev/ttyAMA0"
+    baud: Annotated[int, msgspec.Meta(ge=300)] = 9600
+
+
+class PressureSource(enum.StrEnum):
+    """Where pressure comes from."""
+
+    PORT = "port"
+    HOST = "host"
+
+
+class Delivery(enum.StrEnum):
+    """Who takes the messages."""
+
+    FOLDER = "folder"
+    HOST = "host"
+
+
 class PressureConfig(Section, frozen=True):
     """Where `seston run` takes pressure from.
 
     Attributes
     ----------
+    source
+        `port`: lines of a sensor or a float on a port of its own; `host`: the host of `[run.host]` tells it.
     port, baud
-        Serial device or pty of the sensor or the host, and its speed.
+        Serial device or pty of the sensor, and its speed.
     stale_s
         A reading older than this is not used: frames then have no pressure.
     """
 
+    source: PressureSource = PressureSource.PORT
     port: str = "/dev/ttyAMA0"
     baud: Annotated[int, msgspec.Meta(ge=300)] = 9600
     stale_s: Length = 10.0
 
 
 class RunConfig(Section, frozen=True):
-    """What `seston run` needs beyond a dive: camera, pressure, folders."""
+    """What `seston run` needs beyond a dive: camera, host, pressure, folders.
+
+    Attributes
+    ----------
+    deliver
+        Who takes the messages: a `folder` (`messages_dir`), or the `host`.
+    """
 
     camera: CameraConfig = CameraConfig()
+    host: HostConfig = HostConfig()
     pressure: PressureConfig = PressureConfig()
+    deliver: Delivery = Delivery.FOLDER
     messages_dir: str = "messages"
     dives_dir: str = "dives"
+
+    def __post_init__(self) -> None:
+        is_native = self.host.kind is HostKind.NATIVE
+        if self.pressure.source is PressureSource.HOST and not is_native:
+            raise ValueError('pressure.source "host" needs host.kind "native"')
+        if self.deliver is Delivery.HOST and not is_native:
+            raise ValueError('deliver "host" needs host.kind "native"')
+        if (
+            self.host.kind is not HostKind.NONE
+            and self.pressure.source is PressureSource.PORT
+            and self.pressure.port == self.host.port
+        ):
+            raise ValueError(f"host and pressure cannot both have the port {self.host.port}")
 
 
 class Config(Section, frozen=True):

@@ -35,6 +35,7 @@ from edge.telemetry.health import Health, HealthReading, sum_up
 from edge.telemetry.naming import esd_quantiles, expected_wrong
 from edge.telemetry.planned import Plan, Priorities
 from edge.telemetry.planner import plan, plan_totals
+from edge.telemetry.replies import Reply, Verdict
 from edge.telemetry.summary import DiveSummary, Quantity
 from edge.vision.background import BackgroundRemover
 from edge.vision.morphology import MEASURES, measure
@@ -179,6 +180,13 @@ def health_in(log: DiveLog, records: Sequence[FrameRecord]) -> Health:
     )
 
 
+def replies_in(log: DiveLog) -> tuple[Reply, ...]:
+    """Answers to commands from shore, as they were last given to the log."""
+    told = log.inputs("replies")
+    rows = told[-1][1]["replies"] if told else []
+    return tuple(Reply(counter, Verdict(verdict), detail) for counter, verdict, detail in rows)
+
+
 def _is_placed(record: FrameRecord) -> bool:
     """Whether the particles of a frame are in the profile."""
     return record.phase is Phase.PARK or math.isfinite(record.pressure_dbar)
@@ -212,6 +220,7 @@ def summarise(log: DiveLog) -> DiveSummary:
         esd_quantiles=esd_quantiles(taxa, esd_um, codebook.taxa),
         doubt=doubt_in(log, records),
         health=health_in(log, records),
+        replies=replies_in(log),
     )
 
 

@@ -26,6 +26,8 @@ CREATE TABLE IF NOT EXISTS outbox (
     queued_ms INTEGER NOT NULL,
     attempts INTEGER NOT NULL DEFAULT 0,
     delivered_ms INTEGER,
+    asked INTEGER NOT NULL DEFAULT 0,
+    tried INTEGER,
     UNIQUE (dive, part)
 );
 """
@@ -33,12 +35,28 @@ CREATE TABLE IF NOT EXISTS outbox (
 
 @dataclass(frozen=True, slots=True)
 class Queued:
-    """One message waiting: dive and part are its id."""
+    """One message waiting.
+
+    Attributes
+    ----------
+    dive, part
+        Its id on shore.
+    attempts
+        How often it was handed to a link.
+    number, asked
+        Its row, and how often shore has asked for it: together an id of this hand-over, for links whose other
+        end remembers what it had.
+    tried
+        The modem's number of an attempt whose end is not known, or None.
+    """
 
     dive: int
     part: int
     data: bytes
     attempts: int
+    number: int
+    asked: int
+    tried: int | None
 
 
 class Outbox:
@@ -49,6 +67,10 @@ class Outbox:
         try:
             self._db = connect(path)
             self._db.executescript(_SCHEMA)
+            columns = [row[1] for row in self._db.execute("PRAGMA table_info(outbox)")]
+            for name, kind in (("asked", "INTEGER NOT NULL DEFAULT 0"), ("tried", "INTEGER")):
+                if name not in columns:  # a file of an earlier version
+                    self._db.execute(f"ALTER TABLE outbox ADD COLUMN {name} {kind}")
         except sqlite3.Error as cause:
             raise DiveLogError(
                 f"cannot be used as an outbox ({cause})", file=path, remedy="check the disk or move the file"
@@ -74,25 +96,43 @@ class Outbox:
                 [(dive, part, data, now_ms) for part, data in enumerate(messages)],
             )
 
-    def waiting(self) -> list[Queued]:
-        """Messages not yet delivered, oldest dive first."""
+    def waiting(self, most: int = -1) -> list[Queued]:
+        """Messages not yet delivered, oldest dive first; at most so many when `most` is not negative.
+
+        Before all others that whose attempt has no known end.
+        """
         rows = self._db.execute(
-            "SELECT dive, part, data, attempts FROM outbox WHERE delivered_ms IS NULL ORDER BY dive, part"
+            "SELECT dive, part, data, attempts, id, asked, tried FROM outbox WHERE delivered_ms IS NULL"
+            " ORDER BY tried IS NULL, dive, part LIMIT ?",
+            (most,),
         )
         return [Queued(*row) for row in rows]
 
-    def attempted(self, dive: int, part: int) -> None:
-        """Note an attempt, before it is made."""
+    def waiting_bytes(self) -> tuple[int, int]:
+        """How many messages are not yet delivered, and their bytes."""
+        return self._db.execute(  # type: ignore[no-any-return]
+            "SELECT count(*), ifnull(sum(length(data)), 0) FROM outbox WHERE delivered_ms IS NULL"
+        ).fetchone()
+
+    def attempted(self, dive: int, part: int, tried: int | None = None) -> None:
+        """Note an attempt, before it is made; `tried` is the modem's number of it."""
         with self._transaction():
             self._db.execute(
-                "UPDATE outbox SET attempts = attempts + 1 WHERE dive = ? AND part = ?", (dive, part)
+                "UPDATE outbox SET attempts = attempts + 1, tried = ? WHERE dive = ? AND part = ?",
+                (tried, dive, part),
             )
+
+    def failed(self, dive: int, part: int) -> None:
+        """Note that the attempt has ended without delivery, as far as anybody knows."""
+        with self._transaction():
+            self._db.execute("UPDATE outbox SET tried = NULL WHERE dive = ? AND part = ?", (dive, part))
 
     def delivered(self, dive: int, part: int, now_ms: int) -> None:
         """Note that the link has it; it is not sent again."""
         with self._transaction():
             self._db.execute(
-                "UPDATE outbox SET delivered_ms = ? WHERE dive = ? AND part = ?", (now_ms, dive, part)
+                "UPDATE outbox SET delivered_ms = ?, tried = NULL WHERE dive = ? AND part = ?",
+                (now_ms, dive, part),
             )
 
     def requeue(self, requests: Sequence[Request]) -> Answer:
@@ -105,7 +145,9 @@ class Outbox:
             stored = {request.dive_number: self._parts(request.dive_number) for request in requests}
             found = answer(requests, stored)
             self._db.executemany(
-                "UPDATE outbox SET delivered_ms = NULL WHERE dive = ? AND part = ?", found.parts
+                "UPDATE outbox SET asked = asked + (delivered_ms IS NOT NULL), delivered_ms = NULL"
+                " WHERE dive = ? AND part = ?",
+                found.parts,
             )
         return found
 

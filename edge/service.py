@@ -1,13 +1,14 @@
 """The process aboard: waits for a dive, runs it, hands its messages over, waits for the next.
 
-A minimal first version: one thread, a camera asked frame by frame, pressure from a serial line, messages into
-a folder. All decisions are `mission`'s and `instrument`'s; here are only the ends: clock, camera, port, disk.
+One thread: a camera asked frame by frame; a host on the native link, or pressure alone; messages to the host
+or into a folder. All decisions are `mission`'s, `instrument`'s and `orders`'; here are only the ends: clock,
+camera, ports, disk.
 """
 
 from __future__ import annotations
 
 import math
-import os
+import secrets
 import sqlite3
 import time
 from collections.abc import Callable, Iterator
@@ -18,27 +19,57 @@ from typing import Protocol
 import msgspec
 
 from edge.cameras.v4l2 import V4L2Camera
-from edge.config import CameraKind, Config
+from edge.config import CameraKind, Config, Delivery, HostKind, PressureSource, TelemetryConfig
 from edge.divelog import DiveLog
+from edge.durable import write_durably
 from edge.errors import SestonError
-from edge.frame import Frame, FrameOutcome
+from edge.frame import Frame, FrameOutcome, Phase
 from edge.health import read_health
+from edge.hosts import (
+    BudgetSaid,
+    DiveEndSaid,
+    Host,
+    MessageTaken,
+    NativeHost,
+    NoHost,
+    Noted,
+    OrderCame,
+    PhaseSaid,
+    PowerWished,
+    Said,
+    Standing,
+    TimeSaid,
+)
+from edge.images import read_image
 from edge.inference.bundle import Bundle
 from edge.instrument import (
     Instrument,
+    Observer,
     begin_dive,
     climatology_in,
     codebook_in,
     config_of,
     priorities_of,
     read_climatology,
+    replies_in,
 )
-from edge.mission import Command, Mission, PressureRead, State, Stop, step
+from edge.mission import Command, Mission, PhaseGiven, PressureRead, State, Stop, step
+from edge.orders import MessagesQueued, Orders
 from edge.outbox import Outbox
 from edge.recording import INFO_FILE, SENSORS_FILE, open_recording
 from edge.sensors.serial import SerialPressure
+from edge.telemetry.health import HealthReading
+from firmware_bridge.ctd import Reading
+from firmware_bridge.link import Event as LinkEvent
+from firmware_bridge.link import Peer as LinkPeer
+from firmware_bridge.link_records import Role
+from firmware_bridge.sans_io import Line
+from firmware_bridge.transport import PortLine, SerialTransport
 
 STANDBY_POLL_S = 0.5
+OFFERED_AT_ONCE = 32
+"""Messages that are handed to a host at a time."""
+CLOCK_TOLERANCE_MS = 2000
 HEALTH_EVERY_S = 600
 """Time between two readings of battery, temperature and disk during a dive."""
 
@@ -72,6 +103,29 @@ class SystemClock:
         time.sleep(seconds)
 
 
+Tie = Callable[[LinkPeer], Line[LinkEvent]]
+"""Ties our end of the native link to what carries its bytes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Replay:
+    """Frames with times of their own.
+
+    Attributes
+    ----------
+    frames
+        In the order of capture.
+    period_s
+        Seconds from a frame to the next.
+    observe
+        As `Instrument` takes it.
+    """
+
+    frames: Iterator[Frame]
+    period_s: Callable[[Frame], float]
+    observe: Observer | None = None
+
+
 @dataclass(slots=True)
 class _Dive:
     log: DiveLog
@@ -79,6 +133,7 @@ class _Dive:
     next_frame: int
     folder: Path
     health_due_s: float = -math.inf
+    clock_differs: bool = False
 
 
 class Service:
@@ -95,7 +150,11 @@ class Service:
     say
         Takes one line for a person at every change.
     clock
-        The machine's, unless a test gives another.
+        The machine's, unless a test or a simulation gives another.
+    tie
+        Ties the link to a host; its port, unless a simulation gives another.
+    replay
+        A recording with its own times instead of the configured camera: a simulation's.
     """
 
     def __init__(
@@ -105,8 +164,9 @@ class Service:
         folder: Path,
         say: Callable[[str], None],
         clock: Clock | None = None,
+        tie: Tie | None = None,
+        replay: Replay | None = None,
     ) -> None:
-        self._config = config
         self._bundle = bundle
         self._say = say
         self._clock = clock or SystemClock()
@@ -115,76 +175,240 @@ class Service:
         self._dives.mkdir(parents=True, exist_ok=True)
         self._messages.mkdir(parents=True, exist_ok=True)
         self._outbox = Outbox(self._dives / "outbox.sqlite")
-        self._pressure = SerialPressure(config.run.pressure, self._clock.monotonic_s)
-        self._frames = _open_camera(config)
+        self._orders = Orders(folder, config, self._outbox.requeue)
+        for problem in self._orders.problems:
+            say(problem)
+        self._run = config.run
+        self._host = self._open_host(tie)
+        self._host_phase: Phase | None = None
+        self._host_budget: BudgetSaid | None = None
+        self._utc_offset_ms = 0
+        self._pressure = (
+            SerialPressure(config.run.pressure, self._clock.monotonic_s)
+            if config.run.pressure.source is PressureSource.PORT
+            else None
+        )
+        self._replay = replay
+        self._frames = _open_camera(config) if replay is None else replay.frames
         # What is wrong in these is known on deck too.
         self._climatology = read_climatology(config)
         priorities_of(config.telemetry)
         self._mission = Mission()
+        self._last_dive: int | None = None
+        self._health = HealthReading()
         self._dive = self._resume()
 
     def run(self, stop: Callable[[], bool]) -> None:
-        """Work until `stop` says so, or a replayed camera has no more frames.
+        """Work until `stop` says so, or a replayed camera has no more frames and no host ends its dive.
 
         A stop in the middle of a dive commits what was taken; the next start goes on with the same dive.
         """
-        period_s = 1 / self._config.run.camera.frame_rate_hz
+        period_s = 1 / self._run.camera.frame_rate_hz
         due_s = self._clock.monotonic_s()
+        is_over = False
         self.deliver()
         while not stop():
-            if self._dive is None and not self._wait_for_dive():
-                self._clock.sleep(STANDBY_POLL_S)
+            if self._dive is None or self._host.is_cutting or (is_over and not self._host.is_silent):
+                self._stand_by()
                 due_s = self._clock.monotonic_s()
                 continue
             frame = next(self._frames, None)
             if frame is None:
-                self._mission, _ = step(self._mission, Stop(self._clock.utc_ms()), self._config.mission)
-                self._end_dive()
-                break
+                is_over = True
+                if self._host.is_silent:
+                    self._mission, _ = step(self._mission, Stop(self._now_ms()), self._config.mission)
+                    self._end_dive()
+                    break
+                self._say("the camera has no more frames: the host ends the dive")
+                continue
             self._take(frame)
+            if self._replay is not None:
+                period_s = self._replay.period_s(frame)
             due_s = max(due_s + period_s, self._clock.monotonic_s() - period_s)
-            self._clock.sleep(max(0.0, due_s - self._clock.monotonic_s()))
+            self._serve_until(due_s)
         if self._dive is not None:
             self._dive.log.close()
             self._say(f"stopped in dive {self._dive.folder.name}; the next start goes on with it")
-        self._pressure.close()
+        self.close()
+
+    def close(self) -> None:
+        """Let ports and files go."""
+        if self._pressure is not None:
+            self._pressure.close()
+        self._host.close()
+        self._orders.close()
         self._outbox.close()
 
     def deliver(self) -> None:
-        """Hand every waiting message to the folder: durable there before it is marked delivered."""
+        """Hand waiting messages on: durable at the other end before they are marked delivered."""
         try:
-            for message in self._outbox.waiting():
-                self._outbox.attempted(message.dive, message.part)
-                _write_durably(self._messages / f"{message.dive:05d}-{message.part:03d}.msg", message.data)
-                self._outbox.delivered(message.dive, message.part, self._clock.utc_ms())
-        except (SestonError, OSError) as error:
+            if self._run.deliver is Delivery.HOST:
+                for message in self._host.offer(self._outbox.waiting(OFFERED_AT_ONCE)):
+                    self._outbox.attempted(message.dive, message.part)
+            else:
+                for message in self._outbox.waiting():
+                    self._outbox.attempted(message.dive, message.part)
+                    name = f"{message.dive:05d}-{message.part:03d}.msg"
+                    write_durably(self._messages / name, message.data)
+                    self._outbox.delivered(message.dive, message.part, self._now_ms())
+            self._tell_standing()
+        except (SestonError, OSError, sqlite3.Error) as error:
             self._say(f"messages wait in the outbox: {error}")
 
-    def _wait_for_dive(self) -> bool:
-        """Look at the pressure once; begin a dive when the mission says so."""
-        reading = self._pressure.read()
-        pressure_dbar = math.nan if reading is None else reading.pressure_dbar
-        now_ms = self._clock.utc_ms()
-        self._mission, commands = step(
-            self._mission, PressureRead(now_ms, pressure_dbar), self._config.mission
+    @property
+    def _config(self) -> Config:
+        """Of the next dive: as it came from the file, with what shore set, and the host's budget."""
+        config = self._orders.config
+        if self._host_budget is None:
+            return config
+        return msgspec.structs.replace(config, telemetry=self._within(config.telemetry, self._host_budget))
+
+    def _open_host(self, tie: Tie | None) -> Host:
+        host = self._run.host
+        if host.kind is HostKind.NONE:
+            return NoHost(self._clock.sleep)
+        peer = LinkPeer(Role.INSTRUMENT, secrets.randbelow((1 << 32) - 1) + 1)
+        if tie is None:
+            opened = SerialTransport(host.port, host.baud)  # a wrong port is known on deck
+            opened.close()
+            line: Line[LinkEvent] = PortLine(
+                peer, lambda: SerialTransport(host.port, host.baud), self._clock.monotonic_s
+            )
+        else:
+            line = tie(peer)
+        return NativeHost(peer, line, self._clock.monotonic_s, stale_s=self._run.pressure.stale_s)
+
+    def _now_ms(self) -> int:
+        return self._clock.utc_ms() + self._utc_offset_ms
+
+    def _stand_by(self) -> None:
+        """Serve the host for a moment; without one, look at the pressure once."""
+        for said in self._host.poll(STANDBY_POLL_S):
+            self._on(said)
+        if self._dive is None and self._host.is_silent:
+            reading = self._read_pressure()
+            pressure_dbar = math.nan if reading is None else reading.pressure_dbar
+            self._begin_if(PressureRead(self._now_ms(), pressure_dbar), f"at {pressure_dbar:.1f} dbar")
+
+    def _serve_until(self, until_s: float) -> None:
+        """Serve the host until it is time for the next frame, or the dive has ended."""
+        while self._dive is not None:
+            for said in self._host.poll(max(0.0, until_s - self._clock.monotonic_s())):
+                self._on(said)
+            if self._clock.monotonic_s() >= until_s:
+                return
+
+    def _on(self, said: Said) -> None:
+        """What the host said."""
+        match said:
+            case PhaseSaid(phase):
+                self._host_phase = phase
+                if self._dive is None:
+                    self._begin_if(PhaseGiven(self._now_ms(), phase), f"in {phase.name.lower()} by the host")
+            case DiveEndSaid():
+                self._host_phase = None
+                self._end_dive()
+            case TimeSaid(utc_ms):
+                self._set_clock(utc_ms)
+            case BudgetSaid():
+                self._set_budget(said)
+            case PowerWished():
+                self._commit_all()
+            case OrderCame(data):
+                outcome = self._orders.take(data, self._now_ms())
+                self._host.took(said)
+                self._say(outcome.sentence)
+                if self._dive is not None:
+                    self._log_input(
+                        self._dive.log, "command", {"data": data.hex(), "outcome": outcome.sentence}
+                    )
+                if isinstance(outcome.change, MessagesQueued):
+                    self.deliver()
+            case MessageTaken(dive, part):
+                self._mark_delivered(dive, part)
+            case Noted(sentence):
+                self._say(sentence)
+
+    def _set_clock(self, utc_ms: int) -> None:
+        """Take the host's time from the next dive on: the times of one dive are of one clock."""
+        offset_ms = utc_ms - self._clock.utc_ms()
+        if self._dive is None:
+            self._utc_offset_ms = offset_ms
+        elif abs(offset_ms - self._utc_offset_ms) > CLOCK_TOLERANCE_MS and not self._dive.clock_differs:
+            self._dive.clock_differs = True
+            self._log_input(self._dive.log, "clock", {"off_ms": offset_ms - self._utc_offset_ms})
+
+    def _set_budget(self, said: BudgetSaid) -> None:
+        try:
+            telemetry = self._within(self._orders.config.telemetry, said)
+        except ValueError as error:
+            self._say(f"the host's budget is not used: {error}")
+            return
+        self._host_budget = said
+        if self._dive is not None:
+            self._log_input(self._dive.log, "budget", msgspec.to_builtins(telemetry))
+
+    def _within(self, telemetry: TelemetryConfig, budget: BudgetSaid) -> TelemetryConfig:
+        """Raises ValueError when no message fits."""
+        changed = {"budget_bytes": budget.budget_bytes, "message_bytes": budget.message_bytes}
+        return msgspec.convert({**msgspec.to_builtins(telemetry), **changed}, TelemetryConfig)
+
+    def _commit_all(self) -> None:
+        """Before power may be cut."""
+        try:
+            if self._dive is not None:
+                self._dive.instrument.close_bloc()
+        except SestonError as error:
+            self._say(f"power is not let go: {error}")
+            return
+        self._host.let_go()
+
+    def _mark_delivered(self, dive: int, part: int) -> None:
+        try:
+            self._outbox.delivered(dive, part, self._now_ms())
+        except SestonError as error:
+            self._say(f"a message will be handed over again: {error}")
+        self.deliver()
+
+    def _tell_standing(self) -> None:
+        waiting, waiting_bytes = self._outbox.waiting_bytes()
+        dive = self._dive
+        self._host.stands(
+            Standing(
+                self._mission.state,
+                self._last_dive,
+                0 if dive is None else dive.next_frame,
+                min(waiting, 0xFFFF),
+                waiting_bytes,
+                self._health,
+            )
         )
+
+    def _read_pressure(self) -> Reading | None:
+        return self._host.reading() if self._pressure is None else self._pressure.read()
+
+    def _begin_if(self, event: PressureRead | PhaseGiven, why: str) -> None:
+        """Begin a dive when the mission says so."""
+        config = self._config
+        self._mission, commands = step(self._mission, event, config.mission)
         if Command.START_DIVE not in commands:
-            return False
+            return
         number = _next_number(self._dives)
         folder = self._dives / f"{number:05d}"
         folder.mkdir()
         log = begin_dive(
-            folder / "dive.sqlite", self._config, self._bundle, dive_number=number, time_ms=now_ms,
+            folder / "dive.sqlite", config, self._bundle, dive_number=number, time_ms=event.time_ms,
             climatology=self._climatology,
         )  # fmt: skip
-        self._dive = _Dive(log, self._instrument(log, self._config, self._mission), 0, folder)
-        self._say(f"dive {folder.name} begins at {pressure_dbar:.1f} dbar")
-        return True
+        self._dive = _Dive(log, self._instrument(log, config, self._mission), 0, folder)
+        self._last_dive = number
+        self._tell_standing()
+        self._say(f"dive {folder.name} begins {why}")
 
     def _take(self, frame: Frame) -> None:
         dive = self._dive
         assert dive is not None
-        reading = self._pressure.read()
+        reading = self._read_pressure()
         environment = dict(frame.environment)
         pressure_dbar = math.nan
         if reading is not None:
@@ -196,9 +420,9 @@ class Service:
             replace(
                 frame,
                 index=dive.next_frame,
-                time_ms=self._clock.utc_ms(),
+                time_ms=self._now_ms(),
                 pressure_dbar=pressure_dbar,
-                phase=None,
+                phase=None if self._host.is_silent else self._host_phase,
                 environment=environment,
             )
         )
@@ -206,6 +430,7 @@ class Service:
         self._mission = dive.instrument.mission
         if self._mission.state is not before:
             self._say(f"{self._mission.state} at {pressure_dbar:.1f} dbar, frame {dive.next_frame - 1}")
+        self._tell_standing()
         if self._clock.monotonic_s() >= dive.health_due_s:
             self._log_health(dive)
         if self._mission.state is State.SURFACE:
@@ -215,10 +440,11 @@ class Service:
         """Log how the board fares."""
         dive.health_due_s = self._clock.monotonic_s() + HEALTH_EVERY_S
         try:
-            waiting = len(self._outbox.waiting())
+            waiting: int | None = self._outbox.waiting_bytes()[0]
         except sqlite3.Error:
             waiting = None
-        self._log_input(dive.log, "health", msgspec.to_builtins(read_health(dive.folder, waiting)))
+        self._health = read_health(dive.folder, waiting)
+        self._log_input(dive.log, "health", msgspec.to_builtins(self._health))
 
     def _log_input(self, log: DiveLog, kind: str, data: dict[str, object]) -> None:
         """Log what shapes the messages, unless they are made: those a link may have must stay as they are.
@@ -227,7 +453,7 @@ class Service:
         """
         try:
             if not log.messages():
-                log.add_input(self._clock.utc_ms(), kind, data)
+                log.add_input(self._now_ms(), kind, data)
         except SestonError as error:
             self._say(f"the log misses an input ({kind}): {error}")
 
@@ -239,16 +465,20 @@ class Service:
         name, number = dive.folder.name, int(dive.folder.name)
         self._log_health(dive)
         try:
+            answers = self._orders.replies()
+            told = [[one.counter, one.verdict, one.detail] for one in answers]
+            self._log_input(dive.log, "replies", {"replies": told})
             messages = dive.instrument.finish().messages
-            self._outbox.put(number, messages, self._clock.utc_ms())
+            self._outbox.put(number, messages, self._now_ms())
+            self._orders.reported(replies_in(dive.log))
             codebook = codebook_in(dive.log)
             # One file a codebook: messages of an older configuration stay readable.
-            _write_durably(self._messages / f"codebook-{codebook.sha256[:12]}.json", codebook.to_json())
+            write_durably(self._messages / f"codebook-{codebook.sha256[:12]}.json", codebook.to_json())
             climatology = climatology_in(dive.log)
             if climatology is not None:
                 file = self._messages / f"climatology-{climatology.sha256[:12]}.json"
-                _write_durably(file, climatology.to_json())
-            dive.log.set_meta("ended_ms", self._clock.utc_ms())
+                write_durably(file, climatology.to_json())
+            dive.log.set_meta("ended_ms", self._now_ms())
             total = sum(map(len, messages))
             self._say(f"dive {name} ended: {dive.next_frame} frames, {total} bytes in messages")
         except (SestonError, OSError) as error:
@@ -273,6 +503,8 @@ class Service:
         mission, frames = Mission(State.DESCENT), 0
         for record in log.records():
             mission, _ = step(mission, PressureRead(record.time_ms, record.pressure_dbar), config.mission)
+            # What a host said counts more; what pressure said is the same.
+            mission, _ = step(mission, PhaseGiven(record.time_ms, record.phase), config.mission)
             frames = record.index + 1
         self._mission = mission
         self._log_input(log, "restart", {"frames": frames})
@@ -287,7 +519,12 @@ class Service:
         return dive
 
     def _instrument(self, log: DiveLog, config: Config, mission: Mission) -> Instrument:
-        return Instrument(config, self._bundle, log, mission=mission)
+        flat = config.vision.flat_field
+        return Instrument(
+            config, self._bundle, log, mission=mission,
+            flat_field=None if flat is None else read_image(flat),
+            observe=None if self._replay is None else self._replay.observe,
+        )  # fmt: skip
 
 
 def _open_camera(config: Config) -> Iterator[Frame]:
@@ -321,18 +558,3 @@ def _next_number(dives: Path) -> int:
     """One more than the last dive on disk, modulo 65536."""
     numbers = [int(f.name) for f in dives.iterdir() if f.is_dir() and f.name.isdigit()]
     return (max(numbers, default=-1) + 1) % 65536
-
-
-def _write_durably(file: Path, data: bytes) -> None:
-    """Temporary file, fsync, rename, fsync of the folder: whole or not at all."""
-    temporary = file.with_name(file.name + ".part")
-    with temporary.open("wb") as out:
-        out.write(data)
-        out.flush()
-        os.fsync(out.fileno())
-    temporary.replace(file)
-    folder = os.open(file.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import heapq
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -162,3 +162,34 @@ class NullModem:
             if arrived and not faults.is_cut(at_s):
                 self._n_chunks += 1
                 heapq.heappush(self._flying, (at_s, self._n_chunks, 1 - end, arrived))
+
+
+class SimulatedLine:
+    """One end of a null modem as a `sans_io.Line`; simulated time passes while it carries.
+
+    Parameters
+    ----------
+    end
+        Which of the modem's peers it is, 0 or 1.
+    others
+        Called with each event of the other one.
+    """
+
+    def __init__(self, modem: NullModem, end: int, others: Callable[[Any], None]) -> None:
+        self._modem, self._end, self._others = modem, end, others
+
+    def carry(self, wait_s: float) -> Sequence[Any]:
+        """See `sans_io.Line`."""
+        events: list[Any] = []
+
+        def react(end: int, event: Any) -> None:
+            if end == self._end:
+                events.append(event)
+            else:
+                self._others(event)
+
+        self._modem.run(self._modem.now_s + wait_s, react, lambda: bool(events))
+        return events
+
+    def close(self) -> None:
+        """Nothing is open."""

@@ -34,3 +34,16 @@ class Peer(Protocol[Event_co]):
 
     def due_s(self) -> float:
         """When `receive` must be called though nothing arrived; `NEVER_S` when nothing is waited for."""
+
+
+class Line(Protocol[Event_co]):
+    """A peer tied to what carries its bytes, real or simulated."""
+
+    def carry(self, wait_s: float) -> Sequence[Event_co]:
+        """Carry bytes both ways for at most so long; back at once with what the peer says, if it does.
+
+        Never raises: a port that fails is tried again.
+        """
+
+    def close(self) -> None:
+        """Let go of what carries the bytes."""

@@ -6,12 +6,13 @@ The only module of this floor that opens anything.
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import select
 import socket
 import time
 import tty
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Any, Protocol, Self
 
@@ -21,6 +22,11 @@ from firmware_bridge.errors import TransportError
 from firmware_bridge.sans_io import Peer
 
 READ_BYTES = 4096
+QUEUED_BYTES = 128
+"""Bytes that may wait in a serial port: at 9600 baud an eighth of a second."""
+REOPEN_S = 2.0
+DRAIN_S = 0.02
+"""How soon a full port is looked at again."""
 WRITE_TIMEOUT_S = 2.0
 
 
@@ -29,6 +35,9 @@ class Transport(Protocol):
 
     def read(self) -> bytes:
         """Bytes that have arrived, at most `READ_BYTES`; empty when there are none."""
+
+    def room_bytes(self) -> int:
+        """How many bytes may be written now, so that what is written last does not wait long."""
 
     def write(self, data: bytes) -> None:
         """Send bytes; raises `TransportError` when they cannot be sent within two seconds."""
@@ -74,6 +83,13 @@ class SerialTransport(_Closing):
         except OSError as cause:
             raise TransportError(f"{self.port}: cannot be read ({cause}); check the cable.") from cause
 
+    def room_bytes(self) -> int:
+        """How many bytes may be written now."""
+        try:
+            return max(0, QUEUED_BYTES - int(self._serial.out_waiting))
+        except OSError as cause:
+            raise TransportError(f"{self.port}: cannot be written ({cause}); check the cable.") from cause
+
     def write(self, data: bytes) -> None:
         """Send bytes."""
         try:
@@ -111,6 +127,10 @@ class PtyTransport(_Closing):
             return b""
         except OSError as cause:
             raise TransportError(f"{self.port}: cannot be read ({cause}).") from cause
+
+    def room_bytes(self) -> int:
+        """How many bytes may be written now."""
+        return READ_BYTES
 
     def write(self, data: bytes) -> None:
         """Send bytes; what does not fit the kernel's buffer is lost."""
@@ -157,6 +177,10 @@ class TcpTransport(_Closing):
             raise TransportError(f"{self.port}: the other end has closed the connection.")
         return data
 
+    def room_bytes(self) -> int:
+        """How many bytes may be written now."""
+        return READ_BYTES
+
     def write(self, data: bytes) -> None:
         """Send bytes."""
         try:
@@ -176,6 +200,86 @@ class TcpTransport(_Closing):
         self._socket.close()
 
 
+class PortLine:
+    """A peer tied to a port, as a `sans_io.Line`; a port that fails is opened again.
+
+    Parameters
+    ----------
+    open_transport
+        Opens the port; called again after a failure, every `REOPEN_S`.
+
+    Attributes
+    ----------
+    fault
+        Why the port does not work now, in a sentence; empty while it does.
+    """
+
+    def __init__(
+        self,
+        peer: Peer[Any],
+        open_transport: Callable[[], Transport],
+        now_s: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.fault = ""
+        self._peer, self._open, self._now_s = peer, open_transport, now_s
+        self._transport: Transport | None = None
+        self._open_at_s = -math.inf
+
+    def carry(self, wait_s: float) -> Sequence[Any]:
+        """See `sans_io.Line`."""
+        until_s = self._now_s() + wait_s
+        while True:
+            events, is_full = self._once()
+            now_s = self._now_s()
+            if events or now_s >= until_s:
+                return events
+            pause_s = max(0.0, min(until_s, self._peer.due_s()) - now_s)
+            self._pause(min(pause_s, DRAIN_S) if is_full else pause_s)
+
+    def close(self) -> None:
+        """Let the port go."""
+        transport, self._transport = self._transport, None
+        if transport is not None:
+            transport.close()
+
+    def _once(self) -> tuple[Sequence[Any], bool]:
+        """Read and write what can be at once; tells whether the port is full."""
+        try:
+            if self._transport is None and self._now_s() >= self._open_at_s:
+                self._transport = self._open()
+                self.fault = ""
+            if self._transport is None:
+                return self._peer.receive(b"", self._now_s()), False
+            events = self._peer.receive(self._transport.read(), self._now_s())
+        except TransportError as error:
+            self._lost(error)
+            return self._peer.receive(b"", self._now_s()), False
+        try:
+            while room := self._transport.room_bytes():
+                data = self._peer.to_send(min(room, READ_BYTES))
+                if not data:
+                    return events, False
+                self._transport.write(data)
+        except TransportError as error:
+            self._lost(error)
+            return events, False
+        return events, True
+
+    def _lost(self, error: TransportError) -> None:
+        self.close()
+        self.fault = str(error)
+        self._open_at_s = self._now_s() + REOPEN_S
+
+    def _pause(self, seconds: float) -> None:
+        if self._transport is None:
+            time.sleep(min(seconds, REOPEN_S))
+            return
+        try:
+            self._transport.wait(seconds)
+        except (OSError, ValueError) as cause:  # the device has gone while it was waited for
+            self._lost(TransportError(f"the port is gone ({cause})."))
+
+
 def serve(
     peer: Peer[Any],
     transport: Transport,
@@ -185,19 +289,16 @@ def serve(
     now_s: Callable[[], float] = time.monotonic,
     poll_s: float = 0.2,
 ) -> None:
-    """Tie a peer to a line until `stop` says so: bytes in, events to `react`, bytes out.
+    """Tie a peer to an open line until `stop` says so: bytes in, events to `react`, bytes out.
 
     Raises
     ------
     TransportError
-        When the line fails; the peer stays as it is and may be tied to another.
+        When the line fails: it is closed; the peer stays as it is and may be tied to another.
     """
+    line = PortLine(peer, lambda: transport, now_s)
     while not stop():
-        for event in peer.receive(transport.read(), now_s()):
+        for event in line.carry(poll_s):
             react(event)
-        sent = False
-        while data := peer.to_send(READ_BYTES):
-            transport.write(data)
-            sent = True
-        if not sent:
-            transport.wait(max(0.0, min(poll_s, peer.due_s() - now_s())))
+        if line.fault:
+            raise TransportError(line.fault)

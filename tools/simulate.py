@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,15 @@ from edge.divelog import DiveLog
 from edge.errors import ConfigError, RecordingError
 from edge.frame import FrameOutcome, Phase
 from edge.inference.bundle import Bundle, load_bundle
-from edge.instrument import Instrument, begin_dive, climatology_in, codebook_in, read_climatology, summarise
+from edge.instrument import (
+    Instrument,
+    begin_dive,
+    climatology_in,
+    codebook_in,
+    plan_messages,
+    read_climatology,
+    summarise,
+)
 from edge.mission import Mission, State
 from edge.optics import Optics
 from edge.profile import Profile
@@ -33,6 +42,7 @@ from edge.telemetry.health import HEALTH_FIELDS
 from edge.telemetry.planned import Plan
 from edge.telemetry.summary import WHOLE_DIVE
 from edge.telemetry.whole_dive import doubt_of, health_of
+from tools.hosting.exchange import Exchange
 from tools.scoring import TruthScorer
 
 NOMINAL_OPTICS = Optics(pixel_um=73, image_volume_l=0.6, threshold=21, aa_um2=2300, exp=1.136)
@@ -66,8 +76,7 @@ def simulate_dive(
 
     `config` must hold optics. `progress` is called with each frame's record.
     """
-    truth = recording.truth()
-    scorer = None if truth is None else TruthScorer(truth, config, bundle)
+    scorer = _scorer_of(recording, config, bundle)
     flat = config.vision.flat_field
     start_ms = int(recording.time_ms[0])
     known = recording.pressure_dbar[np.isfinite(recording.pressure_dbar)]
@@ -85,37 +94,75 @@ def simulate_dive(
         )  # fmt: skip
         for frame in recording.frames(prefetch=True):
             record = instrument.take(frame)
-            if scorer is not None:
-                scorer.outcome(record)
             if progress is not None:
                 progress(record)
         plan = instrument.finish()
-        profile = summarise(log).profile
-        left_out = log.vignettes_left_out
-        notes = {
-            FrameOutcome(row["outcome"]): row["note"]
-            if row["source"] in row["note"]
-            else f"{row['source']}: {row['note']}"
-            for row in reversed(log.frames())
-            if row["note"]
-        }
-        write_messages(log, out / "messages")
-        codebook, climatology = codebook_in(log), climatology_in(log)
+        return _seen_from_shore(log, plan, plan.messages, bundle, out, scorer)
+
+
+def simulate_hosted(
+    recording: Recording,
+    config: Config,
+    bundle: Bundle,
+    out: Path,
+    exchange: Exchange,
+    *,
+    progress: Any = None,
+) -> Simulated:
+    """As `simulate_dive`, with the real service and a simulated float on the native link.
+
+    The messages are those that the float took. What was said stands in `exchange`.
+    """
+    from tools.hosting.simulation import dive_with_native_float, new_folder
+
+    scorer = _scorer_of(recording, config, bundle)
+    file, messages = dive_with_native_float(
+        recording, config, bundle, new_folder(out), exchange,
+        observe=None if scorer is None else scorer.observe, progress=progress or (lambda frame: None),
+    )  # fmt: skip
+    shutil.copyfile(file, out / "dive.sqlite")
+    with DiveLog.open(out / "dive.sqlite") as log:
+        log.set_meta("recording", {"path": recording.path.name, **msgspec.to_builtins(recording.info)})
+        return _seen_from_shore(log, plan_messages(log), messages, bundle, out, scorer)
+
+
+def _scorer_of(recording: Recording, config: Config, bundle: Bundle) -> TruthScorer | None:
+    truth = recording.truth()
+    return None if truth is None else TruthScorer(truth, config, bundle)
+
+
+def _seen_from_shore(
+    log: DiveLog, plan: Plan, messages: Sequence[bytes], bundle: Bundle, out: Path, scorer: TruthScorer | None
+) -> Simulated:
+    """Write the messages that came, decode them, and compare with the truth where there is one."""
+    profile = summarise(log).profile
+    notes = {
+        FrameOutcome(row["outcome"]): row["note"]
+        if row["source"] in row["note"]
+        else f"{row['source']}: {row['note']}"
+        for row in reversed(log.frames())
+        if row["note"]
+    }
+    write_messages(log, messages, out / "messages")
+    codebook, climatology = codebook_in(log), climatology_in(log)
     regions = () if climatology is None else (climatology,)
-    (shore,) = decode_messages(plan.messages, [codebook], regions).dives
+    (shore,) = decode_messages(messages, [codebook], regions).dives
     scores = None
     if scorer is not None:
+        for record in log.records():
+            scorer.outcome(record)
         corrected = shore.corrected()
         scores = scorer.result(profile.taxa(), shore.taxa(), None if corrected is None else corrected[0][0])
         (out / "truth.json").write_text(json.dumps(scores, indent=1) + "\n", encoding="utf-8")
+    left_out = log.meta("vignettes_left_out") if log.has_meta("vignettes_left_out") else 0
     return Simulated(out, bundle, profile, plan, shore, scores, left_out, notes)
 
 
-def write_messages(log: DiveLog, folder: Path) -> None:
-    """Write the messages of a dive as files, with the codebook that reads them."""
+def write_messages(log: DiveLog, messages: Sequence[bytes], folder: Path) -> None:
+    """Write messages of a dive as files, with the codebook that reads them."""
     folder.mkdir(exist_ok=True)
     number = log.meta("dive_number")
-    for part, message in enumerate(log.messages()):
+    for part, message in enumerate(messages):
         (folder / f"{number:05d}-{part:03d}.msg").write_bytes(message)
     text = json.dumps(log.meta("codebook"), sort_keys=True, indent=1)
     (folder / "codebook.json").write_text(text + "\n", encoding="utf-8")
@@ -169,9 +216,14 @@ def prepare_folder(out: Path, *, force: bool) -> None:
                 field="--out",
                 remedy="choose another folder, or add --force",
             )
-        for name in ("messages", "shore"):
+        for name in ("messages", "shore", "float"):
             shutil.rmtree(out / name, ignore_errors=True)
-        for file in (*out.glob("dive.sqlite*"), out / "truth.json", out / "report.html"):
+        for file in (
+            *out.glob("dive.sqlite*"),
+            out / "truth.json",
+            out / "report.html",
+            out / "exchange.txt",
+        ):
             file.unlink(missing_ok=True)
     try:
         out.mkdir(parents=True, exist_ok=True)
@@ -203,6 +255,11 @@ def parse_pressure(text: str | None) -> tuple[float, float] | None:
 @click.option("--message-bytes", type=int, help="Largest message; wins over the configuration.")
 @click.option("--budget-bytes", type=int, help="Sum of all messages; wins over the configuration.")
 @click.option("--dive-number", type=click.IntRange(0, 65535), default=0, show_default=True)
+@click.option(
+    "--host",
+    type=click.Choice(["native"]),
+    help="Run the whole service on a simulated clock, commanded by a simulated float over its protocol.",
+)
 @click.option("--force", is_flag=True, help="Replace a dive that is already in the output folder.")
 @click.option("--no-report", is_flag=True, help="Leave out netCDF and the HTML report.")
 def simulate(
@@ -216,6 +273,7 @@ def simulate(
     message_bytes: int | None,
     budget_bytes: int | None,
     dive_number: int,
+    host: str | None,
     force: bool,
     no_report: bool,
 ) -> None:
@@ -234,6 +292,10 @@ def simulate(
         message_bytes=message_bytes, budget_bytes=budget_bytes,
     )  # fmt: skip
     model = load_bundle(config.bundle)
+    if host is not None and dive_number:
+        raise ConfigError(
+            "is the instrument's own to count", field="--dive-number", remedy="leave it out with --host"
+        )
     prepare_folder(out, force=force)
     if nominal:
         console.print(
@@ -243,10 +305,21 @@ def simulate(
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console, transient=True) as bar:
         task = bar.add_task("frames", total=recording.n_frames)
-        done = simulate_dive(
-            recording, config, model, out, dive_number=dive_number,
-            progress=lambda _record: bar.advance(task),
-        )  # fmt: skip
+        if host is None:
+            done = simulate_dive(
+                recording, config, model, out, dive_number=dive_number,
+                progress=lambda _record: bar.advance(task),
+            )  # fmt: skip
+        else:
+            exchange = Exchange()
+            try:
+                done = simulate_hosted(
+                    recording, config, model, out, exchange, progress=lambda _frame: bar.advance(task)
+                )
+            finally:
+                exchange.write(out / "exchange.txt")
+    if host is not None:
+        exchange.show(console)
     show(done, console)
     if not no_report:
         write_shore_products(out, console)

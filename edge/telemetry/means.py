@@ -23,6 +23,7 @@ _FIRST_GUESS = {Quantity.TEMPERATURE: 200, Quantity.GREY: 80, Quantity.ESD: 112}
 _MAX_LENGTH = 24
 """Bit length of the largest difference."""
 _LIMIT = 1 << (_MAX_LENGTH - 3)
+_LEARNED, _FORGET_ABOVE = 24, 4096
 
 
 def to_steps(quantity: Quantity, sums: Ints, numbers: Ints) -> list[int | None]:
@@ -106,11 +107,15 @@ class MeanModel:
         """Code one column of `n` cells; `known` when encoding; `before` is the column before it, or None."""
         cells: list[int | None] = []
         last: int | None = None
+        absent = 0
         for i in range(n):
             value = known[i] if known is not None else 0
-            context = self._absent[bool(cells) and cells[-1] is None]
-            absent = coder.symbol((0, context[0], context[0] + context[1]), int(value is None))
-            _learn(context, absent)
+            context = self._absent[absent]
+            here, gone = context
+            absent = coder.symbol((0, here, here + gone), int(value is None))
+            context[absent] += _LEARNED
+            if here + gone + _LEARNED > _FORGET_ABOVE:
+                context[:] = _halved(context)
             if absent:
                 cells.append(None)
                 continue
@@ -128,17 +133,17 @@ class MeanModel:
     def _number(self, coder: Coder, value: int) -> int:
         bounds = list(itertools.accumulate(self._lengths, initial=0))
         length = coder.symbol(bounds, value.bit_length())
-        _learn(self._lengths, length)
+        self._lengths[length] += _LEARNED
+        if bounds[-1] + _LEARNED > _FORGET_ABOVE:
+            self._lengths = _halved(self._lengths)
         if length < 2:
             return length
         half = 1 << (length - 1)
         return half + coder.uniform(half, (value - half) % half)
 
 
-def _learn(counts: list[int], symbol: int) -> None:
-    counts[symbol] += 24
-    if sum(counts) > 4096:
-        counts[:] = [(count + 1) >> 1 for count in counts]
+def _halved(counts: list[int]) -> list[int]:
+    return [(count + 1) >> 1 for count in counts]
 
 
 def _first(cells: Sequence[int | None]) -> int | None:

@@ -20,7 +20,8 @@ from edge.optics import Optics, Polarity
 from edge.telemetry import decode_messages
 from edge.telemetry.health import Health
 from edge.telemetry.naming import esd_quantiles
-from edge.telemetry.whole_dive import doubt_of, esd_quantiles_of, health_of
+from edge.telemetry.replies import Reply, Verdict
+from edge.telemetry.whole_dive import doubt_of, esd_quantiles_of, health_of, replies_of
 from training.drawn import draw_particle
 
 pytestmark = pytest.mark.board
@@ -191,6 +192,7 @@ def test_what_a_dive_says_of_itself_is_in_the_log(dive, tmp_path, bundle):
     take(dive, frame(11, np.full((300, 400), 200, np.uint8), pressure_dbar=math.nan))
     dive.log.add_input(1, "restart", {"frames": 12})
     dive.log.add_input(2, "health", {"board_temperature_c": 7, "messages_waiting": 4})
+    dive.log.add_input(3, "replies", {"replies": [[41, 0, 2], [42, 2, 41]]})
     plan = dive.finish()
     dive.log.close()
     with DiveLog.open(tmp_path) as log:
@@ -208,6 +210,7 @@ def test_what_a_dive_says_of_itself_is_in_the_log(dive, tmp_path, bundle):
         over_exposed_frames=1, worst_sharpness=round(1000 * sharp[10]), messages_waiting=4,
     )  # fmt: skip
     assert health_of(sent) == summary.health.rounded() != summary.health
+    assert list(replies_of(sent)) == [Reply(41, Verdict.DONE, 2), Reply(42, Verdict.REFUSED_REPLAY, 41)]
 
     # Particles of the profile and no others: the frame without pressure is left out.
     assert len(particles) == summary.profile.taxa().sum() > 20

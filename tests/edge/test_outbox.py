@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sqlite3
+
 import pytest
 
 from edge.errors import DiveLogError
@@ -75,3 +77,30 @@ def test_a_full_disk_requeues_all_or_nothing(tmp_path):
             box.requeue([Request(7, 2, ((0, 2),))])
         box._db.execute("PRAGMA query_only = 0")
         assert box.waiting() == []
+
+
+def test_what_is_asked_for_again_is_another_hand_over(tmp_path):
+    with Outbox(tmp_path / "outbox.sqlite") as box:
+        box.put(7, [b"a", b"b"], now_ms=1)
+        before = {(m.number, m.asked) for m in box.waiting()}
+        box.requeue([Request(7, 2, ((1, 2),))])  # still waiting: the same hand-over
+        assert {(m.number, m.asked) for m in box.waiting()} == before
+        box.delivered(7, 1, now_ms=2)
+        box.requeue([Request(7, 2, ((1, 2),))])
+        again = next(m for m in box.waiting() if m.part == 1)
+        assert (again.number, again.asked) not in before
+        assert again.asked == 1
+
+
+def test_a_file_of_an_earlier_version_goes_on(tmp_path):
+    file = tmp_path / "outbox.sqlite"
+    with sqlite3.connect(file) as db:
+        db.execute(
+            "CREATE TABLE outbox (id INTEGER PRIMARY KEY, dive INTEGER NOT NULL, part INTEGER NOT NULL,"
+            " data BLOB NOT NULL, queued_ms INTEGER NOT NULL, attempts INTEGER NOT NULL DEFAULT 0,"
+            " delivered_ms INTEGER, UNIQUE (dive, part))"
+        )
+        db.execute("INSERT INTO outbox (dive, part, data, queued_ms) VALUES (3, 0, x'61', 1)")
+    db.close()
+    with Outbox(file) as box:
+        assert [(m.dive, m.data, m.asked) for m in box.waiting()] == [(3, b"a", 0)]

@@ -8,8 +8,16 @@ import socket
 import pytest
 
 from firmware_bridge.errors import TransportError
-from firmware_bridge.null_modem import Faults, NullModem
-from firmware_bridge.transport import PtyTransport, SerialTransport, TcpTransport, serve
+from firmware_bridge.null_modem import Faults, NullModem, SimulatedLine
+from firmware_bridge.transport import (
+    QUEUED_BYTES,
+    REOPEN_S,
+    PortLine,
+    PtyTransport,
+    SerialTransport,
+    TcpTransport,
+    serve,
+)
 
 
 class Echo:
@@ -98,3 +106,56 @@ def test_a_line_that_is_not_there_is_one_sentence():
         nobody.bind(("127.0.0.1", 0))
         with pytest.raises(TransportError, match="nobody answers"):
             TcpTransport.connect(*nobody.getsockname())
+
+
+def test_a_line_end_carries_until_its_peer_says_something():
+    said = []
+    line = NullModem((Echo(b"abc"), Echo(b"de")), baud=9600)
+    end = SimulatedLine(line, 1, said.append)
+    assert end.carry(5.0) == [(3 * 10 / 9600, b"abc")]
+    assert end.carry(5.0) == []
+    assert line.now_s == pytest.approx(3 * 10 / 9600 + 5.0)
+    assert [data for _, data in said] == [b"de"]
+
+
+def test_a_port_that_fails_is_opened_again_and_nothing_is_raised():
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        echo = Echo(b"a")
+        now = [0.0]
+        port = PortLine(echo, lambda: TcpTransport.connect(*listener.getsockname()), lambda: now[0])
+        port.carry(0.0)
+        first, _ = listener.accept()
+        assert first.recv(10) == b"a"
+        first.close()
+        port.carry(0.0)
+        assert "closed the connection" in port.fault
+        echo.say += b"b"
+        port.carry(0.0)
+        assert port.fault, "not at once: a port that is gone is not hammered"
+        now[0] += REOPEN_S
+        port.carry(0.0)
+        assert not port.fault
+        second, _ = listener.accept()
+        second.sendall(b"c")
+        assert second.recv(10) == b"b"
+        second.close()
+        events = []
+        while not events:
+            events = port.carry(0.0)
+        assert events == [(now[0], b"c")]
+        port.close()
+
+
+def test_few_bytes_wait_in_a_serial_port_so_that_urgent_ones_are_soon_out():
+    with PtyTransport() as theirs, SerialTransport(theirs.port, 9600) as ours:
+        assert ours.room_bytes() == QUEUED_BYTES
+        ours.write(b"x" * 100)
+        assert ours.room_bytes() <= QUEUED_BYTES
+
+
+def test_a_port_that_is_never_there_costs_a_sentence_alone():
+    port = PortLine(Echo(b"a"), lambda: SerialTransport("/dev/no-such-port", 9600))
+    assert port.carry(0.05) == []
+    assert "check the port" in port.fault

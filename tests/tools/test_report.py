@@ -232,7 +232,10 @@ def test_vignettes_in_the_page_are_those_of_the_log(dive, page):
     shown = [base64.b64decode(text) for text in re.findall(r'<img src="data:image/png;base64,([^"]+)"', page)]
     with DiveLog.open(dive) as log:
         kept = {p.vignette_png for p in log.particles(with_vignettes=True) if p.vignette_png}
-    found, _ = look(dive)
+    found, view = look(dive)
+    sent = [base64.b64decode(picture.png_base64) for picture in view.pictures]
+    assert shown[: len(sent)] == sent
+    del shown[: len(sent)]
     assert len(shown) == sum(gallery.shown for gallery in found.galleries) > 50
     assert set(shown) <= kept
 
@@ -417,7 +420,7 @@ def test_the_page_shows_counts_of_water_board_and_shore(dive, page):
 
 def test_fewer_vignettes_when_asked(dive, tmp_path):
     out = write_report(dive, tmp_path / "deep" / "page.html", max_vignettes=0)
-    assert "<img" not in out.read_text(encoding="utf-8")
+    assert out.read_text(encoding="utf-8").count("<img") == len(look(dive)[1].pictures)
     assert [file.name for file in out.parent.iterdir()] == ["page.html"]
 
 

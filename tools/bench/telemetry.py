@@ -27,7 +27,6 @@ Table = dict[str, Any]
 Numbers = dict[str, float]
 
 N_DIVES = 20
-FIRST_TRAINING_DIVE = 1000
 SIZES_LOAD = "typical"
 _REGIONAL = "ours, climatology"
 _STEPS = range(1, len(ours.STEPS_OF_SD))
@@ -40,7 +39,9 @@ def bench(dives: int = N_DIVES, casts: Path = CASTS) -> dict[str, Any]:
     """Measure everything on so many dives of each load and on the real casts of a folder."""
     generated = {load: made.dives_of(load, 0, dives) for load in made.LOADS}
     training = {
-        load: made.dives_of(load, FIRST_TRAINING_DIVE, FIRST_TRAINING_DIVE + rivals.N_TRAINING_DIVES)
+        load: made.dives_of(
+            load, made.FIRST_TRAINING_DIVE, made.FIRST_TRAINING_DIVE + rivals.N_TRAINING_DIVES
+        )
         for load in made.LOADS
     }
     known = {load: made.climatology_of(load, found) for load, found in training.items()}
@@ -232,7 +233,10 @@ _COSTS = {
     "smallest_plan_bytes": ("smallest plan (dive, frames, totals), bytes", ".1f"),
     "dive_bytes": ("all tables without loss, bytes", ".0f"),
     "dive_messages": ("... messages", ".0f"),
+    "regional_dive_bytes": ("... with a climatology, bytes", ".0f"),
+    "layered_bytes": ("... sizes in two layers, bytes", ".0f"),
     "encode_s": ("plan and encode without loss, CPU s", ".2f"),
+    "regional_encode_s": ("... with a climatology, both ways tried, CPU s", ".2f"),
     "small_budget_s": (f"plan and encode in {cost.SMALL_BUDGET_BYTES} bytes, once warm, CPU s", ".2f"),
     "decode_s": ("decode without loss, CPU s", ".2f"),
     "encode_python_mb": ("encode, most that Python allotted, MB", ".1f"),

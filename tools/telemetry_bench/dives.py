@@ -29,6 +29,8 @@ Ints = NDArray[np.int64]
 N_BINS, BIN_DBAR, N_TAXA, N_SIZES = 400, 5, 20, 18
 LOADS = {"sparse": 1.0, "typical": 6.0, "rich": 30.0}
 """What a region's mean counts are multiplied by."""
+FIRST_TRAINING_DIVE = 1000
+"""Dives from this number on are those that a climatology and dictionaries are learned from."""
 REGION_SEED = 7
 _FRAMES = {FrameOutcome.ANALYSED: 8, FrameOutcome.EMPTY: 1, FrameOutcome.UNLIT: 1}
 """Frames of each bin by outcome: two a dbar, at 0.2 dbar/s and one frame in 2.5 s."""

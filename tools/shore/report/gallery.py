@@ -1,6 +1,6 @@
-"""Which vignettes are shown: of each taxon the surest and the least sure. Pure, in bounded memory.
+"""Which pictures are shown: of each taxon the surest and the least sure vignettes, and those sent. Pure.
 
-What is not shown is counted, so that the page can say it.
+In bounded memory. What is not shown is counted, so that the page can say it.
 """
 
 from __future__ import annotations
@@ -14,6 +14,8 @@ import cv2
 import numpy as np
 
 from edge.divelog import Particle
+from edge.taxonomy import UNCLASSIFIED
+from edge.telemetry.picture import Picture
 
 NICE_BARS_UM = (20, 50, 100, 200, 500, 1000, 2000, 5000, 10_000, 20_000)
 """Lengths that a scale bar may have."""
@@ -50,6 +52,32 @@ class Vignette:
     frame: int
     pressure_dbar: float | None
     on_border: bool
+
+
+@dataclass(frozen=True, slots=True)
+class SentPicture:
+    """One picture that came by message, as it is shown; the fields are those of `Vignette`.
+
+    Attributes
+    ----------
+    label, reason
+        Taxon decided on, and why the particle was chosen, in words.
+    detail_px
+        Longest side as it came, of so many as the camera saw.
+    """
+
+    label: str
+    reason: str
+    png_base64: str
+    width_px: int
+    height_px: int
+    bar_px: float
+    bar_text: str
+    score: float
+    esd_um: int
+    pressure_dbar: int | None
+    detail_px: int
+    side_px: int
 
 
 @dataclass(slots=True)
@@ -170,17 +198,11 @@ def _vignette(
     if pixels is None:
         return None
     height, width = pixels.shape
-    zoom = min(3.0, BOX_PX / max(width, height))
-    if zoom > 1:
-        zoom = float(int(zoom))  # whole pixels stay square
-    bar_px, bar_text = scale_bar(width, pixel_um, zoom)
+    shown = _fitted(height, width, pixel_um)
     top = int(particle.scores.argmax())
     return Vignette(
         base64.b64encode(png).decode("ascii"),
-        max(1, round(width * zoom)),
-        max(1, round(height * zoom)),
-        bar_px,
-        bar_text,
+        *shown,
         labels[top],
         float(particle.scores[top]),
         particle.esd_um,
@@ -188,3 +210,33 @@ def _vignette(
         pressure_dbar.get(particle.frame),
         particle.on_border,
     )
+
+
+def _fitted(height: int, width: int, pixel_um: float) -> tuple[int, int, float, str]:
+    """Width and height on the page, length and text of the scale bar."""
+    zoom = min(3.0, BOX_PX / max(width, height))
+    if zoom > 1:
+        zoom = float(int(zoom))  # whole pixels stay square
+    bar_px, bar_text = scale_bar(width, pixel_um, zoom)
+    return max(1, round(width * zoom)), max(1, round(height * zoom)), bar_px, bar_text
+
+
+def sent_pictures(pictures: Iterable[Picture], labels: Sequence[str], pixel_um: float) -> list[SentPicture]:
+    """Pictures that came by message, in the order in which they were wanted."""
+    shown = []
+    for picture in pictures:
+        done, png = cv2.imencode(".png", picture.pixels)
+        if not done:
+            continue
+        height, width = picture.pixels.shape
+        detail_px = max(height, width)
+        label = labels[picture.taxon] if picture.taxon >= 0 else UNCLASSIFIED
+        shown.append(
+            SentPicture(
+                label, picture.reason.label, base64.b64encode(png.tobytes()).decode("ascii"),
+                *_fitted(height, width, pixel_um * picture.side_px / detail_px),
+                picture.score_permille / 1000, picture.esd_um, picture.pressure_dbar, detail_px,
+                picture.side_px,
+            )
+        )  # fmt: skip
+    return shown

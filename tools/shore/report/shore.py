@@ -25,6 +25,7 @@ from edge.telemetry.whole_dive import (
     replies_of,
 )
 from tools.shore.report.curves import CurveSet, axis_edges, shore_curves
+from tools.shore.report.gallery import SentPicture, sent_pictures
 
 WORDS = {
     Quantity.DIVE: "facts of the dive",
@@ -87,6 +88,8 @@ class ShoreView:
         Sizes within every living taxon, those that arrived.
     health, replies
         Of the instrument, as far as they arrived.
+    pictures
+        Of particles, those that arrived.
     """
 
     curves: CurveSet
@@ -101,6 +104,7 @@ class ShoreView:
     sizes: Sequence[SizesOfTaxon] = ()
     health: Health | None = None
     replies: Sequence[Reply] = ()
+    pictures: Sequence[SentPicture] = ()
 
 
 def look_from_shore(
@@ -163,6 +167,7 @@ def look_from_shore(
         [sizes for sizes in esd_quantiles_of(dive) if sizes.is_known],
         health_of(dive),
         replies_of(dive),
+        sent_pictures(dive.pictures, [taxon.label for taxon in codebook.taxa], codebook.optics.pixel_um),
     )
 
 

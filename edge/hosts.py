@@ -1,0 +1,334 @@
+"""Who commands the instrument: a float on the native link, or nobody, and then pressure alone decides.
+
+A host is asked for what it said, and told what the instrument does. What it may decide is when a dive begins
+and ends, its phases, time and budget; configuration and model never (`edge.orders` takes signed commands).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from edge.frame import Phase
+from edge.mission import State
+from edge.outbox import Queued
+from edge.telemetry.health import HealthReading
+from firmware_bridge import link_records as wire
+from firmware_bridge.ctd import Reading
+from firmware_bridge.link import (
+    Delivered,
+    Heard,
+    ObjectReceived,
+    Opened,
+    Power,
+    Refused,
+    Silent,
+    WrongVersion,
+)
+from firmware_bridge.link import Event as LinkEvent
+from firmware_bridge.link import Peer as LinkPeer
+from firmware_bridge.link_objects import MAX_QUEUED, LinkObject
+from firmware_bridge.link_wire import Kind
+from firmware_bridge.sans_io import Line
+
+_NUMBERS, _TIMES = 1 << 24, 1 << 8
+
+
+@dataclass(frozen=True, slots=True)
+class PhaseSaid:
+    """The host says which phase of the dive it is in; out of a dive, one begins."""
+
+    phase: Phase
+
+
+@dataclass(frozen=True, slots=True)
+class DiveEndSaid:
+    """The host says that the dive is over."""
+
+
+@dataclass(frozen=True, slots=True)
+class TimeSaid:
+    """UTC now, milliseconds since 1970."""
+
+    utc_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class BudgetSaid:
+    """What the host will send of a dive: bytes in all, and the longest message."""
+
+    budget_bytes: int
+    message_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class PowerWished:
+    """The host wishes to cut power."""
+
+
+@dataclass(frozen=True, slots=True)
+class OrderCame:
+    """Bytes of a command from shore, not verified; `Host.took` says when it is taken durably."""
+
+    data: bytes
+    item: LinkObject
+
+
+@dataclass(frozen=True, slots=True)
+class MessageTaken:
+    """The host has a message for good."""
+
+    dive: int
+    part: int
+
+
+@dataclass(frozen=True, slots=True)
+class Noted:
+    """Something for the log, in a sentence."""
+
+    sentence: str
+
+
+Said = (
+    PhaseSaid | DiveEndSaid | TimeSaid | BudgetSaid | PowerWished | OrderCame | MessageTaken | Noted
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How the instrument stands, for a host that asks."""
+
+    state: State = State.STANDBY
+    dive: int | None = None
+    frames: int = 0
+    messages_waiting: int = 0
+    bytes_waiting: int = 0
+    health: HealthReading = field(default_factory=HealthReading)
+
+
+class Host(Protocol):
+    """The other end of the line that commands the instrument."""
+
+    @property
+    def is_silent(self) -> bool:
+        """Whether there is nobody who says when a dive begins and ends: then pressure decides."""
+
+    @property
+    def is_cutting(self) -> bool:
+        """Whether power may be cut at any moment: nothing new is begun."""
+
+    def poll(self, wait_s: float) -> Sequence[Said]:
+        """Serve the line for at most so long, and back at once with what the host said."""
+
+    def reading(self) -> Reading | None:
+        """Pressure from the host, or None when there is none that is fresh."""
+
+    def stands(self, standing: Standing) -> None:
+        """Tell how the instrument stands."""
+
+    def offer(self, messages: Sequence[Queued]) -> Sequence[Queued]:
+        """Hand messages over, those that are not on their way; `MessageTaken` tells when the host has one.
+
+        Returns those that are on their way now and were not before.
+        """
+
+    def took(self, order: OrderCame) -> None:
+        """A command was taken, obeyed or not: the host may forget it."""
+
+    def let_go(self) -> None:
+        """All is on disk: power may be cut if the host wishes it."""
+
+    def close(self) -> None:
+        """Let the line go."""
+
+
+class NoHost:
+    """Nobody commands; pressure decides."""
+
+    is_silent, is_cutting = True, False
+
+    def __init__(self, sleep: Callable[[float], None]) -> None:
+        self._sleep = sleep
+
+    def poll(self, wait_s: float) -> Sequence[Said]:
+        """Wait: nobody says anything."""
+        self._sleep(wait_s)
+        return ()
+
+    def reading(self) -> Reading | None:
+        """None: there is no host."""
+        return None
+
+    def stands(self, standing: Standing) -> None:
+        """Nobody to tell."""
+
+    def offer(self, messages: Sequence[Queued]) -> Sequence[Queued]:
+        """Nobody to take them."""
+        return ()
+
+    def took(self, order: OrderCame) -> None:
+        """Nobody sends any."""
+
+    def let_go(self) -> None:
+        """Nobody who asks."""
+
+    def close(self) -> None:
+        """Nothing to let go."""
+
+
+class NativeHost:
+    """A float on the native link (docs/link.md).
+
+    Parameters
+    ----------
+    peer, line
+        Our end of the link, and what carries its bytes.
+    monotonic_s
+        The clock that readings grow old by.
+    stale_s
+        A reading older than this is none.
+    """
+
+    def __init__(
+        self,
+        peer: LinkPeer,
+        line: Line[LinkEvent],
+        monotonic_s: Callable[[], float],
+        *,
+        stale_s: float,
+    ) -> None:
+        self._peer, self._line = peer, line
+        self._monotonic_s, self._stale_s = monotonic_s, stale_s
+        self._reading: Reading | None = None
+        self._read_s = 0.0
+        self._standing = Standing()
+        self._offered: dict[int, tuple[int, int]] = {}
+        self.is_silent = True
+
+    @property
+    def is_cutting(self) -> bool:
+        """See `Host`."""
+        return self._peer.power is Power.SAFE
+
+    def poll(self, wait_s: float) -> Sequence[Said]:
+        """See `Host`."""
+        said: list[Said] = []
+        for event in self._line.carry(wait_s):
+            said += self._on(event)
+        return said
+
+    def reading(self) -> Reading | None:
+        """See `Host`."""
+        fresh = self._reading is not None and self._monotonic_s() - self._read_s <= self._stale_s
+        return self._reading if fresh else None
+
+    def stands(self, standing: Standing) -> None:
+        """See `Host`."""
+        self._standing = standing
+
+    def offer(self, messages: Sequence[Queued]) -> Sequence[Queued]:
+        """See `Host`; those that the link has no room for are to be offered again."""
+        held = {item.object_id for item in self._peer.waiting}
+        added: list[Queued] = []
+        for message in messages:
+            object_id = message.number % _NUMBERS * _TIMES + message.asked % _TIMES
+            if object_id in held or len(held) == MAX_QUEUED:
+                continue
+            held.add(object_id)
+            self._offered[object_id] = (message.dive, message.part)
+            self._peer.send(LinkObject(Kind.MESSAGE, object_id, message.data))
+            added.append(message)
+        return added
+
+    def took(self, order: OrderCame) -> None:
+        """See `Host`."""
+        self._peer.stored(order.item)
+
+    def close(self) -> None:
+        """See `Host`."""
+        self._line.close()
+
+    def let_go(self) -> None:
+        """See `Host`."""
+        if self._peer.power in (Power.WISHED, Power.WAITING):
+            self._peer.say(wire.PowerSafe())
+
+    def _on(self, event: LinkEvent) -> list[Said]:
+        match event:
+            case Opened(_, was_reset):
+                self.is_silent = False
+                return [Noted("the host was reset and is back" if was_reset else "the host is on the line")]
+            case Silent():
+                self.is_silent = True
+                return [Noted("the host does not answer: pressure decides until it does")]
+            case Heard():
+                self.is_silent = False
+                return [Noted("the host answers again")]
+            case WrongVersion(version, lowest):
+                return [Noted(f"the host speaks the link's versions {lowest} to {version}: none of ours")]
+            case Delivered(item) | Refused(item):
+                taken = self._offered.pop(item.object_id, None)
+                if taken is None:
+                    return []
+                if isinstance(event, Refused):
+                    return [
+                        Noted(f"the host refuses message {taken[1]} of dive {taken[0]}: {event.reason.name}")
+                    ]
+                return [MessageTaken(*taken)]
+            case ObjectReceived(item):
+                return self._on_object(item)
+            case _:
+                return self._on_record(event)
+
+    def _on_object(self, item: LinkObject) -> list[Said]:
+        if item.kind == Kind.COMMAND:
+            return [OrderCame(item.data, item)]
+        self._peer.refuse(item, wire.Reason.UNWANTED)
+        return [Noted(f"the host sent {len(item.data)} bytes that no command announced: refused")]
+
+    def _on_record(self, record: wire.Record) -> list[Said]:
+        match record:
+            case wire.Ctd(pressure_mdbar, temperature, salinity):
+                self._reading = Reading(
+                    pressure_mdbar / 1e3,
+                    None if temperature is None else temperature / 1e4,
+                    None if salinity is None else salinity / 1e4,
+                )
+                self._read_s = self._monotonic_s()
+            case wire.TimeIs(utc_ms):
+                return [TimeSaid(utc_ms)]
+            case wire.Start(phase):
+                return [PhaseSaid(PHASES[wire.Phase(phase)])]
+            case wire.Stop():
+                return [DiveEndSaid()]
+            case wire.Budget(budget_bytes, message_bytes):
+                return [BudgetSaid(budget_bytes, message_bytes)]
+            case wire.PowerWish():
+                return [PowerWished()]
+            case wire.Ask(topic):
+                self._answer(wire.Topic(topic))
+        return []
+
+    def _answer(self, topic: wire.Topic) -> None:
+        now, told = self._standing, self._standing.health
+        if topic is wire.Topic.HEALTH:
+            self._peer.say(wire.Health(told.battery_mv, told.board_temperature_c, told.disk_free_mb))
+            return
+        self._peer.say(
+            wire.Status(STATES[now.state], now.dive, now.frames, now.messages_waiting, now.bytes_waiting)
+        )
+
+
+PHASES = {
+    wire.Phase.DESCENT: Phase.DESCENT,
+    wire.Phase.PARK: Phase.PARK,
+    wire.Phase.ASCENT: Phase.ASCENT,
+}
+STATES = {
+    State.STANDBY: wire.DiveState.STANDBY,
+    State.DESCENT: wire.DiveState.DESCENT,
+    State.PARK: wire.DiveState.PARK,
+    State.ASCENT: wire.DiveState.ASCENT,
+    State.SURFACE: wire.DiveState.SURFACE,
+}

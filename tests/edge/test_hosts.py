@@ -1,0 +1,258 @@
+"""The service with a float on the native link: both ends real, on a simulated line and clock."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import msgspec
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from edge.config import (
+    Config,
+    Delivery,
+    HostConfig,
+    HostKind,
+    LogConfig,
+    PressureConfig,
+    PressureSource,
+    RunConfig,
+)
+from edge.divelog import DiveLog
+from edge.frame import Phase
+from edge.inference.bundle import load_bundle
+from edge.instrument import config_of, replies_in
+from edge.optics import Optics
+from edge.outbox import Outbox
+from edge.service import Replay, Service
+from edge.telemetry.replies import Reply, Verdict
+from firmware_bridge import link_records as wire
+from firmware_bridge.commands import Command, Set, address_of, sign_command
+from firmware_bridge.link import Delivered, ObjectReceived, Peer, Refused
+from firmware_bridge.link_objects import LinkObject
+from firmware_bridge.link_wire import Kind
+from firmware_bridge.null_modem import NullModem, SimulatedLine
+from firmware_bridge.sans_io import NEVER_S
+from firmware_bridge.transport import PtyTransport
+from tests.edge.test_instrument import frame, scene
+from tools.hosting.simulation import SimulatedClock
+
+pytestmark = pytest.mark.board
+CONFIG = Config(
+    bundle="demo",
+    platform="float 17",
+    optics=Optics(pixel_um=73, image_volume_l=0.6, threshold=21, aa_um2=2300, exp=1.136),
+    log=LogConfig(frames_per_bloc=4),
+    run=RunConfig(
+        host=HostConfig(HostKind.NATIVE),
+        pressure=PressureConfig(PressureSource.HOST),
+        deliver=Delivery.HOST,
+    ),
+)
+UTC_MS = 1_790_000_000_000
+
+
+@pytest.fixture(scope="module")
+def bundle():
+    return load_bundle("demo")
+
+
+@dataclasses.dataclass
+class Float:
+    """The float's end: a real peer, a script of (second, what to do), and what it was told."""
+
+    folder: object
+    bundle: object
+    config: Config = CONFIG
+    boot: int = 1
+    takes: bool = True
+
+    def __post_init__(self):
+        self.clock, self.told, self.log = SimulatedClock(), [], []
+        self.link = Peer(wire.Role.HOST, self.boot)
+        self.service = Service(
+            self.config, self.bundle, self.folder, self.log.append, self.clock, self._tie,
+            Replay((frame(i, scene(i % 5)) for i in range(1000)), lambda frame: 1.0),
+        )  # fmt: skip
+
+    def _tie(self, peer):
+        self.clock.line = NullModem((peer, self.link), baud=9600)
+        return SimulatedLine(self.clock.line, 0, self._hear)
+
+    def _hear(self, event):
+        self.told.append(event)
+        if isinstance(event, ObjectReceived) and self.takes:
+            self.link.stored(event.item)
+
+    def run(self, seconds, *script):
+        """Let time pass; `script` is (second, record or object) in order."""
+        begun, script = self.clock.monotonic_s(), list(script)
+
+        def stop():
+            now = self.clock.monotonic_s() - begun
+            while script and script[0][0] <= now:
+                _, what = script.pop(0)
+                (self.link.send if isinstance(what, LinkObject) else self.link.say)(what)
+            return now >= seconds
+
+        self.service.run(stop)
+        return self
+
+    def messages(self):
+        return [event.item.data for event in self.told if isinstance(event, ObjectReceived)]
+
+    def dives(self):
+        return sorted(file for file in (self.folder / "dives").glob("*/dive.sqlite"))
+
+
+def ctd(dbar):
+    return wire.Ctd(round(1000 * dbar))
+
+
+START = [(1, wire.TimeIs(UTC_MS)), (2, ctd(5.0)), (2.5, wire.Start(wire.Phase.DESCENT))]
+
+
+def test_a_host_says_when_a_dive_begins_and_ends_and_which_time_it_is(tmp_path, bundle):
+    # In an ascent pressure alone would end the dive below 1 dbar.
+    script = [(6, ctd(0.2)), (6, wire.Start(wire.Phase.ASCENT)), (10, wire.Stop())]
+    float_ = Float(tmp_path, bundle).run(30, *START, *script)
+    (file,) = float_.dives()
+    with DiveLog.open(file) as log:
+        records, messages = list(log.records()), log.messages()
+    assert {r.phase for r in records} == {Phase.DESCENT, Phase.ASCENT}
+    assert records[-1].pressure_dbar == pytest.approx(0.2)
+    assert UTC_MS < records[0].time_ms < UTC_MS + 3000
+    assert float_.messages() == list(messages) != []
+    with Outbox(tmp_path / "dives" / "outbox.sqlite") as box:
+        assert box.waiting() == []
+
+
+def test_pressure_that_has_grown_old_is_none(tmp_path, bundle):
+    float_ = Float(tmp_path, bundle).run(40, *START, (30, wire.Stop()))
+    with DiveLog.open(float_.dives()[0]) as log:
+        known = [r.pressure_dbar == 5.0 for r in log.records()]
+    stale_s = round(CONFIG.run.pressure.stale_s)
+    assert all(known[: stale_s - 1])
+    assert not any(known[stale_s + 2 :])
+
+
+def test_a_budget_from_the_host_holds_for_the_dive(tmp_path, bundle):
+    budget = wire.Budget(300, 100)
+    float_ = Float(tmp_path, bundle).run(25, (0.5, budget), *START, (12, wire.Stop()))
+    sizes = [len(data) for data in float_.messages()]
+    assert sum(sizes) <= 300
+    assert max(sizes) <= 100
+    with DiveLog.open(float_.dives()[0]) as log:
+        assert config_of(log).telemetry.budget_bytes == 300
+    nonsense = Float(tmp_path / "b", bundle).run(25, (0.5, wire.Budget(10, 5)), *START, (12, wire.Stop()))
+    assert any("budget is not used" in sentence for sentence in nonsense.log)
+    assert sum(map(len, nonsense.messages())) > 300
+
+
+def test_power_is_let_go_when_all_is_on_disk_and_the_dive_goes_on_after_it(tmp_path, bundle):
+    float_ = Float(tmp_path, bundle)
+    float_.run(11.5, *START, (8.5, wire.PowerWish(20)))
+    assert any(isinstance(event, wire.PowerSafe) for event in float_.told)
+    with DiveLog.open(float_.dives()[0]) as log:
+        kept = len(list(log.records()))
+    assert 6 <= kept <= 8, "no frame is taken once power may be cut"
+    again = Float(tmp_path, bundle, boot=2).run(20, (1, wire.Start(wire.Phase.ASCENT)), (6, wire.Stop()))
+    (file,) = again.dives()
+    with DiveLog.open(file) as log:
+        assert len(list(log.records())) > kept
+        assert len(log.inputs("restart")) == 1
+        assert again.messages() == list(log.messages())
+
+
+def test_messages_wait_for_a_float_that_does_not_store_them(tmp_path, bundle):
+    deaf = Float(tmp_path, bundle, takes=False).run(20, *START, (8, wire.Stop()))
+    assert deaf.messages()
+    with Outbox(tmp_path / "dives" / "outbox.sqlite") as box:
+        waiting = [message.data for message in box.waiting()]
+    assert waiting[0] == deaf.messages()[0]
+    later = Float(tmp_path, bundle, boot=2).run(10)
+    assert later.messages() == waiting
+
+
+def test_a_signed_command_is_obeyed_and_answered_and_no_other_byte_counts(tmp_path, bundle):
+    key = Ed25519PrivateKey.generate()
+    (tmp_path / "keys.toml").write_text(
+        f'unit = "float 17"\nunit_key = "{key.public_key().public_bytes_raw().hex()}"\n'
+    )
+    order = Set((("telemetry.budget_bytes", 700),))
+    good = sign_command(Command(address_of("float 17"), 5, order), key)
+    forged = good[:-1] + bytes([good[-1] ^ 1])
+    objects = [
+        LinkObject(Kind.COMMAND, 1, forged), LinkObject(Kind.COMMAND, 2, good),
+        LinkObject(Kind.COMMAND, 3, good), LinkObject(Kind.CONFIGURATION, 4, b"platform = 'mine'"),
+        LinkObject(Kind.MODEL, 5, b"weights"),
+    ]  # fmt: skip
+    float_ = Float(tmp_path, bundle)
+    float_.run(
+        25, *((1 + i, item) for i, item in enumerate(objects)), (8, ctd(5.0)), *START[2:], (14, wire.Stop())
+    )
+    assert [e.item.object_id for e in float_.told if isinstance(e, Delivered)] == [1, 2, 3]
+    assert [e.item.object_id for e in float_.told if isinstance(e, Refused)] == [4, 5]
+    with DiveLog.open(float_.dives()[0]) as log:
+        assert config_of(log).telemetry.budget_bytes == 700
+        assert config_of(log).platform == "float 17"
+        assert replies_in(log) == (Reply(5, Verdict.DONE, 1), Reply(5, Verdict.REFUSED_SIGNATURE, 0))
+    assert sum(map(len, float_.messages())) <= 700
+
+
+def test_status_and_health_are_told_when_asked(tmp_path, bundle):
+    ask = [(5, wire.Ask(wire.Topic.STATUS)), (6, wire.Ask(wire.Topic.HEALTH))]
+    float_ = Float(tmp_path, bundle).run(12, *START, *ask)
+    (status,) = [event for event in float_.told if isinstance(event, wire.Status)]
+    assert (status.state, status.dive) == (wire.DiveState.DESCENT, 0)
+    assert status.frames in (2, 3, 4)
+    (health,) = [event for event in float_.told if isinstance(event, wire.Health)]
+    assert health.disk_free_mb > 0
+
+
+class Nobody:
+    """A line that ends in the air."""
+
+    def receive(self, data, now_s):
+        return ()
+
+    def to_send(self, limit_bytes):
+        return b""
+
+    def due_s(self):
+        return NEVER_S
+
+
+def test_without_a_host_on_the_line_the_pressure_decides(tmp_path, bundle):
+    with PtyTransport() as sensor:
+        run = RunConfig(host=HostConfig(HostKind.NATIVE), pressure=PressureConfig(port=sensor.port))
+        alone = Float(tmp_path, bundle, msgspec.structs.replace(CONFIG, run=run))
+        alone.clock.line.peers[1] = Nobody()
+        sensor.write(b"5.0\n")
+        alone.run(5)
+        assert len(alone.dives()) == 1
+        assert any("begins at 5.0 dbar" in sentence for sentence in alone.log)
+
+
+@pytest.mark.parametrize(
+    "run",
+    [
+        RunConfig(pressure=PressureConfig(port="/dev/a"), host=HostConfig(HostKind.NATIVE, port="/dev/b")),
+        RunConfig(),
+    ],
+)
+def test_ports_of_their_own_are_fine(run):
+    assert run.deliver is Delivery.FOLDER
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"deliver": Delivery.HOST}, 'deliver "host" needs'),
+        ({"pressure": PressureConfig(PressureSource.HOST)}, 'pressure.source "host" needs'),
+        ({"host": HostConfig(HostKind.NATIVE)}, "cannot both have the port"),
+    ],
+)
+def test_ends_that_do_not_go_together_are_refused(changes, said):
+    with pytest.raises(ValueError, match=said):
+        RunConfig(**changes)

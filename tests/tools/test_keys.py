@@ -1,0 +1,309 @@
+"""From a key made on shore to a command obeyed aboard, and what happens when keys change or are not there."""
+
+from __future__ import annotations
+
+import re
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from edge.config import Config, ProfileConfig
+from edge.errors import SestonError
+from edge.optics import Optics
+from edge.orders import KEYS_FILE, Orders, with_settings
+from edge.outbox import Outbox
+from edge.telemetry.codebook import Codebook, load_codebook
+from edge.telemetry.missing import decode_request
+from edge.telemetry.replies import Verdict
+from firmware_bridge.commands import BODY_BYTES, Role, read_command
+from firmware_bridge.errors import BridgeError
+from tests.tools.made_dive import make_dive
+from tools.command import command
+from tools.keyring import LEDGER_FILE, Keyring, Owner
+from tools.keys import keys
+
+CONFIG = Config(optics=Optics(pixel_um=73, image_volume_l=0.6, threshold=21))
+
+
+@pytest.fixture
+def place(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "board").mkdir()
+    return tmp_path
+
+
+def call(group, *args, stdin=None, code=0):
+    result = CliRunner().invoke(group, [str(arg) for arg in args], input=stdin)
+    if result.exception is not None and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    assert result.exit_code == code, result.output
+    return result.output
+
+
+def take(place, file, requeue=lambda asked: pytest.fail("nothing was asked for")):
+    orders = Orders(place / "board", CONFIG, requeue)
+    outcome = orders.take(Path(file).read_bytes(), now_ms=1)
+    orders.close()
+    return outcome
+
+
+def installed(place, unit="float-17"):
+    call(keys, "new", "--fleet")
+    call(keys, "new", "--unit", unit)
+    call(keys, "install", unit, place / "board")
+
+
+def test_from_a_new_key_to_a_budget_aboard(place):
+    installed(place)
+    told = call(
+        command, "budget", "--unit", "float-17", "--budget-bytes", 700, "--layered",
+        "--worth-depths-dbar", "0:200:4", "--out", "a.sbd",
+    )  # fmt: skip
+    assert re.fullmatch(
+        r"Command \d+ to unit float-17, 89 bytes, in a.sbd: telemetry.budget_bytes = 700, "
+        r"telemetry.layered = True, telemetry.worth_depths_dbar = \(\(0, 200, 4\),\).\n", told
+    )  # fmt: skip
+    outcome = take(place, "a.sbd")
+    assert outcome.reply.verdict is Verdict.DONE
+    wanted = {"budget_bytes": 700, "layered": True, "worth_depths_dbar": ((0, 200, 4),)}
+    assert outcome.change.config == with_settings(
+        CONFIG, [(f"telemetry.{name}", value) for name, value in wanted.items()]
+    )
+    assert f"{outcome.reply.counter}  " in call(command, "list")
+
+
+def test_private_keys_are_their_owners_alone(place):
+    installed(place)
+    found = sorted(Path("keys").rglob("*.key"))
+    assert [file.name for file in found] == ["fleet.key", "float-17.key"]
+    assert {stat.S_IMODE(file.stat().st_mode) for file in found} == {0o600}
+    assert stat.S_IMODE(Path("keys").stat().st_mode) == 0o700
+    private = b"".join(file.read_bytes() for file in found)
+    assert b"PRIVATE" in private
+    assert b"PRIVATE" not in (place / "board" / KEYS_FILE).read_bytes()
+    with pytest.raises(SestonError, match="is there already"):
+        call(keys, "new", "--fleet")
+    assert b"".join(file.read_bytes() for file in found) == private
+
+
+def test_a_passphrase_is_needed_where_it_was_asked_for(place):
+    call(keys, "new", "--unit", "a", "--passphrase", stdin="secret\nsecret\n")
+    assert b"ENCRYPTED" in Path("keys/units/a.key").read_bytes()
+    call(keys, "install", "a", "board")
+    call(command, "reset", "--unit", "a", "--out", "r.sbd", stdin="secret\n")
+    assert take(place, "r.sbd").reply.verdict is Verdict.DONE
+    with pytest.raises(SestonError, match=r"a\.key: is no private key, or the passphrase is another"):
+        call(command, "reset", "--unit", "a", stdin="wrong\n")
+
+
+def test_counters_rise_though_the_clock_stands_or_jumps_back(place):
+    ring = Keyring(place / "keys")
+    call(keys, "new", "--fleet")
+    private = ring.private(Owner(), lambda file: "")
+    from firmware_bridge.commands import Reset
+
+    made = [ring.make(Reset(), None, private, "", now_ms).counter for now_ms in (5_000_000, 5_000_000, 1000)]
+    assert made == [5000, 5001, 5002]
+    assert ring.make(Reset(), None, private, "", 9_000_000).counter == 9000
+    assert ring.make(Reset(), None, private, "", 0, counter=7).counter == 7
+    with pytest.raises(SestonError, match="7 has been used"):
+        ring.make(Reset(), None, private, "", 0, counter=7)
+    with pytest.raises(SestonError, match="check the clock"):
+        ring.make(Reset(), None, private, "", (1 << 32) * 1000)
+
+
+def test_a_key_is_rotated_and_the_next_one_counts_after_it(place):
+    installed(place)
+    before = Path("keys/units/float-17.key").read_bytes()
+    call(keys, "rotate", "--unit", "float-17", "--out", "r.sbd")
+    coming = Path("keys/next/units/float-17.key").read_bytes()
+    call(keys, "rotate", "--unit", "float-17", "--out", "r.sbd")
+    assert Path("keys/next/units/float-17.key").read_bytes() == coming, "sent twice, it is the same next key"
+    assert "next" in call(keys, "list")
+    assert take(place, "r.sbd").change.role is Role.UNIT
+    call(keys, "rotate", "--unit", "float-17", "--done")
+    assert Path("keys/units/float-17.key").read_bytes() == coming
+    (retired,) = Path("keys/retired").glob("*.key")
+    assert retired.read_bytes() == before
+    assert stat.S_IMODE(retired.stat().st_mode) == 0o600
+    call(command, "budget", "--unit", "float-17", "--budget-bytes", 800, "--out", "b.sbd")
+    assert take(place, "b.sbd").reply.verdict is Verdict.DONE
+    call(command, "reset", "--unit", "float-17", "--key", retired, "--out", "c.sbd")
+    assert take(place, "c.sbd").change is None
+
+
+def test_rotation_survives_being_cut_off_after_any_step(place, monkeypatch):
+    for steps in range(1, 5):
+        ring = Keyring(place / f"keys{steps}")
+        owner = Owner("a")
+        old, new = ring.new(owner), ring.new(owner, within="next")
+        old_private = (ring.folder / "units/a.key").read_bytes()
+        left = [steps]
+        real = Path.replace
+
+        def cut(self, target, left=left, real=real):
+            left[0] -= 1
+            if not left[0]:
+                raise KeyboardInterrupt
+            return real(self, target)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(Path, "replace", cut)
+            with pytest.raises(KeyboardInterrupt):
+                ring.advance(owner)
+        assert ring.advance(owner) == new
+        assert ring.public(owner) == new
+        assert ring.private(owner, lambda file: "").public_key().public_bytes_raw() == new
+        (kept,) = (ring.folder / "retired").glob("*.key")
+        assert kept.read_bytes() == old_private
+        assert old != new
+
+
+def test_a_lost_unit_key_is_replaced_with_the_fleets(place):
+    installed(place)
+    Path("keys/units/float-17.key").unlink()
+    with pytest.raises(SestonError, match=r"float-17\.key: is not there; .*docs/keys\.md"):
+        call(command, "reset", "--unit", "float-17")
+    call(keys, "rotate", "--unit", "float-17", "--sign-with", "fleet", "--out", "r.sbd")
+    assert take(place, "r.sbd").reply.verdict is Verdict.DONE
+    call(keys, "rotate", "--unit", "float-17", "--done")
+    call(command, "reset", "--unit", "float-17", "--out", "b.sbd")
+    assert take(place, "b.sbd").reply.verdict is Verdict.DONE
+
+
+def test_the_fleets_key_is_rotated_by_itself_alone(place):
+    installed(place)
+    call(keys, "rotate", "--fleet", "--out", "r.sbd")
+    assert take(place, "r.sbd").change.role is Role.FLEET
+    assert "cannot replace" in call(keys, "rotate", "--fleet", "--sign-with", "unit", code=2)
+
+
+def test_schedule_and_thresholds_say_the_codebook_that_shore_needs(place):
+    installed(place)
+    codebook = Codebook(taxa=(), profile=ProfileConfig(), optics=CONFIG.optics, platform="float-17")
+    Path("codebook.json").write_bytes(codebook.to_json())
+    told = call(
+        command, "schedule", "--unit", "float-17", "--bins-dbar", "0:10,300:50", "--max-dbar", 900,
+        "--frame-rate-hz", "0.5", "--codebook", "codebook.json",
+        "--out", "s.sbd",
+    )  # fmt: skip
+    config = take(place, "s.sbd").change.config
+    assert config.profile.bins_dbar == ((0, 10), (300, 50))
+    assert config.run.camera.frame_rate_hz == 0.5
+    file = Path(re.search(r"Codebook of later dives: (\S+)\.\n", told)[1])
+    afterwards = Codebook(taxa=(), profile=config.profile, optics=config.optics, platform="float-17")
+    assert load_codebook(file.read_bytes()).sha256 == afterwards.sha256
+    told = call(
+        command, "thresholds", "--fleet", "--threshold", 30, "--min-esd-um", "500.5", "--out", "t.sbd"
+    )
+    assert "need another codebook" in told
+    config = take(place, "t.sbd").change.config
+    assert (config.optics.threshold, config.classify.min_esd_um) == (30, 500.5)
+    with pytest.raises(SestonError, match="max_dbar must lie below"):
+        call(
+            command, "schedule", "--fleet", "--max-dbar", 100, "--codebook", "codebook.json", "--out", "u.sbd"
+        )
+    assert not Path("u.sbd").exists()
+    with pytest.raises(SestonError, match=r"missing\.json: cannot be read"):
+        call(command, "schedule", "--fleet", "--max-dbar", 2000, "--codebook", "missing.json")
+    assert len(Keyring(Path("keys")).made()) == 2
+
+
+def test_what_is_missing_of_a_decoded_folder_waits_aboard_again(place):
+    installed(place)
+    dive = make_dive(place / "dive", seed=2)
+    messages = sorted((dive / "messages").glob("*.msg"))
+    with Outbox(place / "outbox.sqlite") as box:
+        box.put(12, [file.read_bytes() for file in messages], now_ms=1)
+        for part in range(len(messages)):
+            box.delivered(12, part, now_ms=2)
+        told = call(command, "missing", dive / "messages", "--unit", "float-17", "--out", "m.sbd")
+        assert told == "Nothing is missing; no command is made.\n"
+        messages[1].unlink()
+        call(command, "missing", dive / "messages", "--unit", "float-17", "--out", "m.sbd")
+        assert take(place, "m.sbd", box.requeue).reply.detail == 1
+        assert [queued.part for queued in box.waiting()] == [1]
+
+
+def test_a_request_that_is_too_long_for_a_command_is_cut_and_says_so(place):
+    installed(place)
+    from edge.telemetry.missing import Request, encode_request
+
+    scattered = [Request.of_parts(dive, 2000, range(0, 2000, 18 + dive)) for dive in (1, 2)]
+    asked = encode_request(scattered)
+    assert len(asked.data) > BODY_BYTES
+    Path("request.bin").write_bytes(asked.data)
+    told = call(command, "missing", "request.bin", "--unit", "float-17", "--out", "m.sbd")
+    assert "No room to ask for all of dive" in told
+    keys_aboard = {Role.UNIT: Keyring(Path("keys")).public(Owner("float-17"))}
+    found = read_command(Path("m.sbd").read_bytes(), "float-17", keys_aboard)
+    assert decode_request(found.command.order.request)
+    assert len(Path("m.sbd").read_bytes()) <= 270
+
+
+@pytest.mark.parametrize(
+    ("args", "words"),
+    [
+        (("budget", "--unit", "float-17"), "No setting is given"),
+        (("budget", "--unit", "float-17", "--budget-bytes", "3"), "use 23 to 10000000"),
+        (("thresholds", "--unit", "float-17", "--blur-sharpness", "0.00005"), "steps of 0.0001"),
+        (("reset", "--unit", "../float"), "no name of a unit"),
+        (("reset", "--unit", "float-18"), "is not there"),
+        (("missing", "board", "--unit", "float-17"), "no messages that can be decoded"),
+    ],
+)
+def test_what_cannot_be_made_is_a_sentence_and_uses_no_counter(place, args, words):
+    installed(place)
+    with pytest.raises((SestonError, BridgeError), match=words):
+        call(command, *args)
+    assert Keyring(Path("keys")).made() == []
+
+
+@pytest.mark.parametrize(
+    ("group", "args"),
+    [
+        (keys, ("new",)),
+        (keys, ("new", "--fleet", "--unit", "a")),
+        (command, ("reset", "--fleet", "--sign-with", "unit")),
+        (command, ("schedule", "--fleet", "--bins-dbar", "a:b")),
+    ],
+)
+def test_wrong_use_is_exit_code_2(place, group, args):
+    installed(place)
+    call(group, *args, code=2)
+
+
+def test_files_that_are_no_keys_are_sentences(place):
+    installed(place)
+    Path("keys/fleet.key").write_text("nonsense")
+    with pytest.raises(SestonError, match=r"fleet\.key: is no private key"):
+        call(command, "reset", "--fleet")
+    Path("keys/fleet.pub").write_text("nonsense")
+    with pytest.raises(SestonError, match=r"fleet\.pub: holds no public key"):
+        call(keys, "install", "float-17", "board")
+    Path(f"keys/{LEDGER_FILE}").write_bytes(b"not a database, but long enough to look like one" * 100)
+    with pytest.raises(SestonError, match=r"ledger\.sqlite: cannot be used as a ledger"):
+        call(command, "reset", "--unit", "float-17")
+    with pytest.raises(SestonError, match="holds no key of unit"):
+        call(keys, "install", "float-18", "board", "--keys", "empty")
+    assert call(keys, "list", "--keys", "empty") == "No keys in empty.\n"
+
+
+def test_two_people_at_once_never_use_a_counter_twice(place):
+    installed(place)
+    code = "import sys; from tools.command import command; command(sys.argv[1:])"
+    runs = [
+        subprocess.Popen(
+            [sys.executable, "-c", code, "reset", "--fleet", "--out", f"{n}.sbd"], stdout=subprocess.DEVNULL,
+            env={"PYTHONPATH": str(Path(__file__).parents[2])},
+        )
+        for n in range(2)
+    ]  # fmt: skip
+    assert [run.wait() for run in runs] == [0, 0]
+    made = Keyring(Path("keys")).made()
+    assert len({one.counter for one in made}) == len(made) == 2
+    assert {one.data for one in made} == {Path(f"{n}.sbd").read_bytes() for n in range(2)}

@@ -1,0 +1,1 @@
+"""What `seston bench bridge` measures."""

@@ -1,0 +1,1 @@
+"""The parts of `seston receive`: reading what providers push, keeping it, decoding it, the ports."""
