@@ -64,6 +64,9 @@ class BadLine:
     def read(self):
         return self._faults.damage(self._transport.read(), self._draw)
 
+    def room_bytes(self):
+        return self._transport.room_bytes()
+
     def write(self, data):
         self._transport.write(self._faults.damage(data, self._draw))
 
