@@ -241,7 +241,8 @@ class Peer:
         for body in self._deframer.feed(data):
             if body is None:
                 self.counts.damaged += 1
-                self._receiver.on_damage()
+                if self.is_open:
+                    self._receiver.on_damage()
                 continue
             read = unpack(body, self.role.other)
             if read is None:
@@ -338,7 +339,7 @@ class Peer:
     def _on_record(self, record: Record) -> list[Event]:
         if isinstance(record, ObjectRefused):
             item = self._sender.on_refused(record.transfer)
-            return [] if item is None else [Refused(item, Reason(record.reason))]
+            return [] if item is None else [Refused(item, record.reason)]
         if type(record) in _POWER_RECORDS:
             power = POWER_AFTER.get((self.power, type(record)))
             if power is None:
@@ -381,7 +382,7 @@ class Peer:
         if told is not None:
             return told
         if self._notes:
-            return self._notes.pop(next(iter(self._notes)))
+            return self._notes.pop(min(self._notes, key=lambda note: SPEC_OF_CLASS[note].number))
         return self._sender.next_piece(self._now_s)
 
     def _hello(self) -> Hello:

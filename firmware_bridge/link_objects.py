@@ -152,7 +152,6 @@ class ObjectSender:
             return None
         refused = self._drop_first()
         self._acked = (first + 1, 0)
-        self._begun = max(self._begun, first + 1)
         self._go_back()
         self.retry.forget()
         return refused
@@ -258,7 +257,7 @@ class ObjectReceiver:
             return self._begin(piece.header, piece.payload)
         elif not self._begun or piece.offset_bytes > len(self._data):
             self.reply = Reply.GO_BACK
-        elif piece.offset_bytes == len(self._data) and piece.payload:
+        elif piece.offset_bytes == len(self._data) and piece.payload and not self._is_whole():
             return self._take(piece.payload)
         else:
             self._say_where()

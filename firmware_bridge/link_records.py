@@ -81,7 +81,7 @@ class Ctd:
 class Start:
     """Begin or go on with a phase; the number is the host's own of its cycle."""
 
-    phase: int
+    phase: Phase
     cycle: int | None = None
 
 
@@ -102,7 +102,7 @@ class Budget:
 class Ask:
     """Status or health is wanted."""
 
-    topic: int
+    topic: Topic
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +121,7 @@ class PowerStays:
 class Status:
     """How the instrument stands."""
 
-    state: int
+    state: DiveState
     dive: int | None
     frames: int
     messages_waiting: int
@@ -154,7 +154,7 @@ class ObjectRefused:
     """The object of this transfer is not wanted again."""
 
     transfer: int
-    reason: int
+    reason: Reason
 
 
 Record = (
@@ -165,12 +165,16 @@ Record = (
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """One field: its `struct` code, lowest and highest value; `none` is what is sent for None."""
+    """One field: its `struct` code, lowest and highest value; `none` is what is sent for None.
+
+    `meaning` is what the number is read as.
+    """
 
     code: str
     low: int
     high: int
     none: int | None = None
+    meaning: type[int] = int
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,6 +192,10 @@ U8, U16, U32 = (2**8 - 1, 2**16 - 1, 2**32 - 1)
 _LOWEST_I32 = -(2**31)
 
 
+def _choice(meaning: type[enum.IntEnum]) -> Field:
+    return Field("B", min(meaning), max(meaning), meaning=meaning)
+
+
 def _ctd(name: str, scale: int, none: int | None) -> Field:
     low, high = RANGES[name]
     return Field("i", round(low * scale), round(high * scale), none)
@@ -200,14 +208,14 @@ SPECS = (
         _ctd("temperature_c", 10_000, _LOWEST_I32),
         _ctd("salinity", 10_000, _LOWEST_I32),
     )),
-    Spec(16, Start, Role.HOST, True, (Field("B", 1, 3), Field("H", 0, U16 - 1, U16))),
+    Spec(16, Start, Role.HOST, True, (_choice(Phase), Field("H", 0, U16 - 1, U16))),
     Spec(17, Stop, Role.HOST, True),
     Spec(18, Budget, Role.HOST, True, (Field("I", 0, U32), Field("H", 1, U16))),
-    Spec(19, Ask, Role.HOST, True, (Field("B", 1, 2),)),
+    Spec(19, Ask, Role.HOST, True, (_choice(Topic),)),
     Spec(20, PowerWish, Role.HOST, True, (Field("H", 0, U16),)),
     Spec(21, PowerStays, Role.HOST, True),
     Spec(32, Status, Role.INSTRUMENT, True, (
-        Field("B", 0, 4), Field("H", 0, U16 - 1, U16), Field("I", 0, U32), Field("H", 0, U16),
+        _choice(DiveState), Field("H", 0, U16 - 1, U16), Field("I", 0, U32), Field("H", 0, U16),
         Field("I", 0, U32),
     )),
     Spec(33, Health, Role.INSTRUMENT, True, (
@@ -215,7 +223,7 @@ SPECS = (
     )),
     Spec(34, PowerWait, Role.INSTRUMENT, True, (Field("H", 0, U16),)),
     Spec(35, PowerSafe, Role.INSTRUMENT, True),
-    Spec(48, ObjectRefused, None, True, (Field("B", 0, U8), Field("B", 1, 4))),
+    Spec(48, ObjectRefused, None, True, (Field("B", 0, U8), _choice(Reason))),
 )  # fmt: skip
 SPEC_OF_NUMBER = {spec.number: spec for spec in SPECS}
 SPEC_OF_CLASS: dict[type[Any], Spec] = {spec.record: spec for spec in SPECS}
@@ -250,7 +258,7 @@ def unpack_record(rest: bytes, sender: Role, *, acknowledged: bool) -> Record | 
         if field.none is not None and value == field.none:
             values.append(None)
         elif field.low <= value <= field.high:
-            values.append(value)
+            values.append(field.meaning(value))
         else:
             return None
     make: Any = spec.record

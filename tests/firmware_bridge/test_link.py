@@ -226,7 +226,7 @@ def test_time_and_ctd_are_told_in_a_session_alone_and_never_stale():
         pair.host.peer.say(Ctd(pressure, -1_500, 350_000))
     pair.host.peer.say(TimeIs(1_700_000_000_000))
     pair.run(5.0)
-    assert records(pair.instrument) == [Ctd(3_000, -1_500, 350_000), TimeIs(1_700_000_000_000)]
+    assert records(pair.instrument) == [TimeIs(1_700_000_000_000), Ctd(3_000, -1_500, 350_000)]
 
 
 def test_every_record_arrives_once_over_a_bad_line():

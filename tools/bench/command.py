@@ -15,7 +15,7 @@ from pathlib import Path
 
 import click
 
-NAMES = ("segment", "classify", "pipeline", "train", "telemetry", "thumbnails")
+NAMES = ("segment", "classify", "pipeline", "train", "telemetry", "thumbnails", "bridge")
 OPTIONS = {
     "images": ("train", "thumbnails"),
     "data": ("thumbnails",),

@@ -1,0 +1,82 @@
+"""`seston bench bridge`: what the native link carries of a serial line, clean and bad.
+
+Two real ends on a simulated line (`firmware_bridge.null_modem`); the numbers are simulated time, the same on
+every machine.
+"""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+from firmware_bridge.link import Delivered, Event, ObjectReceived, Peer
+from firmware_bridge.link_objects import LinkObject
+from firmware_bridge.link_records import Role
+from firmware_bridge.link_wire import Kind
+from firmware_bridge.null_modem import BITS_PER_BYTE, Faults, NullModem
+
+BAUD = 9600
+FLIPS = (0.0, 1e-4, 1e-3, 1e-2)
+SIZES = {
+    "messages of 340 bytes": (340, 50),
+    "messages of 1960 bytes": (1960, 20),
+    "a file of 50 kB": (50_000, 1),
+}
+"""Iridium SBD on a 9602 and on a 9522, and an upload: bytes and how many."""
+SEEDS = 5
+MOST_S = 100_000.0
+
+
+def bench() -> dict[str, Any]:
+    """Measure every size on every line."""
+    rows: list[list[str]] = []
+    numbers: dict[str, float] = {"baud": BAUD, "seeds": SEEDS}
+    for words, (size_bytes, count) in SIZES.items():
+        row = [words]
+        for flip in FLIPS:
+            found = [efficiency(flip, size_bytes, count, seed=seed) for seed in range(SEEDS)]
+            numbers[f"efficiency_{size_bytes}_{flip:g}"] = sum(found) / SEEDS
+            row.append(f"{100 * sum(found) / SEEDS:.1f} % (at least {100 * min(found):.1f})")
+        rows.append(row)
+    return {
+        "title": f"Native link at {BAUD} baud: bytes delivered over bytes the line could carry",
+        "columns": ["", *("clean" if not flip else f"{flip:g} flipped" for flip in FLIPS)],
+        "rows": rows,
+        "notes": [
+            f"Simulated, means of {SEEDS} seeds; both directions of the line flip one bit of that share of "
+            "bytes. From the first byte of the first message until the last is known to be stored."
+        ],
+        "numbers": numbers,
+    }
+
+
+def efficiency(
+    flip: float, size_bytes: int = 340, count: int = 50, *, seed: int = 0, baud: int = BAUD
+) -> float:
+    """Share of the line's capacity that objects use: their bytes over those that fit the time they took.
+
+    Parameters
+    ----------
+    flip
+        Chance of a byte to arrive with one bit turned, in both directions.
+    size_bytes, count
+        Of the objects, at most 64, all queued at once.
+    """
+    instrument, host = Peer(Role.INSTRUMENT, 1), Peer(Role.HOST, 2)
+    line = NullModem((instrument, host), baud=baud, faults=(Faults(flip=flip), Faults(flip=flip)), seed=seed)
+    draw = random.Random(seed)
+    delivered = 0
+
+    def react(end: int, event: Event) -> None:
+        nonlocal delivered
+        if end == 1 and isinstance(event, ObjectReceived):
+            host.stored(event.item)
+        elif end == 0 and isinstance(event, Delivered):
+            delivered += 1
+
+    line.run(MOST_S, react, lambda: instrument.is_open and host.is_open)
+    start_s = line.now_s
+    for number in range(count):
+        instrument.send(LinkObject(Kind.MESSAGE, number, draw.randbytes(size_bytes)))
+    line.run(MOST_S, react, lambda: delivered == count)
+    return delivered * size_bytes * BITS_PER_BYTE / baud / (line.now_s - start_s)
