@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+
 import pytest
 
 from edge.errors import DiveLogError
@@ -20,7 +22,10 @@ class World:
     def __init__(self, folder, sky=FAST, gateway=None, seed=1):
         self.outbox = Outbox(folder / "outbox.sqlite")
         self.gateway, self.sessions, self.said, self.commands = gateway or Gateway(), [], [], []
-        self.driver, self.modem = SbdDriver(seed=seed), SbdModem(sky, seed=seed, gateway=self.gateway)
+        self.driver, self.modem = (
+            SbdDriver(jitter=random.Random(seed).random),
+            SbdModem(sky, seed=seed, gateway=self.gateway),
+        )
         self.line = NullModem((self.driver, self.modem), baud=19_200)
         self.link = ModemLink(
             self.outbox, self.driver, SimulatedLine(self.line, 0, self.sessions.append),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -266,7 +268,7 @@ CLEAN = Faults()
 
 
 def sky_and_driver(sky=FAST, faults=CLEAN, seed=1):
-    driver, modem = SbdDriver(seed=seed), SbdModem(sky, seed=seed, gateway=Gateway())
+    driver, modem = SbdDriver(jitter=random.Random(seed).random), SbdModem(sky, seed=seed, gateway=Gateway())
     return driver, modem, NullModem((driver, modem), baud=19_200, faults=(faults, faults), seed=seed)
 
 
