@@ -148,6 +148,8 @@ class MissionConfig(Section, frozen=True):
     stop_dbar: float = 1.0
 
 
+SBD_BYTES = 340
+"""Longest message of an Iridium 9602 or 9603."""
 LEAST_WITH_PARITY_BYTES = 31
 """Smallest message with which parity may be asked for."""
 
@@ -268,6 +270,32 @@ class Delivery(enum.StrEnum):
 
     FOLDER = "folder"
     HOST = "host"
+    MODEM = "modem"
+
+
+class ModemKind(enum.StrEnum):
+    """Satellite modems that are driven."""
+
+    SBD = "sbd"
+
+
+class ModemConfig(Section, frozen=True):
+    """The satellite modem of a platform that has nobody else to drive it.
+
+    Attributes
+    ----------
+    kind
+        `sbd`: Iridium 9602 or 9603.
+    port, baud
+        Serial device or pty, and its speed.
+    radio_s
+        Seconds that the radio may be on, looking for a signal or in sessions, each time at the surface.
+    """
+
+    kind: ModemKind = ModemKind.SBD
+    port: str = "/dev/ttyUSB0"
+    baud: Annotated[int, msgspec.Meta(ge=300)] = 19_200
+    radio_s: Length = 900.0
 
 
 class PressureConfig(Section, frozen=True):
@@ -295,13 +323,14 @@ class RunConfig(Section, frozen=True):
     Attributes
     ----------
     deliver
-        Who takes the messages: a `folder` (`messages_dir`), or the `host`.
+        Who takes the messages: a `folder` (`messages_dir`), the `host`, or the `modem`.
     """
 
     camera: CameraConfig = CameraConfig()
     host: HostConfig = HostConfig()
     pressure: PressureConfig = PressureConfig()
     deliver: Delivery = Delivery.FOLDER
+    modem: ModemConfig = ModemConfig()
     messages_dir: str = "messages"
     dives_dir: str = "dives"
 
@@ -340,6 +369,12 @@ class Config(Section, frozen=True):
     telemetry: TelemetryConfig = TelemetryConfig()
     log: LogConfig = LogConfig()
     run: RunConfig = RunConfig()
+
+    def __post_init__(self) -> None:
+        if self.run.deliver is Delivery.MODEM and self.telemetry.message_bytes > SBD_BYTES:
+            raise ValueError(
+                f"telemetry.message_bytes is {self.telemetry.message_bytes}; the modem takes {SBD_BYTES}"
+            )
 
 
 def load_config(path: str | PathLike[str]) -> Config:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from edge.errors import DiveLogError
 from edge.outbox import Outbox, Queued
 from firmware_bridge.iridium import sbd
-from firmware_bridge.sans_io import Line
+from firmware_bridge.sans_io import NEVER_S, Line
 
 ACCESS_CODES = (15, 16)
 """Statuses that no other message would change: the unit is not allowed to send."""
@@ -71,11 +71,12 @@ class ModemLink:
         self._held: set[int] = set()
         self._is_barred = False
         self._is_open = False
+        driver.renew(0.0)
 
     @property
     def is_idle(self) -> bool:
-        """Whether nothing is under way, and nothing waits that may be sent."""
-        return not self._is_open or (self._driver.is_free and self._driver.step is sbd.Step.IDLE)
+        """Whether nothing is under way, and nothing will be before something new happens."""
+        return self._driver.step is sbd.Step.IDLE and self._driver.due_s() == NEVER_S
 
     def open(self, radio_s: float) -> None:
         """The surface is reached: send what waits, look for mail, with so many seconds of radio at most."""
@@ -84,8 +85,13 @@ class ModemLink:
         self._driver.check_mailbox()
 
     def close(self) -> None:
-        """The surface is left: nothing new is begun."""
+        """The surface is left: no session is begun any more."""
         self._is_open = False
+        self._driver.renew(0.0)
+
+    def release(self) -> None:
+        """Let the port go."""
+        self._line.close()
 
     def poll(self, wait_s: float) -> None:
         """Serve the modem for at most so long."""

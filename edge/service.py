@@ -1,20 +1,21 @@
 """The process aboard: waits for a dive, runs it, hands its messages over, waits for the next.
 
-One thread: a camera asked frame by frame; a host on the native link, or pressure alone; messages to the host
-or into a folder. All decisions are `mission`'s, `instrument`'s and `orders`'; here are only the ends: clock,
-camera, ports, disk.
+One thread: a camera asked frame by frame; a host on the native link, or pressure alone; messages to the host,
+to a satellite modem, or into a folder. All decisions are `mission`'s, `instrument`'s and `orders`'; here are
+only the ends: clock, camera, ports, disk.
 """
 
 from __future__ import annotations
 
 import math
+import random
 import secrets
 import sqlite3
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import msgspec
 
@@ -53,6 +54,7 @@ from edge.instrument import (
     read_climatology,
     replies_in,
 )
+from edge.links import ModemLink
 from edge.mission import Command, Mission, PhaseGiven, PressureRead, State, Stop, step
 from edge.orders import MessagesQueued, Orders
 from edge.outbox import Outbox
@@ -60,10 +62,11 @@ from edge.recording import INFO_FILE, SENSORS_FILE, open_recording
 from edge.sensors.serial import SerialPressure
 from edge.telemetry.health import HealthReading
 from firmware_bridge.ctd import Reading
-from firmware_bridge.link import Event as LinkEvent
+from firmware_bridge.iridium.clock import utc_ms_of
+from firmware_bridge.iridium.sbd import SbdDriver
 from firmware_bridge.link import Peer as LinkPeer
 from firmware_bridge.link_records import Role
-from firmware_bridge.sans_io import Line
+from firmware_bridge.sans_io import Line, Peer
 from firmware_bridge.transport import PortLine, SerialTransport
 
 STANDBY_POLL_S = 0.5
@@ -103,8 +106,18 @@ class SystemClock:
         time.sleep(seconds)
 
 
-Tie = Callable[[LinkPeer], Line[LinkEvent]]
-"""Ties our end of the native link to what carries its bytes."""
+Tie = Callable[[Peer[Any], str, int], Line[Any]]
+"""Ties our end of a line to what carries its bytes: a port, at a speed."""
+
+
+class Pressure(Protocol):
+    """Where pressure comes from."""
+
+    def read(self) -> Reading | None:
+        """The newest reading, or None when there is none that is fresh. Never waits."""
+
+    def close(self) -> None:
+        """Let it go."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,11 +132,14 @@ class Replay:
         Seconds from a frame to the next.
     observe
         As `Instrument` takes it.
+    pressure
+        In place of the configured port.
     """
 
     frames: Iterator[Frame]
     period_s: Callable[[Frame], float]
     observe: Observer | None = None
+    pressure: Pressure | None = None
 
 
 @dataclass(slots=True)
@@ -152,7 +168,7 @@ class Service:
     clock
         The machine's, unless a test or a simulation gives another.
     tie
-        Ties the link to a host; its port, unless a simulation gives another.
+        Ties host and modem to what carries their bytes; ports, unless a simulation gives another.
     replay
         A recording with its own times instead of the configured camera: a simulation's.
     """
@@ -179,15 +195,15 @@ class Service:
         for problem in self._orders.problems:
             say(problem)
         self._run = config.run
+        tie = tie or self._tie_to_port
         self._host = self._open_host(tie)
+        self._modem = self._open_modem(tie) if config.run.deliver is Delivery.MODEM else None
         self._host_phase: Phase | None = None
         self._host_budget: BudgetSaid | None = None
         self._utc_offset_ms = 0
-        self._pressure = (
-            SerialPressure(config.run.pressure, self._clock.monotonic_s)
-            if config.run.pressure.source is PressureSource.PORT
-            else None
-        )
+        self._pressure: Pressure | None = None if replay is None else replay.pressure
+        if self._pressure is None and config.run.pressure.source is PressureSource.PORT:
+            self._pressure = SerialPressure(config.run.pressure, self._clock.monotonic_s)
         self._replay = replay
         self._frames = _open_camera(config) if replay is None else replay.frames
         # What is wrong in these is known on deck too.
@@ -206,10 +222,12 @@ class Service:
         period_s = 1 / self._run.camera.frame_rate_hz
         due_s = self._clock.monotonic_s()
         is_over = False
-        self.deliver()
+        self._surface()
         while not stop():
+            if is_over and self._dive is None and self._host.is_silent and self._is_sent:
+                break
             if self._dive is None or self._host.is_cutting or (is_over and not self._host.is_silent):
-                self._stand_by()
+                self._stand_by(may_begin=not is_over)
                 due_s = self._clock.monotonic_s()
                 continue
             frame = next(self._frames, None)
@@ -218,7 +236,7 @@ class Service:
                 if self._host.is_silent:
                     self._mission, _ = step(self._mission, Stop(self._now_ms()), self._config.mission)
                     self._end_dive()
-                    break
+                    continue
                 self._say("the camera has no more frames: the host ends the dive")
                 continue
             self._take(frame)
@@ -236,6 +254,8 @@ class Service:
         if self._pressure is not None:
             self._pressure.close()
         self._host.close()
+        if self._modem is not None:
+            self._modem.release()
         self._orders.close()
         self._outbox.close()
 
@@ -245,7 +265,7 @@ class Service:
             if self._run.deliver is Delivery.HOST:
                 for message in self._host.offer(self._outbox.waiting(OFFERED_AT_ONCE)):
                     self._outbox.attempted(message.dive, message.part)
-            else:
+            elif self._run.deliver is Delivery.FOLDER:
                 for message in self._outbox.waiting():
                     self._outbox.attempted(message.dive, message.part)
                     name = f"{message.dive:05d}-{message.part:03d}.msg"
@@ -263,29 +283,51 @@ class Service:
             return config
         return msgspec.structs.replace(config, telemetry=self._within(config.telemetry, self._host_budget))
 
-    def _open_host(self, tie: Tie | None) -> Host:
+    def _open_host(self, tie: Tie) -> Host:
         host = self._run.host
         if host.kind is HostKind.NONE:
             return NoHost(self._clock.sleep)
         peer = LinkPeer(Role.INSTRUMENT, secrets.randbelow((1 << 32) - 1) + 1)
-        if tie is None:
-            opened = SerialTransport(host.port, host.baud)  # a wrong port is known on deck
-            opened.close()
-            line: Line[LinkEvent] = PortLine(
-                peer, lambda: SerialTransport(host.port, host.baud), self._clock.monotonic_s
-            )
-        else:
-            line = tie(peer)
+        line = tie(peer, host.port, host.baud)
         return NativeHost(peer, line, self._clock.monotonic_s, stale_s=self._run.pressure.stale_s)
+
+    def _open_modem(self, tie: Tie) -> ModemLink:
+        driver = SbdDriver(jitter=random.random)
+        return ModemLink(
+            self._outbox, driver, tie(driver, self._run.modem.port, self._run.modem.baud),
+            self._now_ms, self._obey, say=self._say, on_ticks=self._on_network_time,
+        )  # fmt: skip
+
+    def _tie_to_port(self, peer: Peer[Any], port: str, baud: int) -> Line[Any]:
+        SerialTransport(port, baud).close()  # a wrong port is known on deck
+        return PortLine(peer, lambda: SerialTransport(port, baud), self._clock.monotonic_s)
+
+    @property
+    def _is_sent(self) -> bool:
+        """Whether the link has done what it could."""
+        return self._modem is None or self._modem.is_idle
+
+    def _surface(self) -> None:
+        """At the surface: hand over what waits."""
+        if self._modem is not None:
+            self._modem.open(self._run.modem.radio_s)
+        self.deliver()
+
+    def _poll(self, wait_s: float) -> None:
+        """Serve host and modem for at most so long."""
+        if self._modem is not None and not self._modem.is_idle:
+            self._modem.poll(wait_s)
+            wait_s = 0.0
+        for said in self._host.poll(wait_s):
+            self._on(said)
 
     def _now_ms(self) -> int:
         return self._clock.utc_ms() + self._utc_offset_ms
 
-    def _stand_by(self) -> None:
-        """Serve the host for a moment; without one, look at the pressure once."""
-        for said in self._host.poll(STANDBY_POLL_S):
-            self._on(said)
-        if self._dive is None and self._host.is_silent:
+    def _stand_by(self, *, may_begin: bool) -> None:
+        """Serve host and modem for a moment; without a host, look at the pressure once."""
+        self._poll(STANDBY_POLL_S)
+        if self._dive is None and self._host.is_silent and may_begin:
             reading = self._read_pressure()
             pressure_dbar = math.nan if reading is None else reading.pressure_dbar
             self._begin_if(PressureRead(self._now_ms(), pressure_dbar), f"at {pressure_dbar:.1f} dbar")
@@ -293,8 +335,7 @@ class Service:
     def _serve_until(self, until_s: float) -> None:
         """Serve the host until it is time for the next frame, or the dive has ended."""
         while self._dive is not None:
-            for said in self._host.poll(max(0.0, until_s - self._clock.monotonic_s())):
-                self._on(said)
+            self._poll(max(0.0, until_s - self._clock.monotonic_s()))
             if self._clock.monotonic_s() >= until_s:
                 return
 
@@ -315,19 +356,26 @@ class Service:
             case PowerWished():
                 self._commit_all()
             case OrderCame(data):
-                outcome = self._orders.take(data, self._now_ms())
+                self._obey(data)
                 self._host.took(said)
-                self._say(outcome.sentence)
-                if self._dive is not None:
-                    self._log_input(
-                        self._dive.log, "command", {"data": data.hex(), "outcome": outcome.sentence}
-                    )
-                if isinstance(outcome.change, MessagesQueued):
-                    self.deliver()
             case MessageTaken(dive, part):
                 self._mark_delivered(dive, part)
             case Noted(sentence):
                 self._say(sentence)
+
+    def _obey(self, data: bytes) -> None:
+        """Take bytes from shore, verified or not."""
+        outcome = self._orders.take(data, self._now_ms())
+        self._say(outcome.sentence)
+        if self._dive is not None:
+            self._log_input(self._dive.log, "command", {"data": data.hex(), "outcome": outcome.sentence})
+        if isinstance(outcome.change, MessagesQueued):
+            self.deliver()
+
+    def _on_network_time(self, ticks: int) -> None:
+        utc_ms = utc_ms_of(ticks, self._clock.utc_ms())
+        if utc_ms is not None:
+            self._set_clock(utc_ms)
 
     def _set_clock(self, utc_ms: int) -> None:
         """Take the host's time from the next dive on: the times of one dive are of one clock."""
@@ -401,6 +449,8 @@ class Service:
             climatology=self._climatology,
         )  # fmt: skip
         self._dive = _Dive(log, self._instrument(log, config, self._mission), 0, folder)
+        if self._modem is not None:
+            self._modem.close()
         self._last_dive = number
         self._tell_standing()
         self._say(f"dive {folder.name} begins {why}")
@@ -484,7 +534,7 @@ class Service:
         except (SestonError, OSError) as error:
             self._say(f"dive {name} has sent nothing yet, the next start tries again: {error}")
         dive.log.close()
-        self.deliver()
+        self._surface()
 
     def _resume(self) -> _Dive | None:
         """The last dive, if it has not ended: its mission is rebuilt from the pressures in its log."""

@@ -107,20 +107,26 @@ def simulate_hosted(
     out: Path,
     exchange: Exchange,
     *,
+    host: str = "native",
     progress: Any = None,
 ) -> Simulated:
-    """As `simulate_dive`, with the real service and a simulated float on the native link.
+    """As `simulate_dive`, with the real service, and a simulated float or modem at the other end of its line.
 
-    The messages are those that the float took. What was said stands in `exchange`.
+    The messages are those that the other end took. What was said stands in `exchange`. `host` is `native`, or
+    `sbd` for an instrument on its own.
     """
-    from tools.hosting.simulation import dive_with_native_float, new_folder
+    from tools.hosting.simulation import Stage, dive_with_native_float, dive_with_sbd_modem, new_folder
 
     scorer = _scorer_of(recording, config, bundle)
-    file, messages = dive_with_native_float(
-        recording, config, bundle, new_folder(out), exchange,
-        observe=None if scorer is None else scorer.observe, progress=progress or (lambda frame: None),
+    run = {"native": dive_with_native_float, "sbd": dive_with_sbd_modem}[host]
+    taken = run(
+        Stage(
+            recording, config, bundle, new_folder(out), exchange,
+            None if scorer is None else scorer.observe, progress or (lambda frame: None),
+        )
     )  # fmt: skip
-    shutil.copyfile(file, out / "dive.sqlite")
+    messages = taken.messages
+    shutil.copyfile(taken.log, out / "dive.sqlite")
     with DiveLog.open(out / "dive.sqlite") as log:
         log.set_meta("recording", {"path": recording.path.name, **msgspec.to_builtins(recording.info)})
         return _seen_from_shore(log, plan_messages(log), messages, bundle, out, scorer)
@@ -314,7 +320,13 @@ def simulate(
             exchange = Exchange()
             try:
                 done = simulate_hosted(
-                    recording, config, model, out, exchange, progress=lambda _frame: bar.advance(task)
+                    recording,
+                    config,
+                    model,
+                    out,
+                    exchange,
+                    host=host,
+                    progress=lambda _frame: bar.advance(task),
                 )
             finally:
                 exchange.write(out / "exchange.txt")

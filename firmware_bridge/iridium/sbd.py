@@ -249,7 +249,7 @@ class SbdDriver:
             self._due_s = self._now_s
 
     def renew(self, radio_s: float | None = None) -> None:
-        """Allow the radio its time again."""
+        """Allow the radio its time again, or another one; with 0 no session is begun any more."""
         if radio_s is not None:
             self._radio_s = radio_s
         self._radio_left_s = self._radio_s

@@ -75,8 +75,8 @@ class Float:
             Replay((frame(i, scene(i % 5)) for i in range(1000)), lambda frame: 1.0),
         )  # fmt: skip
 
-    def _tie(self, peer):
-        self.clock.line = NullModem((peer, self.link), baud=9600)
+    def _tie(self, peer, port, baud):
+        self.clock.line = NullModem((peer, self.link), baud=baud)
         return SimulatedLine(self.clock.line, 0, self._hear)
 
     def _hear(self, event):

@@ -20,6 +20,7 @@ def test_on_a_line_that_is_hardly_one_all_arrives_nevertheless():
 
 
 def test_the_bench_prints_a_table():
-    done = CliRunner().invoke(bench, ["bridge"])
+    done = CliRunner().invoke(bench, ["bridge", "--sessions", "100"])
     assert done.exit_code == 0, done.output
     assert "0.001 flipped" in done.output
+    assert "times the least" in done.output

@@ -15,7 +15,7 @@ from firmware_bridge.null_modem import Faults
 from tests.tools.test_simulate import SCENARIO, seston
 from tools.hosting.course import course_of
 from tools.hosting.exchange import Exchange, clock_text
-from tools.hosting.simulation import dive_with_native_float, new_folder
+from tools.hosting.simulation import Stage, dive_with_native_float, new_folder
 from tools.simulate import complete_config, simulate_dive, simulate_hosted
 
 
@@ -61,15 +61,35 @@ def test_a_bad_line_costs_time_alone(recording, tmp_path):
     faults = Faults(flip=2e-3, lose=1e-3, double=0.01, noise=0.01, delay_s=0.05)
     exchange = Exchange()
     config, _ = complete_config(None, recording.info, bundle="demo")
-    file, messages = dive_with_native_float(
-        recording, config, load_bundle("demo"), new_folder(tmp_path), exchange, faults=faults
+    taken = dive_with_native_float(
+        Stage(recording, config, load_bundle("demo"), new_folder(tmp_path), exchange, faults=faults)
     )
+    file, messages = taken.log, taken.messages
     with DiveLog.open(file) as log:
         assert messages == list(log.messages())
         book = log.meta("codebook")
     (shore,) = decode_messages(messages, [load_codebook(msgspec.json.encode(book))]).dives
     assert shore.is_complete
     assert shore.outcomes().sum() == recording.n_frames
+
+
+def test_an_instrument_on_its_own_sends_by_satellite(recording, tmp_path):
+    exchange = Exchange()
+    alone = dive(recording, tmp_path / "alone", simulate_hosted, exchange, host="sbd")
+    assert alone.shore.is_complete
+    assert alone.profile.outcomes().sum() == recording.n_frames
+    with DiveLog.open(tmp_path / "alone") as log:
+        records, messages = list(log.records()), log.messages()
+    # Nobody says the phase: pressure has to rise by some dbar before it is an ascent.
+    phases = [record.phase for record in records]
+    assert phases == [Phase.DESCENT] * phases.count(Phase.DESCENT) + [Phase.ASCENT] * phases.count(Phase.ASCENT)
+    assert 16 <= phases.count(Phase.DESCENT) <= 18
+    # The board's clock began at 2000, and the modem knew the time before the dive began.
+    assert abs(records[0].time_ms - int(recording.time_ms[0])) < 120_000
+    came = [file.read_bytes() for file in sorted((tmp_path / "alone" / "messages").glob("*.msg"))]
+    assert sorted(came) == sorted(messages)
+    said = [line for line in exchange.lines() if line.end == "gateway"]
+    assert sum("a message of" in line.words for line in said) >= len(messages)
 
 
 def test_the_command_shows_the_exchange_and_makes_the_report(recording, tmp_path):

@@ -65,9 +65,10 @@ def bench(sessions: int = sbd.N_SESSIONS) -> dict[str, Any]:
             f"SBD: outbox, link and driver against an emulated modem. Of all sessions {100 * sky.fail:.0f} % "
             f"fail and say so, {100 * sky.hidden:.0f} % bring their message and say that they failed, "
             f"{100 * sky.mute:.0f} % give no answer (half of them had brought it), {100 * sky.hang:.0f} % "
-            f"leave the modem deaf. Power is cut every {sbd.MEAN_BETWEEN_CUTS_S / 60:.0f} minutes on average. "
-            "The least: what those sessions cost that brought something new, or what the sky had hidden that "
-            "shore had; and a mailbox check for each time at the surface and each message to the float.",
+            f"leave the modem deaf. Power is cut every {sbd.MEAN_BETWEEN_CUTS_S / 60:.0f} minutes on "
+            "average. The least: what those sessions cost that brought something new, or what the sky had "
+            "hidden that shore had; and a mailbox check for each time at the surface and each message to "
+            "the float.",
         ],
         "numbers": numbers,
     }
