@@ -7,20 +7,20 @@ counter are committed together. No byte that is not signed with a key known aboa
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import json
 import sqlite3
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import msgspec
 
-from edge.config import Config, Section, read_toml, to_struct
+from edge.config import Config, to_struct
 from edge.divelog import connect
 from edge.errors import ConfigError, DiveLogError, InputError, MessageError, SestonError
+from edge.installed_keys import InstalledKeys, read_installed
 from edge.instrument import priorities_of
 from edge.telemetry.missing import Answer, Request, decode_request
 from edge.telemetry.replies import MAX_DETAIL, MAX_REPLIES, Reply, Verdict
@@ -41,7 +41,6 @@ from firmware_bridge.commands import (
 )
 from firmware_bridge.settings import BY_KEY, Settings
 
-KEYS_FILE = "keys.toml"
 ORDERS_FILE = "orders.sqlite"
 KEPT_COMMANDS = 256
 """Answered commands that are remembered, so that one that comes again gets the same answer."""
@@ -71,33 +70,6 @@ _VERDICTS = {
     Reason.UNKNOWN: Verdict.UNKNOWN_COMMAND,
     Reason.VALUE: Verdict.REFUSED_VALUE,
 }
-
-HexKey = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
-
-
-class InstalledKeys(Section, frozen=True):
-    """What `seston keys install` writes into the board's folder.
-
-    Attributes
-    ----------
-    unit
-        Name that commands are addressed to.
-    installed
-        When, for people, and so that no two installations are the same file: what replaced a key over the
-        link ends with the installation that it came after.
-    unit_key, fleet_key
-        Public keys, 64 hexadecimal digits; None where there is none.
-    """
-
-    unit: Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
-    installed: str = ""
-    unit_key: HexKey | None = None
-    fleet_key: HexKey | None = None
-
-    def by_role(self) -> dict[Role, bytes]:
-        """Keys as bytes."""
-        told = {Role.UNIT: self.unit_key, Role.FLEET: self.fleet_key}
-        return {role: bytes.fromhex(key) for role, key in told.items() if key is not None}
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,8 +158,12 @@ class Orders:
                 file=self._path,
                 remedy="check the disk or move the file",
             ) from cause
+        self._installed: InstalledKeys | None = None
         self._installation = b""
-        self._installed = self._read_keys(folder / KEYS_FILE)
+        try:
+            self._installed, self._installation = read_installed(folder)
+        except ConfigError as error:
+            self.problems.append(f"No command will be obeyed: {error}")
         self.config = self._read_config()
         self._finish_undone()
 
@@ -393,17 +369,6 @@ class Orders:
         for counter, data in rows.fetchall():
             with contextlib.suppress(DiveLogError):  # a full disk now: the next start tries again
                 self._send_again(AskMissing(data[HEAD_BYTES:-SIGNATURE_BYTES]), counter)
-
-    def _read_keys(self, file: Path) -> InstalledKeys | None:
-        if not file.exists():
-            return None
-        try:
-            found = read_toml(file, InstalledKeys, error=ConfigError)
-            self._installation = hashlib.sha256(file.read_bytes()).digest()
-        except (ConfigError, OSError) as error:
-            self.problems.append(f"No command will be obeyed: {error}")
-            return None
-        return found
 
     def _read_config(self) -> Config:
         """The configuration with the settings from shore over it, those that fit."""

@@ -24,7 +24,12 @@ BOARD_PACKAGES = {
 PURE = (
     "edge/frame.py", "edge/optics.py", "edge/taxonomy.py", "edge/profile.py", "edge/mission.py",
     "edge/quantification.py", "edge/vision", "edge/telemetry", "firmware_bridge/ctd.py",
-    "firmware_bridge/sans_io.py",
+    "firmware_bridge/sans_io.py", "firmware_bridge/framing.py", "firmware_bridge/link.py",
+    "firmware_bridge/link_channel.py", "firmware_bridge/link_objects.py", "firmware_bridge/link_records.py",
+    "firmware_bridge/link_wire.py", "firmware_bridge/commands.py", "firmware_bridge/settings.py",
+    "firmware_bridge/iridium/at.py", "firmware_bridge/iridium/clock.py",
+    "firmware_bridge/iridium/directip.py", "firmware_bridge/iridium/sbd.py",
+    "firmware_bridge/iridium/statuses.py",
 )  # fmt: skip
 OPENS_SOMETHING = {
     "os", "io", "socket", "sqlite3", "subprocess", "threading", "time", "datetime", "serial", "pathlib",

@@ -23,6 +23,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "plan": ("tools.plan:plan_dive", "Show what a budget would send of a dive, and what more would buy."),
     "climatology": ("tools.climatology:climatology", "Learn from dives what the next ones may expect."),
     "decode": ("tools.shore.decode:decode", "Turn messages into CSV and netCDF."),
+    "receive": (
+        "tools.shore.receive:receive",
+        "Take messages from the gateway, and decode dives as they come.",
+    ),
     "report": ("tools.shore.report:report", "Make one self-contained HTML page of a dive."),
     "segment": ("tools.segment:segment_image", "Segment one image into a CSV of particles."),
     "classify": ("tools.classify:classify", "Classify vignettes of a folder or zip into a CSV."),
@@ -32,6 +36,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "quantize": ("tools.train:quantize", "Turn a trained network into an int8 bundle."),
     "evaluate": ("tools.evaluate:evaluate", "Score a bundle on sorted images."),
     "compare": ("tools.compare:compare", "Score bundles and baselines side by side."),
+    "keys": ("tools.keys:keys", "Make, install, replace and list the keys that sign commands."),
+    "command": ("tools.command:command", "Make signed commands to floats at sea."),
     "bench": ("tools.bench.command:bench", "Measure speed, memory and bytes, side by side."),
 }
 

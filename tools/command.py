@@ -5,8 +5,9 @@ What may be set, and in which steps, is `firmware_bridge.settings`'s table; the 
 
 from __future__ import annotations
 
+import re
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +23,13 @@ from edge.telemetry.codebook import Codebook, load_codebook
 from edge.telemetry.decoder import decode_messages
 from edge.telemetry.missing import EncodedRequest, Request, decode_request, encode_request
 from firmware_bridge.commands import BODY_BYTES, AskMissing, Order, Reset, Role, Set
+from firmware_bridge.iridium.directip import write_mt
 from firmware_bridge.settings import FIELDS, Field, Row, Settings, Value, make_settings
 from tools.keyring import Keyring, Owner, load_private
 from tools.keys import ask_passphrase, keyring_option, owner_of, owner_options
 from tools.shore.decode import CLIMATOLOGIES, CODEBOOKS, MAX_FILE_BYTES, SUFFIXES
+from tools.shore.receiving.products import known_files
+from tools.shore.receiving.store import DIVE
 
 GROUPS = {"budget": range(1, 16), "schedule": range(16, 32), "thresholds": range(32, 64)}
 """Which settings a command sets, by their numbers."""
@@ -39,6 +43,10 @@ def _rows(_context: click.Context, option: click.Parameter, value: str | None) -
         return tuple(tuple(int(number) for number in row.split(":")) for row in value.split(",") if row)
     except ValueError:
         raise click.BadParameter(f"{value!r} is not rows such as 0:5,200:20", param=option) from None
+
+
+def _is_of_codebook(key: str) -> bool:
+    return key.partition(".")[0] in ("profile", "optics")
 
 
 def _option(field: Field) -> Callable[..., Any]:
@@ -87,7 +95,7 @@ def command() -> None:
 def _add_group(name: str, numbers: range, text: str) -> None:
     fields = [field for field in FIELDS if field.number in numbers]
 
-    def make(codebook: Path | None, **options: Any) -> None:
+    def make(codebook: Path | None = None, **options: Any) -> None:
         values: dict[str, Value] = {}
         for field in fields:
             value = options.pop(field.key.rpartition(".")[2])
@@ -104,10 +112,12 @@ def _add_group(name: str, numbers: range, text: str) -> None:
         elif any(_is_of_codebook(key) for key in values):
             click.echo("Messages of later dives need another codebook: have it written with --codebook.")
 
-    made: Callable[..., Any] = click.option(
-        "--codebook", type=click.Path(dir_okay=False, path_type=Path),
-        help="Codebook of the unit: write the one that it has afterwards beside the command.",
-    )(_signing_options(make))  # fmt: skip
+    made = _signing_options(make)
+    if any(_is_of_codebook(field.key) for field in fields):
+        made = click.option(
+            "--codebook", type=click.Path(dir_okay=False, path_type=Path),
+            help="Codebook of the unit: write the one that it has afterwards beside the command.",
+        )(made)  # fmt: skip
     for field in reversed(fields):
         made = _option(field)(made)
     command.command(name, help=text)(made)
@@ -171,14 +181,14 @@ def _sign(
 ) -> Path:
     """Sign an order, write its files, and say so."""
     owner = owner_of(unit, fleet)
+    if imei is not None and not re.fullmatch("[0-9]{15}", imei):
+        raise InputError(f"is {imei!r}", field="--imei", remedy="give the 15 digits on the modem")
     private = _signer(owner, keyring, sign_with, key)
     made = keyring.make(order, owner.unit, private, told, time.time_ns() // 1_000_000, counter)
     file = out or Path(f"command-{made.counter}.sbd")
     write_durably(file, made.data)
     click.echo(f"Command {made.counter} to {owner.label}, {len(made.data)} bytes, in {file}: {told}.")
     if imei is not None:
-        from firmware_bridge.iridium.directip import write_mt
-
         envelope = file.with_suffix(".mt")
         write_durably(envelope, write_mt(imei, made.data, message_id=made.counter))
         click.echo(f"DirectIP message to {imei}: {envelope}.")
@@ -208,11 +218,11 @@ def _missing_in(folder: Path, dives: Sequence[int]) -> EncodedRequest:
     known = [load_climatology(f.read_bytes(), file=str(f)) for f in _beside(folder, CLIMATOLOGIES)]
     decoded = decode_messages(messages, books, known)
     if not decoded.dives:
-        reason = f": {decoded.refused[0][1]}" if decoded.refused else ""
+        reason = f" (the first {decoded.refused[0][1].rstrip('.')})" if decoded.refused else ""
         raise MessageError(
             f"holds no messages that can be decoded{reason}",
             file=folder,
-            remedy="put the codebook beside them, or ask for a dive with a request of `seston decode`",
+            remedy="put messages and their codebook there",
         )
     requests = [
         Request.of_parts(dive.dive_number, dive.n_parts, dive.missing())
@@ -222,9 +232,10 @@ def _missing_in(folder: Path, dives: Sequence[int]) -> EncodedRequest:
     return encode_request(requests, BODY_BYTES)
 
 
-def _beside(folder: Path, pattern: str) -> Iterable[Path]:
-    """Files beside messages; those of a receiver's unit lie one folder up."""
-    return sorted({*folder.glob(pattern), *folder.parent.glob(pattern)})
+def _beside(folder: Path, pattern: str) -> list[Path]:
+    """Files beside messages; those of a receiver's dive lie further up too."""
+    further = known_files(folder, pattern) if folder.name.startswith(DIVE) else []
+    return [*sorted(folder.glob(pattern)), *further]
 
 
 def _read_codebook(file: Path) -> Codebook:
@@ -232,10 +243,6 @@ def _read_codebook(file: Path) -> Codebook:
         return load_codebook(file.read_bytes(), file=str(file))
     except OSError as cause:
         raise InputError(f"cannot be read ({cause})", file=file, remedy="check the path") from cause
-
-
-def _is_of_codebook(key: str) -> bool:
-    return key.partition(".")[0] in ("profile", "optics")
 
 
 def changed_codebook(codebook: Codebook, settings: Settings) -> Codebook:

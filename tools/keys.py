@@ -15,7 +15,7 @@ import click
 
 from edge.durable import write_durably
 from edge.errors import InputError
-from edge.orders import KEYS_FILE
+from edge.installed_keys import KEYS_FILE
 from firmware_bridge.commands import Role, RotateKey, fingerprint
 from tools.keyring import NEXT, Keyring, Owner
 

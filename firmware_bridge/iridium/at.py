@@ -10,7 +10,8 @@ from dataclasses import dataclass
 
 MAX_LINE_BYTES = 256
 MAX_BLOCK_BYTES = 2 + 1960 + 2
-_RING = re.compile(rb"(\r\n)?SBDRING(\r\n)?")
+RING = b"SBDRING"
+_RING = re.compile(rb"(\r\n)?" + RING + rb"(\r\n)?")
 """With its own line ends, so that a line that it stood in is whole again."""
 
 
@@ -41,7 +42,7 @@ class Tokens:
 
     def __init__(self) -> None:
         self._held = bytearray()
-        self._is_block = False
+        self._is_block = self._is_skipping = False
 
     def expect_block(self) -> None:
         """What comes next is length, bytes and checksum."""
@@ -50,7 +51,7 @@ class Tokens:
     def forget(self) -> None:
         """Begin anew: the modem was reset, or nothing came in time."""
         self._held.clear()
-        self._is_block = False
+        self._is_block = self._is_skipping = False
 
     def feed(self, data: bytes) -> list[Token]:
         """What is whole now."""
@@ -59,24 +60,27 @@ class Tokens:
         while (token := self._next()) is not None:
             tokens.append(token)
         if not self._is_block and len(self._held) > MAX_LINE_BYTES:
-            del self._held[:-MAX_LINE_BYTES]
+            # Noise: thrown away up to its end; a ring that has begun is kept.
+            self._is_skipping = True
+            del self._held[: 1 - len(RING)]
         return tokens
 
     def _next(self) -> Token | None:
         if self._is_block:
             return self._next_block()
-        ring = _RING.search(self._held)
-        end = _line_end(self._held)
-        if ring is not None and (end < 0 or ring.start() <= end):
-            del self._held[ring.start() : ring.end()]
-            return Ring()
-        while end >= 0:
+        while True:
+            ring = _RING.search(self._held)
+            end = _line_end(self._held)
+            if ring is not None and (end < 0 or ring.start() <= end):
+                del self._held[ring.start() : ring.end()]
+                return Ring()
+            if end < 0:
+                return None
             line = bytes(self._held[:end]).strip()
             del self._held[: end + 1]
-            if line:
+            is_noise, self._is_skipping = self._is_skipping or len(line) > MAX_LINE_BYTES, False
+            if line and not is_noise:
                 return TextLine(line)
-            end = _line_end(self._held)
-        return None
 
     def _next_block(self) -> Block | None:
         if len(self._held) < 2:

@@ -19,6 +19,7 @@ from firmware_bridge.iridium.sbd import MAX_MESSAGE_BYTES
 from firmware_bridge.sans_io import NEVER_S
 
 WRITE_TIMEOUT_S = 60.0
+RESULT_S = (0.1, 2.0)
 CREDIT_BYTES = 50
 MAX_COMMAND_BYTES = 128
 UNKNOWN_DELIVERY = (10, 13, 17, 18, 19)
@@ -168,8 +169,11 @@ class SbdModem:
         return min(self._later[0][0] if self._later else NEVER_S, self._write_until_s)
 
     def _on_time(self) -> None:
-        while self._later and self._later[0][0] <= self._now_s:
-            heapq.heappop(self._later)[2]()
+        until_s = self._now_s
+        while self._later and self._later[0][0] <= until_s:
+            self._now_s, _, action = heapq.heappop(self._later)
+            action()
+        self._now_s = until_s
         if self._write_until_s <= self._now_s:
             self._end_write(1)
 
@@ -307,7 +311,9 @@ class SbdModem:
                 self.gateway.mtmsn = (self.gateway.mtmsn + 1) & 0xFFFF
                 mt_status, mtmsn, mt_length = 1, self.gateway.mtmsn, len(self._mt)
         if answers:
+            # Between the end of the session and its result the power may go too.
             numbers = code, momsn, mt_status, mtmsn, mt_length, len(self.gateway.to_float)
-            self._answer("+SBDIX: " + ", ".join(map(str, numbers)))
+            told = "+SBDIX: " + ", ".join(map(str, numbers))
+            self._after(self._draw.uniform(*RESULT_S), lambda: self._answer(told))
         else:
             self._is_busy = False

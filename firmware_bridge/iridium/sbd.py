@@ -8,7 +8,6 @@ words are `at`'s, what its statuses mean `statuses`'.
 from __future__ import annotations
 
 import enum
-import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -175,13 +174,13 @@ class SbdDriver:
     ----------
     radio_s
         Seconds of radio (looking for a signal, sessions) that may be spent until `renew`.
-    seed
-        Of the back-off's jitter.
+    jitter
+        Draws 0 to 1: what is added to a back-off, as a share of it, so that a fleet does not call at once.
     """
 
-    def __init__(self, *, radio_s: float = NEVER_S, seed: int = 0) -> None:
+    def __init__(self, *, radio_s: float = NEVER_S, jitter: Callable[[], float] = lambda: 0.5) -> None:
         self.step = Step.BOOT
-        self._draw = random.Random(seed)
+        self._jitter = jitter
         self._now_s = 0.0
         self._due_s = 0.0
         self._tokens = Tokens()
@@ -566,7 +565,7 @@ class SbdDriver:
             case Action.ALARM | Action.HOLD:
                 wait_s = ALARM_S
             case _:
-                wait_s = BACKOFF_S[min(failures, len(BACKOFF_S) - 1)] * (1 + self._draw.random())
+                wait_s = BACKOFF_S[min(failures, len(BACKOFF_S) - 1)] * (1 + self._jitter())
         self._rest_until_s = self._now_s + wait_s
         if message is None:
             return

@@ -17,10 +17,10 @@ from hypothesis import strategies as st
 from edge.config import Config
 from edge.durable import write_durably
 from edge.errors import DiveLogError
+from edge.installed_keys import KEYS_FILE
 from edge.optics import Optics
 from edge.orders import (
     KEPT_COMMANDS,
-    KEYS_FILE,
     ORDERS_FILE,
     ConfigChanged,
     KeyReplaced,
@@ -411,6 +411,58 @@ def test_a_foreign_file_is_refused_with_a_sentence(tmp_path):
     (tmp_path / ORDERS_FILE).write_bytes(b"not a database, but long enough to look like one" * 100)
     with pytest.raises(DiveLogError, match=r"orders\.sqlite: cannot be used for commands"):
         Orders(tmp_path, CONFIG, no_outbox)
+
+
+@pytest.mark.parametrize("order", ["set", "rotate", "reset", "missing"])
+def test_the_end_at_any_statement_leaves_all_of_an_order_or_nothing(board, order):
+    new = public_key(Role.FLEET)
+    asked = encode_request([Request(7, 0, ())]).data
+    with Outbox(board / "outbox.sqlite") as box:
+        box.put(7, [b"a"], now_ms=1)
+        box.delivered(7, 0, now_ms=2)
+    data = command(2, {
+        "set": Set(make_settings({"optics.threshold": 9})), "rotate": RotateKey(Role.UNIT, new),
+        "reset": Reset(), "missing": AskMissing(asked),
+    }[order])  # fmt: skip
+    first = Orders(board, CONFIG, no_outbox)
+    first.take(budget(1), now_ms=1)
+    first.reported(first.replies())
+    first.close()
+    done = []
+    for last in range(1, 30):
+        if (child := os.fork()) == 0:
+            die_at_statement(board, data, last)
+        os.waitpid(child, 0)
+        with Outbox(board / "outbox.sqlite") as box:
+            orders = Orders(board, CONFIG, box.requeue)
+            changed = {
+                "set": orders.config.optics.threshold == 9, "rotate": orders.keys[Role.UNIT] == new,
+                "reset": orders.config == CONFIG, "missing": box.waiting() != [],
+            }[order]  # fmt: skip
+            counted = orders.replies() != ()
+            orders.close()
+        assert changed == counted, f"after statement {last}"
+        done.append(changed)
+        if changed:
+            break
+    assert done == [False] * (len(done) - 1) + [True]
+    assert len(done) > 3, "some statements came before the commit"
+
+
+def die_at_statement(board, data, last):
+    """In a process of its own: obey, and be gone at a statement."""
+    left = [last]
+
+    def count(statement):
+        left[0] -= 1
+        if not left[0]:
+            os._exit(1)
+
+    with Outbox(board / "outbox.sqlite") as box:
+        orders = Orders(board, CONFIG, box.requeue)
+        orders._db.set_trace_callback(count)
+        orders.take(data, now_ms=2)
+        os._exit(0)
 
 
 KILLED = """

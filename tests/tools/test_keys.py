@@ -13,14 +13,16 @@ from click.testing import CliRunner
 
 from edge.config import Config, ProfileConfig
 from edge.errors import SestonError
+from edge.installed_keys import KEYS_FILE
 from edge.optics import Optics
-from edge.orders import KEYS_FILE, Orders, with_settings
+from edge.orders import Orders, with_settings
 from edge.outbox import Outbox
 from edge.telemetry.codebook import Codebook, load_codebook
 from edge.telemetry.missing import decode_request
 from edge.telemetry.replies import Verdict
 from firmware_bridge.commands import BODY_BYTES, Role, read_command
 from firmware_bridge.errors import BridgeError
+from firmware_bridge.iridium.directip import read_mt
 from tests.tools.made_dive import make_dive
 from tools.command import command
 from tools.keyring import LEDGER_FILE, Keyring, Owner
@@ -211,6 +213,19 @@ def test_schedule_and_thresholds_say_the_codebook_that_shore_needs(place):
     with pytest.raises(SestonError, match=r"missing\.json: cannot be read"):
         call(command, "schedule", "--fleet", "--max-dbar", 2000, "--codebook", "missing.json")
     assert len(Keyring(Path("keys")).made()) == 2
+
+
+def test_a_command_for_the_gateway(place):
+    installed(place)
+    told = call(command, "reset", "--fleet", "--imei", "300234010753370", "--out", "r.sbd")
+    assert "DirectIP message to 300234010753370: r.mt" in told
+    packet = read_mt(Path("r.mt").read_bytes())
+    assert (packet.imei, packet.payload) == ("300234010753370", Path("r.sbd").read_bytes())
+    (made,) = Keyring(Path("keys")).made()
+    assert packet.message_id == made.counter
+    with pytest.raises(SestonError, match="15 digits"):
+        call(command, "reset", "--fleet", "--imei", "12")
+    assert len(Keyring(Path("keys")).made()) == 1
 
 
 def test_what_is_missing_of_a_decoded_folder_waits_aboard_again(place):

@@ -1,4 +1,4 @@
-"""`seston bench bridge`: what the native link carries of a serial line, clean and bad.
+"""`seston bench bridge`: what the native link carries of a serial line, and SBD under a bad sky.
 
 Two real ends on a simulated line (`firmware_bridge.null_modem`); the numbers are simulated time, the same on
 every machine.
@@ -7,6 +7,7 @@ every machine.
 from __future__ import annotations
 
 import random
+from dataclasses import asdict
 from typing import Any
 
 from firmware_bridge.link import Delivered, Event, ObjectReceived, Peer
@@ -14,6 +15,7 @@ from firmware_bridge.link_objects import LinkObject
 from firmware_bridge.link_records import Role
 from firmware_bridge.link_wire import Kind
 from firmware_bridge.null_modem import BITS_PER_BYTE, Faults, NullModem
+from tools.bridge_bench import sbd
 
 BAUD = 9600
 FLIPS = (0.0, 1e-4, 1e-3, 1e-2)
@@ -27,8 +29,8 @@ SEEDS = 5
 MOST_S = 100_000.0
 
 
-def bench() -> dict[str, Any]:
-    """Measure every size on every line."""
+def bench(sessions: int = sbd.N_SESSIONS) -> dict[str, Any]:
+    """Measure every size on every line, and so many sessions."""
     rows: list[list[str]] = []
     numbers: dict[str, float] = {"baud": BAUD, "seeds": SEEDS}
     for words, (size_bytes, count) in SIZES.items():
@@ -38,13 +40,34 @@ def bench() -> dict[str, Any]:
             numbers[f"efficiency_{size_bytes}_{flip:g}"] = sum(found) / SEEDS
             row.append(f"{100 * sum(found) / SEEDS:.1f} % (at least {100 * min(found):.1f})")
         rows.append(row)
-    return {
+    link = {
         "title": f"Native link at {BAUD} baud: bytes delivered over bytes the line could carry",
         "columns": ["", *("clean" if not flip else f"{flip:g} flipped" for flip in FLIPS)],
         "rows": rows,
+    }
+    result, sky = sbd.run(sessions), sbd.BAD_SKY
+    numbers |= {f"sbd_{name}": float(value) for name, value in asdict(result).items()}
+    numbers["sbd_billed"] = result.billed
+    return {
+        "title": "Bridge",
+        "tables": [
+            link,
+            {
+                "title": "Iridium SBD under a bad sky",
+                "columns": ["", ""],
+                "rows": sbd.table(result),
+            },
+        ],
         "notes": [
-            f"Simulated, means of {SEEDS} seeds; both directions of the line flip one bit of that share of "
-            "bytes. From the first byte of the first message until the last is known to be stored."
+            f"Native link: simulated, means of {SEEDS} seeds; both directions of the line flip one bit of "
+            "that share of bytes. From the first byte of the first message until the last is known to be "
+            "stored.",
+            f"SBD: outbox, link and driver against an emulated modem. Of all sessions {100 * sky.fail:.0f} % "
+            f"fail and say so, {100 * sky.hidden:.0f} % bring their message and say that they failed, "
+            f"{100 * sky.mute:.0f} % give no answer (half of them had brought it), {100 * sky.hang:.0f} % "
+            f"leave the modem deaf. Power is cut every {sbd.MEAN_BETWEEN_CUTS_S / 60:.0f} minutes on average. "
+            "The least: what those sessions cost that brought something new, or what the sky had hidden that "
+            "shore had; and a mailbox check for each time at the surface and each message to the float.",
         ],
         "numbers": numbers,
     }

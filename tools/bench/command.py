@@ -21,6 +21,7 @@ OPTIONS = {
     "data": ("thumbnails",),
     "dives": ("telemetry",),
     "casts": ("telemetry",),
+    "sessions": ("bridge",),
 }
 """Options of some benchmarks alone, and which."""
 LEAST_IMAGES = {"train": 512}
@@ -45,6 +46,7 @@ LEAST_IMAGES = {"train": 512}
     type=click.Path(exists=True, file_okay=False, path_type=Path),
     help="telemetry: folder of *_Particule.zip (default: ../shared/data/uvp6_casts, if it is there).",
 )
+@click.option("--sessions", type=click.IntRange(min=1), help="bridge: SBD sessions (default 10000).")
 def bench(name: str, json_file: Path | None, **given: int | Path | None) -> None:
     """Measure one part (speed, memory, bytes), side by side with its alternatives, in one run."""
     from rich.console import Console

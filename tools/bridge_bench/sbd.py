@@ -96,7 +96,7 @@ class _World:
         return self._gateway.begun
 
     def dive(self) -> None:
-        """A dive's messages are queued; the float stays at the surface until they are sent or the radio rests."""
+        """Queue a dive's messages, and stay at the surface until they are sent or the radio rests."""
         parts = [
             b"%03d%02d" % (self._dives % 1000, part) + self._draw.randbytes(self._draw.randint(20, 335))
             for part in range(PARTS_OF_DIVE)
@@ -139,7 +139,7 @@ class _World:
         self._outbox: Outbox = Outbox(self._folder / "outbox.sqlite")
         modem = SbdModem(self._sky, seed=self._seed * 100_003 + self._boots, gateway=self._gateway)
         modem.power(self._now_s)
-        driver = SbdDriver(radio_s=RADIO_S, seed=self._boots)
+        driver = SbdDriver(radio_s=RADIO_S, jitter=random.Random(self._boots).random)
         driver.receive(b"", self._now_s)
         self._modem_line = NullModem((driver, modem), baud=BAUD, now_s=self._now_s)
         self._link = ModemLink(
@@ -177,3 +177,18 @@ class _World:
             sum(self._shore.values()) - len(self._shore), self._credits, self._least, self._cuts,
             self._now_s / 86_400,
         )  # fmt: skip
+
+
+def table(result: Result) -> list[list[str]]:
+    """Rows for a person."""
+    return [
+        ["sessions begun", f"{result.sessions:,}"],
+        ["power cuts", f"{result.cuts:,}"],
+        ["messages", f"{result.messages:,}"],
+        ["arrived, counted once", f"{result.arrived:,}"],
+        ["lost", f"{result.lost:,}"],
+        ["copies on shore beyond the first", f"{result.duplicates:,}"],
+        ["credits billed", f"{result.credits:,}"],
+        ["... times the least", f"{result.billed:.3f}"],
+        ["days of simulated time", f"{result.days:.1f}"],
+    ]

@@ -23,8 +23,14 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from edge.config import Config
 from edge.errors import InputError
+from edge.orders import Orders
+from edge.outbox import Outbox
+from edge.telemetry.replies import Verdict
 from tests.tools.made_dive import make_dive
+from tools.command import command
+from tools.keys import keys
 from tools.shore.receive import receive
 from tools.shore.receiving import http
 from tools.shore.receiving.arrival import Arrival, Unreadable, check, read_file_name, read_webhook
@@ -207,15 +213,47 @@ def test_a_codebook_that_comes_later_decodes_what_waited(tmp_path, dive, message
     assert (tmp_path / IMEI / "dive-00012" / "profile.csv").exists()
 
 
+def test_what_is_missing_is_asked_for_sent_again_and_completes_the_dive(tmp_path, dive, messages):
+    """Shore and board: a dive with a hole, a signed request, the outbox, and the whole dive."""
+    shore, board, keyring = tmp_path / "shore", tmp_path / "board", ["--keys", str(tmp_path / "keys")]
+    shore.mkdir()
+    board.mkdir()
+    (shore / "codebook.json").write_bytes((dive / "messages" / "codebook.json").read_bytes())
+    keys.main(["new", "--unit", "float-17", *keyring], standalone_mode=False)
+    keys.main(["install", "float-17", str(board), *keyring], standalone_mode=False)
+    folder, order = shore / IMEI / "dive-00012", tmp_path / "order.sbd"
+    with receiving(shore) as running, Outbox(board / "outbox.sqlite") as box:
+        box.put(12, messages, now_ms=1)
+        for part, message in enumerate(messages):
+            box.delivered(12, part, now_ms=2)
+            if part != 1:
+                assert running.send(packet(message, part)) == CONFIRMED
+        running.wait_for(r"dive 12: part 2 of \d+ is missing")
+        command.main(
+            ["missing", str(folder), "--unit", "float-17", "--out", str(order), *keyring],
+            standalone_mode=False,
+        )
+        orders = Orders(board, Config(), box.requeue)
+        assert orders.take(order.read_bytes(), now_ms=3).reply.verdict is Verdict.DONE
+        orders.close()
+        (again,) = box.waiting()
+        assert again.part == 1
+        assert running.send(packet(again.data, 100)) == CONFIRMED
+        running.wait_for("dive-00012: dive 12 is complete")
+
+
 def test_kill_in_the_middle_loses_nothing_that_was_confirmed(tmp_path, messages):
     many = [messages[0] + n.to_bytes(2, "big") for n in range(400)]
-    confirmed = []
+    confirmed: list[int] = []
+    enough = threading.Event()
 
     def pour(running, part):
         for n in range(part, len(many), 4):
             try:
                 if running.send(packet(many[n], n)) == CONFIRMED:
                     confirmed.append(n)
+                    if len(confirmed) >= 40:
+                        enough.set()
             except OSError:
                 return
 
@@ -223,8 +261,7 @@ def test_kill_in_the_middle_loses_nothing_that_was_confirmed(tmp_path, messages)
         clients = [threading.Thread(target=pour, args=(running, part)) for part in range(4)]
         for client in clients:
             client.start()
-        while len(confirmed) < 40 and any(client.is_alive() for client in clients):
-            time.sleep(0.005)
+        assert enough.wait(20)
         running.run.send_signal(signal.SIGKILL)
         for client in clients:
             client.join()

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from firmware_bridge.iridium.directip import MoMessage, read_mo
-
+from firmware_bridge.iridium.directip import REVISION, read_mo
 from tools.shore.receiving.arrival import Arrival, Unreadable, check
 
-REVISION = 1
 HEAD_BYTES = 3
 """Revision and length."""
 MAX_PACKET_BYTES = 4096
-"""The longest payload of SBD is 1960 bytes, all else some 60."""
+"""The longest payload of a modem has 1960 bytes, all else some 60."""
 
 
 def packet_bytes(data: bytearray) -> int:
@@ -24,8 +22,8 @@ def packet_bytes(data: bytearray) -> int:
 def read_packet(data: bytes) -> Arrival | Unreadable:
     """The message in a packet. Never raises."""
     found = read_mo(data)
-    if not isinstance(found, MoMessage):
-        return Unreadable(str(found))
+    if isinstance(found, str):
+        return Unreadable(found)
     return check(
         Arrival(
             found.imei,

@@ -11,7 +11,6 @@ from collections.abc import Awaitable, Callable
 from http import HTTPStatus
 
 from firmware_bridge.iridium.directip import write_confirmation
-
 from tools.shore.receiving import http
 from tools.shore.receiving.arrival import Arrival, Unreadable, read_webhook
 from tools.shore.receiving.directip import packet_bytes, read_packet
