@@ -34,7 +34,7 @@ from firmware_bridge.link_records import (
 from firmware_bridge.null_modem import Faults
 from firmware_bridge.transport import TcpTransport, serve
 from tests.firmware_bridge.link_lines import messages
-from tests.firmware_bridge.test_link_c import CORTEX_M3, LINK, SOURCES, STRICT, needed, run
+from tests.firmware_bridge.test_link_c import CORTEX_M3, LINK, SOURCES, STRICT, has_string_h, needed, run
 
 pytestmark = pytest.mark.slow
 
@@ -45,7 +45,7 @@ MESSAGES = messages(5, 340)
 @pytest.fixture(scope="module")
 def firmware(tmp_path_factory):
     """The example, built as main.c says."""
-    needed("arm-none-eabi-gcc", "qemu-system-arm")
+    has_string_h(needed("arm-none-eabi-gcc", "qemu-system-arm"))
     built = tmp_path_factory.mktemp("float") / "float.elf"
     example = SOURCES / "example_float"
     run(
