@@ -82,10 +82,10 @@ def test_an_instrument_on_its_own_sends_by_satellite(recording, tmp_path):
         records, messages = list(log.records()), log.messages()
     # Nobody says the phase: pressure has to rise by some dbar before it is an ascent.
     phases = [record.phase for record in records]
-    assert phases == [Phase.DESCENT] * phases.count(Phase.DESCENT) + [Phase.ASCENT] * phases.count(Phase.ASCENT)
+    assert phases == sorted(phases)
     assert 16 <= phases.count(Phase.DESCENT) <= 18
     # The board's clock began at 2000, and the modem knew the time before the dive began.
-    assert abs(records[0].time_ms - int(recording.time_ms[0])) < 120_000
+    assert abs(records[0].time_ms - int(recording.time_ms[0])) < 5_000
     came = [file.read_bytes() for file in sorted((tmp_path / "alone" / "messages").glob("*.msg"))]
     assert sorted(came) == sorted(messages)
     said = [line for line in exchange.lines() if line.end == "gateway"]

@@ -162,7 +162,8 @@ def dive_with_sbd_modem(stage: Stage, sky: Sky | None = None, seed: int = 1) -> 
     course = course_of(stage.recording, stage.config.mission)
     clock = SimulatedClock()
     messages: dict[bytes, None] = {}
-    modem = SbdModem(sky or USUAL_SKY, seed=seed, utc_ms_at_0=int(stage.recording.time_ms[0]))
+    on_deck_ms = int(stage.recording.time_ms[0]) - round(1000 * ON_DECK_S)
+    modem = SbdModem(sky or USUAL_SKY, seed=seed, utc_ms_at_0=on_deck_ms)
 
     def told(session: Session) -> None:
         what = (
