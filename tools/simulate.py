@@ -262,10 +262,10 @@ def parse_pressure(text: str | None) -> tuple[float, float] | None:
 @click.option("--budget-bytes", type=int, help="Sum of all messages; wins over the configuration.")
 @click.option("--dive-number", type=click.IntRange(0, 65535), default=0, show_default=True)
 @click.option(
-    "--host",
-    type=click.Choice(["native"]),
-    help="Run the whole service on a simulated clock, commanded by a simulated float over its protocol.",
-)
+    "--host", type=click.Choice(["native", "sbd"]),
+    help="Run the whole service on a simulated clock: commanded by a float over the native link, or on its "
+    "own with an Iridium modem.",
+)  # fmt: skip
 @click.option("--force", is_flag=True, help="Replace a dive that is already in the output folder.")
 @click.option("--no-report", is_flag=True, help="Leave out netCDF and the HTML report.")
 def simulate(
