@@ -250,7 +250,7 @@ class HostConfig(Section, frozen=True):
     kind
         `none`: pressure alone decides; `native`: a float on the native link (docs/link.md).
     port, baud
-        Serial device or pty, and its speed.
+        Serial device or pty and its speed; or, on the bench, tcp:HOST:PORT.
     """
 
     kind: HostKind = HostKind.NONE

@@ -62,12 +62,13 @@ from edge.recording import INFO_FILE, SENSORS_FILE, open_recording
 from edge.sensors.serial import SerialPressure
 from edge.telemetry.health import HealthReading
 from firmware_bridge.ctd import Reading
+from firmware_bridge.errors import TransportError
 from firmware_bridge.iridium.clock import utc_ms_of
 from firmware_bridge.iridium.sbd import SbdDriver
 from firmware_bridge.link import Peer as LinkPeer
 from firmware_bridge.link_records import Role
 from firmware_bridge.sans_io import Line, Peer
-from firmware_bridge.transport import PortLine, SerialTransport
+from firmware_bridge.transport import PortLine, open_transport
 
 STANDBY_POLL_S = 0.5
 OFFERED_AT_ONCE = 32
@@ -299,8 +300,11 @@ class Service:
         )  # fmt: skip
 
     def _tie_to_port(self, peer: Peer[Any], port: str, baud: int) -> Line[Any]:
-        SerialTransport(port, baud).close()  # a wrong port is known on deck
-        return PortLine(peer, lambda: SerialTransport(port, baud), self._clock.monotonic_s)
+        line = PortLine(peer, lambda: open_transport(port, baud), self._clock.monotonic_s)
+        line.carry(0.0)
+        if line.fault:  # a wrong port is known on deck
+            raise TransportError(line.fault)
+        return line
 
     @property
     def _is_sent(self) -> bool:
@@ -421,9 +425,10 @@ class Service:
     def _tell_standing(self) -> None:
         waiting, waiting_bytes = self._outbox.waiting_bytes()
         dive = self._dive
+        is_done = dive is None and self._last_dive is not None
         self._host.stands(
             Standing(
-                self._mission.state,
+                State.SURFACE if is_done else self._mission.state,
                 self._last_dive,
                 0 if dive is None else dive.next_frame,
                 min(waiting, 0xFFFF),
@@ -541,6 +546,7 @@ class Service:
         folders = sorted(f for f in self._dives.iterdir() if f.is_dir() and f.name.isdigit())
         if not folders:
             return None
+        self._last_dive = int(folders[-1].name)
         try:
             log = DiveLog.open(folders[-1], vignette_quota_mb=self._config.log.vignette_quota_mb)
         except SestonError as error:

@@ -200,6 +200,17 @@ class TcpTransport(_Closing):
         self._socket.close()
 
 
+def open_transport(port: str, baud: int) -> SerialTransport | TcpTransport:
+    """Open a serial device or pty by its path, or `tcp:HOST:PORT`; raises `TransportError`."""
+    kind, _, place = port.partition(":")
+    if kind != "tcp":
+        return SerialTransport(port, baud)
+    host, _, number = place.rpartition(":")
+    if not host or not number.isdigit():
+        raise TransportError(f"{port}: is no address; give tcp:HOST:PORT.")
+    return TcpTransport.connect(host, int(number))
+
+
 class PortLine:
     """A peer tied to a port, as a `sans_io.Line`; a port that fails is opened again.
 

@@ -16,6 +16,7 @@ from firmware_bridge.transport import (
     PtyTransport,
     SerialTransport,
     TcpTransport,
+    open_transport,
     serve,
 )
 
@@ -159,3 +160,17 @@ def test_a_port_that_is_never_there_costs_a_sentence_alone():
     port = PortLine(Echo(b"a"), lambda: SerialTransport("/dev/no-such-port", 9600))
     assert port.carry(0.05) == []
     assert "check the port" in port.fault
+
+
+def test_a_port_is_a_device_or_an_address():
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        host, port = listener.getsockname()
+        with open_transport(f"tcp:{host}:{port}", 9600) as line:
+            assert isinstance(line, TcpTransport)
+    with PtyTransport() as theirs, open_transport(theirs.port, 9600) as ours:
+        assert isinstance(ours, SerialTransport)
+    for wrong in ("tcp:7", "tcp:host:", "tcp:host:x"):
+        with pytest.raises(TransportError, match="tcp:HOST:PORT"):
+            open_transport(wrong, 9600)

@@ -120,7 +120,7 @@ class NativeFloat:
                     f"status: {where}, dive {dive}, {frames} frames, "
                     f"{waiting} messages of {waiting_bytes} bytes wait",
                 )
-                if self.stage is Stage.TAKES and not waiting and state == wire.DiveState.STANDBY:
+                if self.stage is Stage.TAKES and not waiting and state == wire.DiveState.SURFACE:
                     self.stage = Stage.CUTS
                     self._say(wire.PowerWish(POWER_WITHIN_S), now_s, "wishes to cut power")
             case wire.PowerWait(seconds):
