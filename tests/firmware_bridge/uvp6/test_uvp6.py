@@ -1,0 +1,487 @@
+"""The UVP6's lines, its part and its host's: the specification's examples, both ends, hostile bytes."""
+
+from __future__ import annotations
+
+import math
+import struct
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from firmware_bridge.errors import MisuseError
+from firmware_bridge.null_modem import Faults, NullModem
+from firmware_bridge.transport import PtyTransport, SerialTransport, serve
+from firmware_bridge.uvp6 import cts5
+from firmware_bridge.uvp6.host import Begun, Came, Ended, Fault, Host, Known, Malformed, Mute, Restarted, Step
+from firmware_bridge.uvp6.lines import (
+    ACQ_FIELDS,
+    HW_FIELDS,
+    N_CLASSES,
+    TAXO_FIELDS,
+    BlackFrame,
+    Configuration,
+    Generation,
+    Instant,
+    LpmFrame,
+    TaxoFrame,
+    TaxoObject,
+    read_configuration,
+    read_frame,
+    write_configuration,
+    write_frame,
+)
+from firmware_bridge.uvp6.personality import (
+    MAX_WAITING_BYTES,
+    ClockSet,
+    Code,
+    Personality,
+    Refused,
+    Started,
+    State,
+    Stopped,
+)
+from firmware_bridge.uvp6.slices import (
+    LPM_SLICES_DBAR,
+    lpm_slices,
+    reduce_black,
+    reduce_lpm,
+    reduce_taxa,
+    slice_of,
+)
+
+# The pair of the specification.
+TAXO_LINE = "TAXO_DATA,1,8,1299,43,8,17085,49,8,12379,50;"
+LPM_LINE = (
+    "LPM_DATA,1554.09,20220223,040052,1,23.69,33,0,4,2,1,0,1,1,0,1,1,2,0,0,1,0,0,2,"
+    "23,0,17,21,20,0,21,19,0,29,30,35,0,0,43,0,0,50;"
+)
+BLACK_LINE = f"BLACK_DATA,-0.05,20220223,040001,10,21.38,{','.join(['12', '3'] + ['0'] * 16)};"
+LIMITS = (  # fmt: skip
+    40.3,
+    50.8,
+    64,
+    80.6,
+    102,
+    128,
+    161,
+    203,
+    256,
+    323,
+    406,
+    512,
+    645,
+    813,
+    1020,
+    1290,
+    1630,
+    2050,
+)
+
+
+def hardware(generation=Generation.V2022_02):
+    values = {name: "0" for name in HW_FIELDS[generation]}
+    limits = map(str, LIMITS if generation is Generation.V2021 else (*LIMITS[1:], 2580))
+    values |= dict(zip([n for n in values if n.startswith("Lower")], limits, strict=True))
+    values |= {"Camera_ref": "000205LP", "Threshold": "21", "Aa": "2300", "Exp": "1.136"}
+    if "Version" in values:
+        values["Version"] = "ver2022.02"
+    return Configuration("HW_CONF", generation, values)
+
+
+def acquisition(name="ACQ_SESTON", taxo="TAXO_A", generation=Generation.V2022_02):
+    values = {field: "1" for field in ACQ_FIELDS[generation]} | {"Configuration_name": name}
+    values |= {"Taxo_flag" if generation is Generation.V2021 else "Taxo_conf": taxo}
+    return Configuration("ACQ_CONF", generation, values)
+
+
+def taxonomy():
+    values = {field: "00000" for field in TAXO_FIELDS} | {"Configuration_name": "TAXO_A"}
+    return Configuration("TAXO_CONF", Generation.V2022_02, values)
+
+
+# --- lines
+
+
+def test_the_examples_of_the_specification():
+    taxo = read_frame(TAXO_LINE)
+    assert taxo == TaxoFrame(1, (TaxoObject(8, 1299, 43), TaxoObject(8, 17085, 49), TaxoObject(8, 12379, 50)))
+    lpm = read_frame(LPM_LINE)
+    assert (lpm.pressure_dbar, lpm.n_images, lpm.temperature_c) == (1554.09, 1, 23.69)
+    assert lpm.at == Instant(2022, 2, 23, 4, 0, 52)
+    assert (lpm.counts[0], lpm.counts[-1], lpm.greys[0], lpm.greys[-1]) == (33, 2, 23, 50)
+    assert [write_frame(frame) for frame in (taxo, lpm)] == [TAXO_LINE, LPM_LINE]
+    assert write_frame(read_frame(BLACK_LINE)) == BLACK_LINE
+    assert read_frame("TAXO_DATA,3;") == TaxoFrame(3)
+
+
+@pytest.mark.parametrize("generation", Generation)
+def test_configurations_of_every_firmware_come_back(generation):
+    for conf in (hardware(generation), acquisition(generation=generation), taxonomy()):
+        line = write_configuration(conf)
+        for text in (line, "$" + line, line + "\r\n", line[:-1]):
+            assert read_configuration(text, generation) == conf
+    assert len(hardware(generation).class_limits_um()) == N_CLASSES
+    assert hardware(generation).number("Aa") == 2300
+    assert acquisition().number("Operator_email") == 1
+    assert hardware().number("Camera_ref") is None
+
+
+def test_firmware_is_told_by_the_length_of_hw_conf():
+    assert [len(HW_FIELDS[g]) for g in Generation] == [43, 41, 42]
+    assert [len(ACQ_FIELDS[g]) for g in Generation] == [22, 19, 22]
+    assert "more than one firmware" in read_configuration(write_configuration(acquisition()))
+
+
+@pytest.mark.parametrize(
+    ("line", "why"),
+    [
+        ("HW_CONF,1,2;", "has 2 values; 41, 42, 43 are known"),
+        ("XX_CONF,1;", "is no configuration"),
+        ("TAXO_CONF,1;", "has 1 values; 44 are known"),
+    ],
+)
+def test_configurations_that_are_none(line, why):
+    assert why in read_configuration(line)
+
+
+@pytest.mark.parametrize(
+    ("line", "why"),
+    [
+        (LPM_LINE[:-1], "ends with ;"),
+        (LPM_LINE.replace(",1,23.69", ",256,23.69"), "no number of its kind"),
+        (LPM_LINE.replace("20220223", "20221323"), "no number of its kind"),
+        (LPM_LINE.replace("1554.09", "1e3"), "no number of its kind"),
+        (LPM_LINE.replace(",50;", ";"), "has 40 values; 41 are known"),
+        ("TAXO_DATA,1,8,1299;", "three whole numbers"),
+        ("TAXO_DATA,1,40,1,1;", "class above 39"),
+        ("TAXO_DATA;", "three whole numbers"),
+        ("NOTHING,1;", "is no frame"),
+        ("x" * 5000 + ";", "not longer than"),
+    ],
+)
+def test_frames_that_are_none(line, why):
+    assert why in read_frame(line)
+
+
+def test_a_text_that_would_break_a_line_is_not_written():
+    values = hardware().values | {"Operator_email": "a,b"}
+    with pytest.raises(ValueError, match="Operator_email"):
+        write_configuration(Configuration("HW_CONF", Generation.V2022_02, values))
+
+
+instants = st.builds(
+    Instant, st.integers(2000, 2099), st.integers(1, 12), st.integers(1, 28), st.integers(0, 23),
+    st.integers(0, 59), st.integers(0, 59),
+)  # fmt: skip
+classes = st.lists(st.integers(0, 1 << 20), min_size=18, max_size=18).map(tuple)
+hundredths = st.integers(-2000, 600_000).map(lambda n: n / 100)
+lpms = st.builds(
+    LpmFrame, hundredths, instants, st.integers(0, 255), st.integers(-500, 4500).map(lambda n: n / 100),
+    classes, classes,
+)  # fmt: skip
+taxos = st.builds(
+    TaxoFrame, st.integers(0, 255),
+    st.lists(st.builds(TaxoObject, st.integers(0, 39), st.integers(0, 1 << 30), st.integers(0, 255)))
+    .map(tuple),
+)  # fmt: skip
+
+
+@given(st.one_of(lpms, taxos))
+def test_frames_come_back(frame):
+    assert read_frame(write_frame(frame)) == frame
+
+
+@given(st.text(max_size=300))
+def test_any_text_is_a_frame_or_a_sentence(text):
+    read_frame(text)
+    read_configuration(text)
+    read_frame("LPM_DATA," + text + ";")
+
+
+# --- the personality
+
+
+class Talk:
+    def __init__(self):
+        self.uvp6 = Personality(
+            hardware(), {"ACQ_SESTON": acquisition(), "ACQ_PLAIN": acquisition("ACQ_PLAIN", "NO_RE")},
+            {"TAXO_A": taxonomy()}, lambda: Instant(2026, 11, 26, 12, 0, 5),
+        )  # fmt: skip
+        self.events = []
+
+    def say(self, text):
+        self.events += self.uvp6.receive(text.encode(), 0.0)
+        return self.uvp6.to_send(100_000).decode()
+
+
+def lines(*texts):
+    return "".join(text + "\r\n" for text in texts)
+
+
+def test_it_says_who_it_is_at_power_on():
+    assert Talk().say("") == lines(write_configuration(hardware()))
+
+
+def test_the_checks_of_the_specification():
+    talk = Talk()
+    talk.say("")
+    assert talk.say("$hwconfcheck;\r\n") == lines("$" + write_configuration(hardware()))
+    assert talk.say("$confcheck:ACQ_SESTON;") == lines("$" + write_configuration(acquisition()))
+    assert talk.say("$taxocheck:TAXO_A;") == lines("$" + write_configuration(taxonomy()))
+    assert talk.say("$autocheck;") == lines("$autocheckpassed;")
+    assert talk.say("$RTCread;") == lines("$RTCread:20261126,120005;")
+    assert talk.say("$VERSION;") == lines("$VERSION:seston;")
+    assert talk.say("$POWERPUset:1;") == lines("$POWERPUset:1;")
+    assert len(talk.say("$HELP;").split("\r\n")) == 12
+    assert not talk.events
+
+
+def test_starting_with_and_without_time_and_with_and_without_taxa():
+    talk = Talk()
+    talk.say("")
+    assert talk.say("$start:ACQ_SESTON,20261126,101500;") == lines(
+        write_configuration(acquisition()), write_configuration(taxonomy()), "$startack;"
+    )
+    assert talk.events == [Started(acquisition(), Instant(2026, 11, 26, 10, 15, 0))]
+    assert talk.say("$stop;") == lines("$starterr:33;")
+    assert talk.say("$stop;") == lines("$stopack;")
+    assert talk.events[1:] == [Refused("stop", Code.BUSY), Stopped()]
+    plain = acquisition("ACQ_PLAIN", "NO_RE")
+    assert talk.say("$start:ACQ_PLAIN;") == lines(write_configuration(plain), "$startack;")
+    assert talk.uvp6.state is State.ACQUIRING
+
+
+def test_errors_have_their_numbers():
+    talk = Talk()
+    talk.say("")
+    assert talk.say("$nonsense;") == lines("$starterr:30;")
+    assert talk.say("$start;") == lines("$starterr:30;")
+    assert talk.say("$start:ACQ_OTHER;") == lines("$starterr:31;")
+    assert talk.say("$start:ACQ_SESTON,20261399,101500;") == lines("$starterr:31;")
+    assert talk.say("$confcheck:ACQ_OTHER;") == lines("$starterr:31;")
+    assert talk.say("$RTCset:1;") == lines("$starterr:31;")
+    talk.say("$start:ACQ_SESTON;")
+    assert talk.say("$start:ACQ_SESTON;") == lines("$starterr:33;")
+    assert talk.say("$hwconfcheck;") == lines("$starterr:33;")
+    assert talk.say("$stop;") == lines("$starterr:33;")
+
+
+def test_the_clock_is_set():
+    talk = Talk()
+    talk.say("")
+    assert talk.say("$RTCset:20261126,101500;") == lines("$RTCset:20261126,101500;")
+    assert talk.events == [ClockSet(Instant(2026, 11, 26, 10, 15, 0))]
+
+
+def test_blocs_go_in_their_order_and_an_over_exposed_one_says_so():
+    talk = Talk()
+    talk.say("$start:ACQ_SESTON;")
+    lpm, taxo, black = read_frame(LPM_LINE), read_frame(TAXO_LINE), read_frame(BLACK_LINE)
+    talk.uvp6.send_black(black)
+    talk.uvp6.send_lit(lpm, taxo)
+    assert talk.say("") == lines(BLACK_LINE, TAXO_LINE, LPM_LINE)
+    talk.uvp6.send_over_exposed(lpm, classifies=True)
+    zeros = ",".join("0" * 36)
+    assert talk.say("") == lines(
+        "$starterr:44;", "TAXO_DATA,0;", f"LPM_DATA,1554.09,20220223,040052,0,23.69,{zeros};"
+    )
+
+
+def test_blocs_outside_an_acquisition_are_misuse_and_a_slow_line_drops_whole_blocs():
+    talk = Talk()
+    with pytest.raises(MisuseError, match="no acquisition"):
+        talk.uvp6.send_lit(read_frame(LPM_LINE))
+    talk.say("$start:ACQ_PLAIN;")
+    n = MAX_WAITING_BYTES // (len(LPM_LINE) + 2)
+    for _ in range(n + 5):
+        talk.uvp6.send_lit(read_frame(LPM_LINE))
+    sent = talk.uvp6.to_send(1 << 20).decode()
+    assert sent == lines(*[LPM_LINE] * n)
+    assert talk.uvp6.dropped == 5
+
+
+def test_half_commands_noise_and_two_in_one_read():
+    talk = Talk()
+    talk.say("")
+    assert talk.say("$autoch") == ""
+    assert talk.say("eck;$RTC") == lines("$autocheckpassed;")
+    assert talk.say("read;") == lines("$RTCread:20261126,120005;")
+    assert talk.say("\xff\xfe$hwc$autocheck;") == lines("$autocheckpassed;"), "the first was cut on its way"
+    assert talk.say("noise without a dollar;") == ""
+    assert talk.say("$" + "x" * 500 + ";$autocheck;") == lines("$autocheckpassed;")
+
+
+@settings(deadline=None)
+@given(st.lists(st.binary(max_size=200), max_size=20))
+def test_hostile_bytes_never_raise_and_nothing_grows(chunks):
+    talk, host = Talk(), Host("ACQ_SESTON")
+    for i, chunk in enumerate(chunks):
+        talk.uvp6.receive(chunk, float(i))
+        host.receive(chunk, float(i))
+    assert len(talk.uvp6._splitter._held) <= 64
+    assert len(host._splitter._held) <= 4096
+    assert len(talk.uvp6.to_send(1 << 20)) <= MAX_WAITING_BYTES + 4096
+
+
+# --- both ends
+
+
+def both(faults=Faults(), seed=1):  # noqa: B008
+    talk, host = Talk(), Host("ACQ_SESTON")
+    line = NullModem((host, talk.uvp6), baud=38400, faults=(faults, faults), seed=seed)
+    return talk.uvp6, host, line
+
+
+def run(line, seconds, heard):
+    line.run(line.now_s + seconds, lambda end, event: heard.append(event))
+
+
+def test_a_host_leads_it_through_an_acquisition():
+    uvp6, host, line = both()
+    heard = []
+    run(line, 5.0, heard)
+    assert Known(hardware(), acquisition()) in heard
+    host.set_clock(Instant(2026, 1, 2, 3, 4, 5))
+    run(line, 5.0, heard)
+    assert ClockSet(Instant(2026, 1, 2, 3, 4, 5)) in heard
+    host.start(Instant(2026, 1, 2, 3, 4, 6))
+    run(line, 5.0, heard)
+    assert Begun() in heard
+    uvp6.send_black(read_frame(BLACK_LINE))
+    uvp6.send_lit(read_frame(LPM_LINE), read_frame(TAXO_LINE))
+    run(line, 5.0, heard)
+    assert [e.line for e in heard if isinstance(e, Came)] == [BLACK_LINE, TAXO_LINE, LPM_LINE]
+    host.stop()
+    run(line, 20.0, heard)
+    assert Ended() in heard
+    assert [e.code for e in heard if isinstance(e, Fault)] == [33]
+    assert uvp6.state is State.AWAKE
+    assert host.step is Step.READY
+    assert host.malformed == 0
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_on_a_bad_line_it_gets_there_and_nothing_malformed_is_taken(seed):
+    uvp6, host, line = both(Faults(flip=1e-3, lose=5e-4, noise=0.005), seed)
+    heard = []
+    for step, act in ((Step.READY, host.start), (Step.RUNNING, None)):
+        for _ in range(60):
+            if host.step is step:
+                break
+            if host.step is Step.MUTE:
+                host._ask(Step.HARDWARE, "$hwconfcheck;")
+            run(line, 5.0, heard)
+        assert host.step is step
+        if act is not None:
+            act()
+    for _ in range(20):
+        uvp6.send_lit(read_frame(LPM_LINE), read_frame(TAXO_LINE))
+        run(line, 1.0, heard)
+    came = [e for e in heard if isinstance(e, Came)]
+    assert len(came) > 20
+    assert len(came) + sum(isinstance(e, Malformed) for e in heard) >= 30
+    host.stop()
+    run(line, 60.0, heard)
+    assert uvp6.state is State.AWAKE
+
+
+def test_an_instrument_that_begins_anew_is_noticed_and_a_mute_one_too():
+    _, host, line = both()
+    heard = []
+    run(line, 5.0, heard)
+    host.start()
+    run(line, 5.0, heard)
+    line.peers[1] = Talk().uvp6
+    run(line, 5.0, heard)
+    assert Restarted() in heard
+    assert host.step is Step.READY
+    deaf, heard = Host("ACQ_SESTON"), []
+    for second in range(60):
+        heard += deaf.receive(b"", float(second))
+    assert heard == [Mute("$hwconfcheck;")]
+    with pytest.raises(MisuseError, match="not ready"):
+        deaf.start()
+
+
+def test_both_ends_on_a_real_line():
+    talk, host, heard = Talk(), Host("ACQ_PLAIN"), []
+    with PtyTransport() as theirs, SerialTransport(theirs.port, 38400) as ours:
+        for _ in range(200):
+            serve(talk.uvp6, ours, talk.events.append, stop=iter([False, True]).__next__, poll_s=0.005)
+            serve(host, theirs, heard.append, stop=iter([False, True]).__next__, poll_s=0.005)
+            if host.step is Step.READY:
+                break
+    assert isinstance(heard[0], Known)
+
+
+# --- reduction and CTS5
+
+
+def test_the_worked_example_of_the_reduction():
+    at, none = Instant(2022, 2, 23, 4, 0, 52), (0,) * 17
+    blocs = [
+        LpmFrame(p, at, n, 10.0, (count, *none), (grey, *none))
+        for p, n, count, grey in ((4.42, 1, 1010, 5), (5.43, 4, 4000, 10), (6.45, 2, 0, 0))
+    ]
+    found = reduce_lpm(blocs)
+    assert found.pressure_dbar == pytest.approx(5.43, abs=0.005)
+    assert (found.n_images, found.counts[0], found.n_blocs) == (7, 5010, 3)
+    assert found.greys[0] == pytest.approx(8.99, abs=0.005)
+    assert found.at == at
+
+
+def test_slices_are_those_that_are_recommended():
+    assert slice_of(1.9, LPM_SLICES_DBAR) is None
+    assert slice_of(-0.5, LPM_SLICES_DBAR) is None
+    assert slice_of(math.nan, LPM_SLICES_DBAR) is None
+    assert slice_of(2.0, LPM_SLICES_DBAR) == (2.0, 7.0)
+    assert slice_of(104.0, LPM_SLICES_DBAR) == (100.0, 110.0)
+    assert slice_of(1234.0, LPM_SLICES_DBAR) == (1220.0, 1240.0)
+    at, zeros = Instant(2022, 2, 23, 4, 0, 52), (0,) * 18
+    frames = [LpmFrame(p, at, 1, 10.0, (1,) * 18, zeros) for p in (0.5, 1.0, 3.0, 4.0, 8.0, 3.0)]
+    assert [one.n_blocs for one in lpm_slices(frames)] == [1, 1, 2, 1, 1]
+    assert sum(one.n_images for one in lpm_slices(frames)) == 6
+
+
+def test_taxa_are_summed_and_weighted():
+    first = TaxoFrame(1, (TaxoObject(8, 100, 40), TaxoObject(3, 10, 20)))
+    frames = [first, TaxoFrame(4, (TaxoObject(8, 300, 50),))]
+    n_images, taxa = reduce_taxa(frames)
+    assert n_images == 5
+    assert [(t.taxon, t.count, t.volume_px3, t.grey) for t in taxa] == [(3, 1, 10, 20), (8, 2, 200, 45)]
+
+
+def test_cts5_codes_are_those_of_the_document():
+    assert cts5.pressure_code(989.4) == 0x2A8E
+    assert cts5.temperature_code(24.31) == 0x727E
+    assert struct.pack("<f", 2932.65) == struct.pack("<I", 0x45374A66)
+    assert struct.pack("<I", 1653876135) == struct.pack("<I", 0x629425A7)
+    assert (cts5.LPM_BYTES, cts5.BLACK_BYTES) == (98, 19)
+
+
+@given(
+    st.integers(0, 65535), st.integers(-1000, 64_000), st.integers(0, 65535), st.integers(-5000, 60_000),
+    st.lists(st.integers(0, 1 << 20), min_size=18, max_size=18),
+    st.lists(st.integers(0, 255), min_size=18, max_size=18), st.integers(0, 40), st.integers(0, 60),
+)  # fmt: skip
+def test_cts5_records_come_back(after, p, n, t, counts, greys, n_taxa, padding):
+    lpm = cts5.LpmRecord(after, p / 10, n, t / 1000, tuple(map(float, counts)), tuple(greys))
+    taxo = cts5.TaxoRecord(
+        after, p / 10, n, tuple(cts5.TaxonRecord(i, i % 256, float(7 * i), i) for i in range(n_taxa))
+    )
+    black = cts5.BlackRecord(1653876135, p / 10, n % 256, t / 1000, tuple(c % 65536 for c in counts[:5]))
+    for kind, record in ((cts5.LPM_TYPE, lpm), (cts5.TAXO_TYPE, taxo), (cts5.BLACK_TYPE, black)):
+        data = cts5.encode(record) + cts5.encode(record)
+        assert cts5.decode(data + bytes([cts5.PAD]) * padding, kind) == [record, record]
+    assert len(cts5.encode(taxo)) == 7 + 7 * n_taxa
+
+
+@given(st.binary(max_size=300), st.sampled_from([0x1B, 0x1C, 0x1D, 0x00]))
+def test_any_bytes_are_records_or_a_sentence(data, kind):
+    assert isinstance(cts5.decode(data, kind), (list, str))
+
+
+def test_black_frames_are_noise_of_their_own():
+    other = BlackFrame(1.0, Instant(2022, 1, 1, 0, 0, 0), 5, 3.0, (1,) * 18)
+    assert reduce_black([read_frame(BLACK_LINE), other]) == (15, (13, 4, *[1] * 16))
