@@ -240,6 +240,7 @@ class HostKind(enum.StrEnum):
 
     NONE = "none"
     NATIVE = "native"
+    UVP6 = "uvp6"
 
 
 class HostConfig(Section, frozen=True):
@@ -248,7 +249,8 @@ class HostConfig(Section, frozen=True):
     Attributes
     ----------
     kind
-        `none`: pressure alone decides; `native`: a float on the native link (docs/link.md).
+        `none`: pressure alone decides; `native`: a float on the native link (docs/link.md); `uvp6`: a float
+        that hosts a UVP6.
     port, baud
         Serial device or pty and its speed; or, on the bench, tcp:HOST:PORT.
     """

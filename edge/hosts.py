@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from edge.divelog import LoggedFrame
 from edge.frame import Phase
 from edge.mission import State
 from edge.outbox import Queued
@@ -40,6 +41,11 @@ class PhaseSaid:
     """The host says which phase of the dive it is in; out of a dive, one begins."""
 
     phase: Phase
+
+
+@dataclass(frozen=True, slots=True)
+class DiveBeginSaid:
+    """The host says that a dive begins, and no more: pressure tells its phases."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +97,8 @@ class Noted:
 
 
 Said = (
-    PhaseSaid | DiveEndSaid | TimeSaid | BudgetSaid | PowerWished | OrderCame | MessageTaken | Noted
+    PhaseSaid | DiveBeginSaid | DiveEndSaid | TimeSaid | BudgetSaid | PowerWished | OrderCame | MessageTaken
+    | Noted
 )  # fmt: skip
 
 
@@ -133,6 +140,9 @@ class Host(Protocol):
         Returns those that are on their way now and were not before.
         """
 
+    def seen(self, frame: LoggedFrame) -> None:
+        """A frame of the dive has its outcome."""
+
     def took(self, order: OrderCame) -> None:
         """A command was taken, obeyed or not: the host may forget it."""
 
@@ -166,6 +176,9 @@ class NoHost:
     def offer(self, messages: Sequence[Queued]) -> Sequence[Queued]:
         """Nobody to take them."""
         return ()
+
+    def seen(self, frame: LoggedFrame) -> None:
+        """Nobody to tell."""
 
     def took(self, order: OrderCame) -> None:
         """Nobody sends any."""
@@ -240,6 +253,9 @@ class NativeHost:
             self._peer.send(LinkObject(Kind.MESSAGE, object_id, message.data))
             added.append(message)
         return added
+
+    def seen(self, frame: LoggedFrame) -> None:
+        """The link tells messages, not frames."""
 
     def took(self, order: OrderCame) -> None:
         """See `Host`."""

@@ -292,6 +292,13 @@ class Instrument:
         uint8 (height, width) when the configuration asks for one.
     observe
         Called with each segmented frame, its record and all its regions.
+
+    Attributes
+    ----------
+    mission
+        Where the dive stands.
+    newest
+        The last frame taken, as it is logged.
     """
 
     def __init__(
@@ -317,6 +324,7 @@ class Instrument:
         self._bloc_closed_ms = -math.inf
         self._newest_ms = -math.inf
         self._previous: Frame | None = None
+        self.newest: LoggedFrame | None = None
 
     def take(self, frame: Frame) -> FrameRecord:
         """Give one frame its outcome and log it; a bloc is committed when it is full."""
@@ -339,11 +347,10 @@ class Instrument:
             look.taxa,
             look.esd_um,
         )
-        self.log.add_frame(
-            LoggedFrame(
-                record, frame.lit, frame.source, look.note, frame.environment, look.particles, look.sharpness
-            )
+        self.newest = LoggedFrame(
+            record, frame.lit, frame.source, look.note, frame.environment, look.particles, look.sharpness
         )
+        self.log.add_frame(self.newest)
         if self._observe is not None and look.regions is not None:
             self._observe(frame, record, look.regions)
         self._newest_ms = max(self._newest_ms, frame.time_ms)

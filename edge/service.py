@@ -1,6 +1,6 @@
 """The process aboard: waits for a dive, runs it, hands its messages over, waits for the next.
 
-One thread: a camera asked frame by frame; a host on the native link, or pressure alone; messages to the host,
+One thread: a camera asked frame by frame; a host on a line, or pressure alone; messages to the host,
 to a satellite modem, or into a folder. All decisions are `mission`'s, `instrument`'s and `orders`'; here are
 only the ends: clock, camera, ports, disk.
 """
@@ -28,6 +28,7 @@ from edge.frame import Frame, FrameOutcome, Phase
 from edge.health import read_health
 from edge.hosts import (
     BudgetSaid,
+    DiveBeginSaid,
     DiveEndSaid,
     Host,
     MessageTaken,
@@ -50,6 +51,7 @@ from edge.instrument import (
     climatology_in,
     codebook_in,
     config_of,
+    optics_of,
     priorities_of,
     read_climatology,
     replies_in,
@@ -61,6 +63,7 @@ from edge.outbox import Outbox
 from edge.recording import INFO_FILE, SENSORS_FILE, open_recording
 from edge.sensors.serial import SerialPressure
 from edge.telemetry.health import HealthReading
+from edge.uvp6_host import Uvp6Host, personality_of
 from firmware_bridge.ctd import Reading
 from firmware_bridge.errors import TransportError
 from firmware_bridge.iridium.clock import utc_ms_of
@@ -197,11 +200,11 @@ class Service:
             say(problem)
         self._run = config.run
         tie = tie or self._tie_to_port
+        self._utc_offset_ms = 0
         self._host = self._open_host(tie)
         self._modem = self._open_modem(tie) if config.run.deliver is Delivery.MODEM else None
         self._host_phase: Phase | None = None
         self._host_budget: BudgetSaid | None = None
-        self._utc_offset_ms = 0
         self._pressure: Pressure | None = None if replay is None else replay.pressure
         if self._pressure is None and config.run.pressure.source is PressureSource.PORT:
             self._pressure = SerialPressure(config.run.pressure, self._clock.monotonic_s)
@@ -288,6 +291,13 @@ class Service:
         host = self._run.host
         if host.kind is HostKind.NONE:
             return NoHost(self._clock.sleep)
+        if host.kind is HostKind.UVP6:
+            config = self._orders.config
+            uvp6 = personality_of(config, optics_of(config), self._bundle, self._now_ms)
+            return Uvp6Host(
+                uvp6, tie(uvp6, host.port, host.baud), optics_of(config), self._bundle.counted_taxa,
+                config.log.frames_per_bloc,
+            )  # fmt: skip
         peer = LinkPeer(Role.INSTRUMENT, secrets.randbelow((1 << 32) - 1) + 1)
         line = tie(peer, host.port, host.baud)
         return NativeHost(peer, line, self._clock.monotonic_s, stale_s=self._run.pressure.stale_s)
@@ -350,6 +360,9 @@ class Service:
                 self._host_phase = phase
                 if self._dive is None:
                     self._begin_if(PhaseGiven(self._now_ms(), phase), f"in {phase.name.lower()} by the host")
+            case DiveBeginSaid():
+                if self._dive is None:
+                    self._begin_if(PhaseGiven(self._now_ms(), Phase.DESCENT), "by the host")
             case DiveEndSaid():
                 self._host_phase = None
                 self._end_dive()
@@ -481,6 +494,8 @@ class Service:
                 environment=environment,
             )
         )
+        if dive.instrument.newest is not None:
+            self._host.seen(dive.instrument.newest)
         dive.next_frame += 1
         self._mission = dive.instrument.mission
         if self._mission.state is not before:

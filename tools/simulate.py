@@ -112,13 +112,18 @@ def simulate_hosted(
 ) -> Simulated:
     """As `simulate_dive`, with the real service, and a simulated float or modem at the other end of its line.
 
-    The messages are those that the other end took. What was said stands in `exchange`. `host` is `native`, or
-    `sbd` for an instrument on its own.
+    The messages are those that the other end took. What was said stands in `exchange`. `host` is `native`,
+    `uvp6`, or `sbd` for an instrument on its own.
     """
-    from tools.hosting.simulation import Stage, dive_with_native_float, dive_with_sbd_modem, new_folder
+    from tools.hosting import simulation
+    from tools.hosting.simulation import Stage, new_folder
 
     scorer = _scorer_of(recording, config, bundle)
-    run = {"native": dive_with_native_float, "sbd": dive_with_sbd_modem}[host]
+    run = {
+        "native": simulation.dive_with_native_float,
+        "uvp6": simulation.dive_with_uvp6_host,
+        "sbd": simulation.dive_with_sbd_modem,
+    }[host]
     taken = run(
         Stage(
             recording, config, bundle, new_folder(out), exchange,
@@ -262,9 +267,9 @@ def parse_pressure(text: str | None) -> tuple[float, float] | None:
 @click.option("--budget-bytes", type=int, help="Sum of all messages; wins over the configuration.")
 @click.option("--dive-number", type=click.IntRange(0, 65535), default=0, show_default=True)
 @click.option(
-    "--host", type=click.Choice(["native", "sbd"]),
-    help="Run the whole service on a simulated clock: commanded by a float over the native link, or on its "
-    "own with an Iridium modem.",
+    "--host", type=click.Choice(["native", "uvp6", "sbd"]),
+    help="Run the whole service on a simulated clock: commanded by a float over the native link, or by one "
+    "that takes it for a UVP6, or on its own with an Iridium modem.",
 )  # fmt: skip
 @click.option("--force", is_flag=True, help="Replace a dive that is already in the output folder.")
 @click.option("--no-report", is_flag=True, help="Leave out netCDF and the HTML report.")

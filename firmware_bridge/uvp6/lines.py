@@ -7,6 +7,7 @@ record or a sentence on what is wrong; it never raises.
 
 from __future__ import annotations
 
+import calendar
 import enum
 import itertools
 import math
@@ -178,8 +179,12 @@ def read_instant(date: str, time: str) -> Instant | None:
     found = Instant(
         int(date[:4]), int(date[4:6]), int(date[6:]), int(time[:2]), int(time[2:4]), int(time[4:])
     )
-    fits = 1 <= found.month <= 12 and 1 <= found.day <= 31 and found.hour < 24
-    return found if fits and found.minute < 60 and found.second < 60 and found.year >= 2000 else None
+    if not (1 <= found.month <= 12 and found.hour < 24 and found.minute < 60 and found.second < 60):
+        return None
+    is_day = (
+        1 <= found.day <= calendar.monthrange(found.year, found.month)[1] if found.year >= 2000 else False
+    )
+    return found if is_day else None
 
 
 @dataclass(frozen=True, slots=True)

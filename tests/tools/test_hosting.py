@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
+
 import msgspec
+import numpy as np
 import pytest
 
 from edge.divelog import DiveLog
@@ -12,6 +15,7 @@ from edge.recording import open_recording
 from edge.telemetry.codebook import load_codebook
 from edge.telemetry.decoder import decode_messages
 from firmware_bridge.null_modem import Faults
+from firmware_bridge.uvp6.lines import BlackFrame, LpmFrame, TaxoFrame, read_frame
 from tests.tools.test_simulate import SCENARIO, seston
 from tools.hosting.course import course_of
 from tools.hosting.exchange import Exchange, clock_text
@@ -90,6 +94,26 @@ def test_an_instrument_on_its_own_sends_by_satellite(recording, tmp_path):
     assert sorted(came) == sorted(messages)
     said = [line for line in exchange.lines() if line.end == "gateway"]
     assert sum("a message of" in line.words for line in said) >= len(messages)
+
+
+def test_a_float_takes_it_for_a_uvp6(recording, tmp_path):
+    exchange = Exchange()
+    hosted = dive(recording, tmp_path / "uvp6", simulate_hosted, exchange, host="uvp6")
+    assert hosted.profile.outcomes().sum() == recording.n_frames
+    frames = [read_frame(line) for line in (tmp_path / "uvp6/float/uvp6.txt").read_text().splitlines()]
+    assert not any(isinstance(frame, str) for frame in frames)
+    assert isinstance(frames[0], BlackFrame)
+    for before, frame in itertools.pairwise(frames):
+        assert isinstance(before, TaxoFrame) == isinstance(frame, LpmFrame), "TAXO before its LPM"
+    # What a host can know is what was counted: the last bloc may not have been full.
+    lit = [frame for frame in frames if isinstance(frame, LpmFrame)]
+    counted = hosted.profile.lpm().sum(axis=0)
+    sent = np.sum([frame.counts for frame in lit], axis=0)
+    assert (sent <= counted).all()
+    assert sent.sum() > 0.5 * counted.sum()
+    objects = sum(len(frame.objects) for frame in frames if isinstance(frame, TaxoFrame))
+    assert 0 < objects <= hosted.profile.taxa().sum()
+    assert [line.words for line in exchange.lines()][-1] == "$stopack;"
 
 
 def test_the_command_shows_the_exchange_and_makes_the_report(recording, tmp_path):

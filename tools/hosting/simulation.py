@@ -20,6 +20,7 @@ from edge.inference.bundle import Bundle
 from edge.instrument import Observer
 from edge.recording import Recording
 from edge.service import Pressure, Replay, Service
+from edge.uvp6_host import ACQUISITION
 from firmware_bridge.ctd import Reading
 from firmware_bridge.iridium.emulator import SbdModem, Session, Sky
 from firmware_bridge.null_modem import Faults, NullModem, SimulatedLine
@@ -28,6 +29,8 @@ from tools.hosting.course import Course, course_of
 from tools.hosting.exchange import Exchange
 from tools.hosting.native import NativeFloat
 from tools.hosting.native import Stage as FloatStage
+from tools.hosting.uvp6 import Stage as Uvp6Stage
+from tools.hosting.uvp6 import Uvp6Float
 
 BAUD = 9600
 BOOT_CLOCK_MS = 946_684_800_000
@@ -155,6 +158,28 @@ def dive_with_native_float(stage: Stage) -> Taken:
     service.run(lambda: floating.stage is FloatStage.OFF or clock.monotonic_s() > latest_s)
     is_over = floating.stage is FloatStage.OFF
     return stage.end(is_over, f"the float {floating.stage.value}", floating.messages)
+
+
+def dive_with_uvp6_host(stage: Stage) -> Taken:
+    """Run a dive of an instrument that a float takes for a UVP6; its own messages stay in their folder.
+
+    What the float got stands in `uvp6.txt` of the instrument's folder.
+    """
+    course = course_of(stage.recording, stage.config.mission)
+    floating = Uvp6Float(ACQUISITION, course, int(stage.recording.time_ms[0]), stage.exchange)
+    clock = SimulatedClock()
+    sensor = SimulatedPressure(course, stage.config.mission.start_dbar, clock)
+    run = RunConfig(
+        host=HostConfig(HostKind.UVP6, port="simulated", baud=38_400),
+        pressure=PressureConfig(port="another"),
+    )
+    replay = sensor.from_first_frame(stage.replay(sensor))
+    service = stage.service(run, clock, floating, replay, lambda event: None)
+    latest_s = course.end_s + PATIENCE_S
+    service.run(lambda: floating.stage is Uvp6Stage.OFF or clock.monotonic_s() > latest_s)
+    (stage.folder / "uvp6.txt").write_text("".join(line + "\n" for line in floating.frames), encoding="ascii")
+    messages = [file.read_bytes() for file in sorted((stage.folder / "messages").glob("*.msg"))]
+    return stage.end(floating.stage is Uvp6Stage.OFF, f"the float {floating.stage.value}", messages)
 
 
 def dive_with_sbd_modem(stage: Stage, sky: Sky | None = None, seed: int = 1) -> Taken:

@@ -57,7 +57,7 @@ LPM_LINE = (
     "23,0,17,21,20,0,21,19,0,29,30,35,0,0,43,0,0,50;"
 )
 BLACK_LINE = f"BLACK_DATA,-0.05,20220223,040001,10,21.38,{','.join(['12', '3'] + ['0'] * 16)};"
-LIMITS = (  # fmt: skip
+LIMITS = (
     40.3,
     50.8,
     64,
@@ -151,6 +151,7 @@ def test_configurations_that_are_none(line, why):
         (LPM_LINE[:-1], "ends with ;"),
         (LPM_LINE.replace(",1,23.69", ",256,23.69"), "no number of its kind"),
         (LPM_LINE.replace("20220223", "20221323"), "no number of its kind"),
+        (LPM_LINE.replace("20220223", "20230229"), "no number of its kind"),
         (LPM_LINE.replace("1554.09", "1e3"), "no number of its kind"),
         (LPM_LINE.replace(",50;", ";"), "has 40 values; 41 are known"),
         ("TAXO_DATA,1,8,1299;", "three whole numbers"),
