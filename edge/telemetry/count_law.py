@@ -140,12 +140,10 @@ def _law(mean_place: int, spread_place: int, step: int) -> tuple[int, int, Seque
     at = middle[:-1] + (gaps >> 1)
     # P(n + 1) / P(n) = (n + r) / (n + 1) * mean / (mean + r)
     excess = max(0, (mean + (size << 10)).bit_length() - 52)
-    ratio, whole_ratio = log2(
-        np.array([mean >> excess, mean + (size << 10) >> excess], dtype=np.int64)
-    ).tolist()
-    logs = log2(np.concatenate((256 * at + size, 256 * (at + 1), np.diff(edges))))
+    ratio = mean >> excess, mean + (size << 10) >> excess
+    logs = log2(np.concatenate((256 * at + size, 256 * (at + 1), np.diff(edges), ratio)))
     n = len(at)
-    log = logs[2 * n :]
-    log[1:] += np.cumsum(gaps * (logs[:n] - logs[n : 2 * n] + ratio - whole_ratio))
+    log = logs[2 * n : -2]
+    log[1:] += np.cumsum(gaps * (logs[:n] - logs[n : 2 * n] + (logs[-2] - logs[-1])))
     bounds = bounds_of(np.concatenate((log, [log.max() - (14 << LOG_BITS), log.max() - (15 << LOG_BITS)])))
     return first, width, bounds

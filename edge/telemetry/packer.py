@@ -99,6 +99,8 @@ class Packer:
             mark, state = self._coder.mark(), self._stream.state
             if self._try(ladder, replace(segment, last=cells[n])):
                 fits, fit_bits = n, min(self._tried_bits, room - 1)
+                if too_many - fits <= 1:
+                    return cells[fits]
                 self._coder.rewind(mark)
                 self._stream.state = state
             else:

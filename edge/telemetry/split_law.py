@@ -71,9 +71,14 @@ def _log_rising(parameter: int) -> Ints:
 @functools.lru_cache(maxsize=16384)
 def _exact(n: int, alpha: int, beta: int) -> Sequence[int]:
     """Cumulative frequencies of 0..n in the left half."""
+    return bounds_of(_log_rising(alpha)[: n + 1] + _log_rising(beta)[n::-1] - _log_factorials(n))
+
+
+@functools.lru_cache(maxsize=EXACT + 1)
+def _log_factorials(n: int) -> Ints:
+    """log2 of k! (n - k)!, k = 0..n."""
     factorial = _log_rising(ONE)[: n + 1]
-    log = _log_rising(alpha)[: n + 1] + _log_rising(beta)[n::-1] - factorial - factorial[::-1]
-    return bounds_of(log)
+    return np.asarray(factorial + factorial[::-1])
 
 
 @functools.lru_cache(maxsize=1024)
