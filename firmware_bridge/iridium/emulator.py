@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import heapq
 import random
+import re
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -225,7 +226,7 @@ class SbdModem:
             case "+SBDMTA" if value in ("0", "1"):
                 self._rings = value == "1"
                 self._say("OK")
-            case "+SBDWB" if value.isdigit():
+            case "+SBDWB" if re.fullmatch("[0-9]{1,4}", value):
                 self._begin_write(int(value))
             case "+SBDRB":
                 self._out += len(self._mt).to_bytes(2, "big") + self._mt + checksum(self._mt)

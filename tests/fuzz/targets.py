@@ -1,7 +1,7 @@
 """What is fuzzed: functions that take any bytes and hold for all of them.
 
-Each asserts what must be true of hostile input; none needs the fuzzer. The bytes of an input are cut by a
-`Reader`, so that a fuzzer can change the number and the lengths of messages too.
+Each asserts what must be true of hostile input; none needs the fuzzer. Here are those of telemetry; those of
+the ground floor are `bridge_targets`.
 """
 
 from __future__ import annotations
@@ -17,44 +17,14 @@ from edge.errors import MessageError
 from edge.telemetry import Codebook, Decoding, Quantity, decode_messages, load_codebook
 from edge.telemetry.missing import Request, answer, decode_request, encode_request
 from edge.telemetry.parity import parity_bodies, restore
+from tests.fuzz.bridge_targets import BRIDGE_TARGETS, bridge_seeds
+from tests.fuzz.inputs import Reader, joined
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "telemetry-1.json"
 CORPUS = Path(__file__).parent / "corpus"
 CRC_BYTES = 4
 MAX_DENSE_CELLS = 1 << 14
 """Tables above this are not laid out by bins here: it takes long and nothing else."""
-
-
-class Reader:
-    """Numbers and pieces out of an input; zeros and empty pieces at its end."""
-
-    def __init__(self, data: bytes) -> None:
-        self._data, self._at = data, 0
-
-    def __bool__(self) -> bool:
-        return self._at < len(self._data)
-
-    def number(self, n_bytes: int = 1) -> int:
-        """A big-endian number."""
-        return int.from_bytes(self.take(n_bytes).ljust(n_bytes, b"\0"), "big")
-
-    def take(self, n_bytes: int) -> bytes:
-        """The next bytes."""
-        piece = self._data[self._at : self._at + n_bytes]
-        self._at += n_bytes
-        return piece
-
-    def pieces(self) -> list[bytes]:
-        """The rest, as pieces with their length in two bytes before each."""
-        found = []
-        while self:
-            found.append(self.take(self.number(2)))
-        return found
-
-
-def joined(pieces: list[bytes]) -> bytes:
-    """What `Reader.pieces` reads."""
-    return b"".join(len(piece).to_bytes(2, "big") + piece for piece in pieces)
 
 
 @functools.cache
@@ -176,11 +146,14 @@ TARGETS: dict[str, Callable[[bytes], None]] = {
     "sealed": sealed,
     "parity": parity,
     "request": request,
+    **BRIDGE_TARGETS,
 }
 
 
 def seeds(target: str) -> list[bytes]:
     """Good input to begin with, of the format as it is now."""
+    if target in BRIDGE_TARGETS:
+        return bridge_seeds(target)
     sent, book = golden()
     if target == "messages":
         return [*sent, joined(sent), joined([sent[0], sent[0], sent[-1][:-1]])]

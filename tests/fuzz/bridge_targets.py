@@ -1,0 +1,123 @@
+"""What is fuzzed of the ground floor: every port takes any bytes, in any pieces, at any times.
+
+An input is pieces, each with a byte before it that says how much later it comes. Whatever comes, nothing is
+raised, what waits to be sent stays bounded, and what is believed carries a checksum or a signature.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from firmware_bridge.commands import Command, Reset, Role, Verified, address_of, read_command, sign_command
+from firmware_bridge.framing import encode_frame
+from firmware_bridge.iridium.directip import (
+    MoMessage,
+    read_confirmation,
+    read_mo,
+    read_mt,
+    read_mt_confirmation,
+    write_mo,
+    write_mt,
+)
+from firmware_bridge.iridium.emulator import SbdModem
+from firmware_bridge.iridium.sbd import Attempt, CyclePower, SbdDriver
+from firmware_bridge.link import ObjectReceived, Peer
+from firmware_bridge.link_records import DiveState, Status
+from firmware_bridge.link_records import Role as End
+from firmware_bridge.link_wire import Numbered, pack
+from firmware_bridge.uvp6.cts5 import decode as decode_cts5
+from firmware_bridge.uvp6.host import Host
+from firmware_bridge.uvp6.lines import ACQ_FIELDS, HW_FIELDS, Configuration, Generation, Instant
+from firmware_bridge.uvp6.personality import Personality
+from tests.fuzz.inputs import Reader, joined
+
+UNIT = "float 17"
+PRIVATE = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
+KEYS = {Role.UNIT: PRIVATE.public_key().public_bytes_raw()}
+MOST_TO_SEND_BYTES = 200_000
+
+
+def timed(data: bytes) -> Iterator[tuple[float, bytes]]:
+    """Pieces with the time at which they come."""
+    now_s = 0.0
+    for piece in Reader(data).pieces():
+        now_s += (piece[0] if piece else 0) ** 2 / 100
+        yield now_s, piece[1:]
+
+
+def link(data: bytes) -> None:
+    """Both ends of the native link hear the same."""
+    ends = [Peer(role, 7, max_object_bytes=4096) for role in End]
+    for now_s, piece in timed(data):
+        for end in ends:
+            for event in end.receive(piece, now_s):
+                if isinstance(event, ObjectReceived):
+                    assert len(event.item.data) <= 4096
+                    end.stored(event.item)
+            assert len(end.to_send(1 << 20)) < MOST_TO_SEND_BYTES
+
+
+def modem(data: bytes) -> None:
+    """The driver hears it as a modem's words, the modem as a driver's."""
+    driver, emulated = SbdDriver(), SbdModem()
+    driver.send(1, b"x" * 340)
+    driver.check_mailbox()
+    for now_s, piece in timed(data):
+        for event in driver.receive(piece, now_s):
+            if isinstance(event, Attempt):
+                driver.recorded()
+            elif isinstance(event, CyclePower):
+                driver.powered()
+        emulated.receive(piece, now_s)
+        for peer in (driver, emulated):
+            assert len(peer.to_send(1 << 20)) < MOST_TO_SEND_BYTES
+
+
+def uvp6(data: bytes) -> None:
+    """A host's commands, and an instrument's lines."""
+    latest = Generation.V2022_02
+    hardware = Configuration("HW_CONF", latest, dict.fromkeys(HW_FIELDS[latest], "1"))
+    acquisition = Configuration("ACQ_CONF", latest, dict.fromkeys(ACQ_FIELDS[latest], "1"))
+    ours = Personality(hardware, {"1": acquisition}, {}, lambda: Instant(2026, 1, 2, 3, 4, 5))
+    host = Host("1")
+    for now_s, piece in timed(data):
+        for peer in (ours, host):
+            peer.receive(piece, now_s)
+            assert len(peer.to_send(1 << 20)) < MOST_TO_SEND_BYTES
+    for kind in (0x1B, 0x1C, 0x1D):
+        decode_cts5(data, kind)
+
+
+def packets(data: bytes) -> None:
+    """What comes over a network or a satellite: only what is signed is a command."""
+    for piece in Reader(data).pieces():
+        found = read_command(piece, UNIT, KEYS)
+        if isinstance(found, Verified):
+            assert sign_command(found.command, PRIVATE) == piece
+        for read in (read_mo, read_mt, read_mt_confirmation, read_confirmation):
+            read(piece)
+
+
+BRIDGE_TARGETS = {"link": link, "modem": modem, "uvp6": uvp6, "packets": packets}
+
+
+def bridge_seeds(target: str) -> list[bytes]:
+    """Good input to begin with."""
+    if target == "link":
+        ends = [Peer(role, 7) for role in End]
+        body = pack(Numbered(1, Status(DiveState.STANDBY, None, 0, 0, 0)))
+        hellos = [end.to_send(1000) for end in ends]
+        return [joined([b"\x01" + hello for hello in hellos]), joined([b"\x01" + encode_frame(body)])]
+    if target == "modem":
+        lines = [b"\r\nOK\r\n", b"\r\n+SBDS: 0, 7, 0, -1\r\n\r\nOK\r\n", b"\r\n+CSQ:4\r\n\r\nOK\r\n"]
+        lines += [b"\r\nREADY\r\n", b"\r\n0\r\n\r\nOK\r\n", b"\r\n+SBDIX: 0, 7, 1, 3, 5, 0\r\n\r\nOK\r\n"]
+        lines += [b"\x00\x05hello\x02\x14\r\nOK\r\n", b"AT+SBDWB=5\r", b"hello\x02\x14", b"AT+SBDIX\r"]
+        return [joined([b"\x20" + line for line in lines]), joined([b"\x01" + b"".join(lines)])]
+    if target == "uvp6":
+        words = [b"$hwconfcheck;", b"$start:1,20260102,030405;", b"$stop;$stop;", b"$starterr:33;$stopack;"]
+        return [joined([b"\x01" + word for word in words])]
+    command = sign_command(Command(address_of(UNIT), 7, Reset()), PRIVATE)
+    imei = "300234010753370"
+    return [joined([command]), joined([write_mo(MoMessage(imei, 1, 2, b"abc")), write_mt(imei, b"abc")])]

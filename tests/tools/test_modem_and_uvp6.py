@@ -1,0 +1,102 @@
+"""`seston modem` and `seston uvp6 host` as people run them: real processes on real ptys."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from firmware_bridge.transport import PortLine, PtyTransport
+from firmware_bridge.uvp6.lines import read_frame
+from firmware_bridge.uvp6.personality import Started
+from tests.firmware_bridge.uvp6.test_uvp6 import BLACK_LINE, LPM_LINE, TAXO_LINE, Talk
+
+COMMAND = [sys.executable, "-u", "-c", "from tools.cli import main; main()"]
+
+
+@contextlib.contextmanager
+def started(*arguments):
+    process = subprocess.Popen(
+        [*COMMAND, *map(str, arguments)], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+    try:
+        yield process
+    finally:
+        process.send_signal(signal.SIGKILL)
+        process.communicate()
+
+
+def run(*arguments, seconds=60):
+    return subprocess.run(
+        [*COMMAND, *map(str, arguments)], capture_output=True, text=True, timeout=seconds, check=False
+    )
+
+
+def test_messages_go_by_an_emulated_modem_to_a_receiver_and_orders_come_back(tmp_path):
+    sent = [os.urandom(340), b"short"]
+    for i, data in enumerate(sent):
+        (tmp_path / f"{i}.bin").write_bytes(data)
+    (tmp_path / "order.mt").write_bytes(b"order")
+    fleet = tmp_path / "fleet"
+    with started("receive", "--directip", 0, "--folder", fleet) as receiver:
+        port = re.search(r"directip on \S+:(\d+)", next(iter(receiver.stdout.readline, "")))[1]
+        options = ("--fast", "--out", tmp_path / "sbd", "--mt", tmp_path / "order.mt")
+        with started("modem", "emulate", *options, "--directip", f"127.0.0.1:{port}") as modem:
+            pty = re.search(r"modem on (\S+)", modem.stdout.readline())[1]
+            files = tmp_path / "0.bin", tmp_path / "1.bin"
+            done = run("modem", "send", pty, *files, "--received", tmp_path / "mt")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "2 delivered, 0 of 0 bytes wait, 1 came" in done.stdout
+    assert {file.read_bytes() for file in (tmp_path / "sbd").glob("*.sbd")} == set(sent)
+    assert (tmp_path / "mt" / "001.mt").read_bytes() == b"order"
+    kept = [file.read_bytes() for file in fleet.rglob("*") if file.is_file() and file.stat().st_size <= 340]
+    assert all(data in kept for data in sent)
+
+
+@pytest.mark.parametrize("size", [0, 341])
+def test_a_file_that_no_session_takes_is_told_before_anything_is_sent(tmp_path, size):
+    (tmp_path / "a.bin").write_bytes(b"x" * size)
+    done = run("modem", "send", "/dev/no-such-port", tmp_path / "a.bin")
+    assert done.returncode == 2
+    assert "1 to 340 can be sent" in done.stderr
+    (tmp_path / "a.bin").write_bytes(b"x")
+    assert run("modem", "send", "/dev/no-such-port", tmp_path / "a.bin").returncode == 2
+
+
+def test_a_host_leads_an_instrument_and_writes_what_it_sent(tmp_path):
+    talk, sent = Talk(), False
+    with PtyTransport() as pty:
+        line = PortLine(talk.uvp6, lambda: pty)
+        options = ("--raw", tmp_path / "raw.txt", "--slices", tmp_path / "slices.csv")
+        with started("uvp6", "host", pty.port, *options) as host:
+            until = time.monotonic() + 30
+            while host.poll() is None and time.monotonic() < until:
+                for event in line.carry(0.05):
+                    if isinstance(event, Started) and not sent:
+                        sent = True
+                        talk.uvp6.send_black(read_frame(BLACK_LINE))
+                        for _ in range(3):
+                            talk.uvp6.send_lit(read_frame(LPM_LINE), read_frame(TAXO_LINE))
+                if sent and (tmp_path / "raw.txt").exists() and time.monotonic() > until - 27:
+                    host.send_signal(signal.SIGINT)
+            said, _ = host.communicate(timeout=20)
+    assert host.returncode == 0, said
+    assert "3 lit blocs, 3 with objects, 1 black; 0 lines were malformed" in said
+    assert "error 33" in said
+    assert (tmp_path / "raw.txt").read_text().splitlines() == [BLACK_LINE, *[TAXO_LINE, LPM_LINE] * 3]
+    rows = (tmp_path / "slices.csv").read_text().splitlines()
+    assert len(rows) == 2, "three blocs of one slice"
+    assert rows[1].startswith("20220223,040052,1554.09,3,23.69,99,0,12,")
+
+
+def test_an_instrument_that_does_not_answer_is_told():
+    with PtyTransport() as pty:
+        done = run("uvp6", "host", pty.port, seconds=60)
+    assert done.returncode == 1
+    assert "no answer to $hwconfcheck;" in done.stdout
