@@ -345,7 +345,7 @@ class SbdDriver:
             self._forget_modem()
             self._go(Step.CYCLE, 0.0)
             return
-        self._written = None
+        self._written = self._momsn = None
         self._go(Step.WAKE)
 
     def _forget_modem(self) -> None:
@@ -376,7 +376,10 @@ class SbdDriver:
     def _on_final(self, is_ok: bool) -> None:
         after = COMMANDS[self.step].after
         if after is not None:
-            self._go(after if is_ok or self.step is not Step.WAKE else Step.WAKE)
+            if is_ok or self.step is not Step.WAKE:
+                self._go(after)
+            else:
+                self._go(Step.BOOT, BACKOFF_S[0])
             return
         match self.step:
             case Step.SIGNAL:
@@ -384,11 +387,16 @@ class SbdDriver:
             case Step.NUMBERS | Step.READ:
                 if self._mt is not None:  # the modem keeps it until the next session
                     self._go(Step.READ)
-                    return
-                self._decide()
+                elif self._momsn is None:
+                    self._go(Step.REST, BACKOFF_S[0])
+                else:
+                    self._decide()
             case Step.CLEAR:
                 self._mo_may_hold, self._written = not is_ok, None
-                self._decide()
+                if is_ok:
+                    self._decide()
+                else:
+                    self._go(Step.REST, BACKOFF_S[0])
             case Step.SESSION:
                 self._session_over(self._told)
             case Step.WRITE | Step.BYTES:

@@ -243,6 +243,27 @@ def test_a_ring_is_answered_by_its_own_command_until_a_session_completes():
     assert talk.hear(signal) == b"AT+SBDIX\r"
 
 
+@pytest.mark.parametrize("refused", [b"AT\r", b"AT+SBDS\r", b"AT+SBDD0\r"])
+@pytest.mark.parametrize("answer", [b"\r\nERROR\r\n", b"\r\nOK\r\n"])
+def test_a_modem_that_refuses_is_not_asked_without_a_pause(refused, answer):
+    talk = Talk()
+    talk.driver.check_mailbox()
+    asked, said = 0, b""
+    for _ in range(6000):
+        command = talk.hear(said)
+        asked += bool(command)
+        said = b""
+        if command == refused:
+            said = answer
+        elif command == b"AT+SBDS\r":
+            said = b"\r\n+SBDS: 1, 7, 0, -1\r\n\r\nOK\r\n"
+        elif command == b"AT+SBDIX\r":
+            said = b"\r\n+SBDIX: 0, 7, 0, -1, 0, 0\r\n\r\nOK\r\n"
+        elif command:
+            said = b"\r\n+CSQ:5\r\n\r\nOK\r\n" if command == b"AT+CSQ\r" else b"\r\nOK\r\n"
+    assert 3 <= asked <= 20, "in a minute"
+
+
 def test_a_mute_modem_is_cycled():
     talk = Talk()
     talk.driver.send(1, b"hello")
