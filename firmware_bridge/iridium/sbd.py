@@ -187,6 +187,10 @@ class SbdDriver:
         self._out = bytearray()
         self._message: _Message | None = None
         self._wants_mailbox = False
+        self._has_rung = False
+        """Since the last completed session: the next one answers it, by another command."""
+        self._is_unanswered = False
+        """A session gave no answer, and the modem has not yet said what came of it."""
         self._momsn: int | None = None
         self._written: int | None = None
         """Id of the message that the modem's buffer holds."""
@@ -297,7 +301,8 @@ class SbdDriver:
         self._broken, self._told = b"", None
         if spec.command:
             size = 0 if self._message is None else len(self._message.data)
-            self._out += spec.command.format(size).encode() + b"\r"
+            alert = "A" if step is Step.SESSION and self._has_rung else ""
+            self._out += (spec.command.format(size) + alert).encode() + b"\r"
         if step is Step.READ:
             self._tokens.expect_block()
         if step in _RADIO:
@@ -330,7 +335,8 @@ class SbdDriver:
         if self.step is Step.SESSION and self._told is not None:
             self._session_over(self._told)  # all was said but its end
             return
-        in_session = self.step is Step.SESSION
+        # Told as a failure only after the modem was asked: its owner then forgets the attempt's number.
+        self._is_unanswered = self._is_unanswered or self.step is Step.SESSION
         self._mute += 1
         self._tokens.forget()
         self._out.clear()
@@ -339,9 +345,7 @@ class SbdDriver:
             self._forget_modem()
             self._go(Step.CYCLE, 0.0)
             return
-        if in_session:
-            self._back_off(Status(Action.SAME_AGAIN, "the session gave no answer"), -1)
-        self._written = None
+        self._written = self._momsn = None
         self._go(Step.WAKE)
 
     def _forget_modem(self) -> None:
@@ -353,7 +357,7 @@ class SbdDriver:
 
     def _on(self, token: Token) -> None:
         if isinstance(token, Ring):
-            self._wants_mailbox = True
+            self._wants_mailbox = self._has_rung = True
             self._events.append(Rang())
             if self.step is Step.IDLE:
                 self._due_s = self._now_s
@@ -372,7 +376,10 @@ class SbdDriver:
     def _on_final(self, is_ok: bool) -> None:
         after = COMMANDS[self.step].after
         if after is not None:
-            self._go(after if is_ok or self.step is not Step.WAKE else Step.WAKE)
+            if is_ok or self.step is not Step.WAKE:
+                self._go(after)
+            else:
+                self._go(Step.BOOT, BACKOFF_S[0])
             return
         match self.step:
             case Step.SIGNAL:
@@ -380,11 +387,16 @@ class SbdDriver:
             case Step.NUMBERS | Step.READ:
                 if self._mt is not None:  # the modem keeps it until the next session
                     self._go(Step.READ)
-                    return
-                self._decide()
+                elif self._momsn is None:
+                    self._go(Step.REST, BACKOFF_S[0])
+                else:
+                    self._decide()
             case Step.CLEAR:
                 self._mo_may_hold, self._written = not is_ok, None
-                self._decide()
+                if is_ok:
+                    self._decide()
+                else:
+                    self._go(Step.REST, BACKOFF_S[0])
             case Step.SESSION:
                 self._session_over(self._told)
             case Step.WRITE | Step.BYTES:
@@ -468,6 +480,7 @@ class SbdDriver:
         if status_of(code).action is not Action.SENT:
             return
         self._momsn = (momsn + 1) & 0xFFFF
+        self._has_rung = False
         if self._message is None:
             self._told_mailbox = True
         else:
@@ -522,6 +535,7 @@ class SbdDriver:
         if self._momsn is None and (message is not None or self._wants_mailbox):
             self._go(Step.NUMBERS)
             return
+        is_unanswered, self._is_unanswered = self._is_unanswered, False
         if message is not None and message.tried is not None:
             # The number grows on a completed session alone: this one had completed.
             if self._momsn == (message.tried + 1) & 0xFFFF:
@@ -529,6 +543,8 @@ class SbdDriver:
                 self._message = message = None
             else:
                 message.tried = None
+        if is_unanswered and (message is not None or self._wants_mailbox):
+            self._back_off(Status(Action.SAME_AGAIN, "the session gave no answer"), -1)
         if message is None and self._written is not None:
             self._go(Step.CLEAR)
             return

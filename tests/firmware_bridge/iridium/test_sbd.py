@@ -212,6 +212,58 @@ def test_a_session_without_an_answer_is_looked_up_and_not_repeated():
     assert Sent(1, 7) in talk.events
 
 
+def test_a_session_without_an_answer_has_failed_only_when_the_modem_says_so():
+    talk = Talk()
+    talk.until_session()
+    assert talk.hear(wait=121.0) == b"AT\r"
+    for _ in range(5):
+        talk.hear(b"\r\nOK\r\n")
+    assert talk.hear(b"\r\nOK\r\n") == b"AT+SBDS\r"
+    assert not any(isinstance(event, Failed) for event in talk.events), "the attempt's number is needed still"
+    assert talk.hear(b"\r\n+SBDS: 1, 7, 0, -1\r\n\r\nOK\r\n") == b""
+    failed = talk.events[-1]
+    assert isinstance(failed, Failed)
+    assert 20 <= round(failed.again_s - talk.now, 6) <= 40
+    assert talk.hear(wait=41.0) == b"AT+CSQ\r"
+
+
+def test_a_ring_is_answered_by_its_own_command_until_a_session_completes():
+    talk = Talk()
+    talk.until_idle()
+    signal = b"\r\n+CSQ:4\r\n\r\nOK\r\n"
+    assert talk.hear(b"\r\nSBDRING\r\n") == b"AT+CSQ\r"
+    assert talk.hear(signal) == b"AT+SBDIXA\r"
+    assert talk.hear(b"\r\n+SBDIX: 32, 7, 0, -1, 0, 0\r\n\r\nOK\r\n") == b""
+    assert talk.hear(wait=41.0) == b"AT+CSQ\r"
+    assert talk.hear(signal) == b"AT+SBDIXA\r"
+    talk.hear(b"\r\n+SBDIX: 0, 7, 0, -1, 0, 0\r\n\r\nOK\r\n")
+    assert talk.events[-1] == Mailbox(False)
+    talk.driver.check_mailbox()
+    assert talk.hear() == b"AT+CSQ\r"
+    assert talk.hear(signal) == b"AT+SBDIX\r"
+
+
+@pytest.mark.parametrize("refused", [b"AT\r", b"AT+SBDS\r", b"AT+SBDD0\r"])
+@pytest.mark.parametrize("answer", [b"\r\nERROR\r\n", b"\r\nOK\r\n"])
+def test_a_modem_that_refuses_is_not_asked_without_a_pause(refused, answer):
+    talk = Talk()
+    talk.driver.check_mailbox()
+    asked, said = 0, b""
+    for _ in range(6000):
+        command = talk.hear(said)
+        asked += bool(command)
+        said = b""
+        if command == refused:
+            said = answer
+        elif command == b"AT+SBDS\r":
+            said = b"\r\n+SBDS: 1, 7, 0, -1\r\n\r\nOK\r\n"
+        elif command == b"AT+SBDIX\r":
+            said = b"\r\n+SBDIX: 0, 7, 0, -1, 0, 0\r\n\r\nOK\r\n"
+        elif command:
+            said = b"\r\n+CSQ:5\r\n\r\nOK\r\n" if command == b"AT+CSQ\r" else b"\r\nOK\r\n"
+    assert 3 <= asked <= 20, "in a minute"
+
+
 def test_a_mute_modem_is_cycled():
     talk = Talk()
     talk.driver.send(1, b"hello")
