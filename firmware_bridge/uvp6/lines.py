@@ -21,7 +21,8 @@ N_TAXA = 40
 """EcoTaxa ids of a TAXO_CONF."""
 MAX_TAXA_OF_FRAME = 40
 MAX_IMAGES = 255
-MAX_LINE_BYTES = 4096
+MAX_LINE_BYTES = 1 << 15
+"""Of a TAXO frame of a bloc with hundreds of objects; all other lines are far shorter."""
 
 _CLASS_FIELDS = tuple(f"Lower_limit_size_class_{i}_um" for i in range(1, N_CLASSES + 1))
 _HW_2021 = (
@@ -260,7 +261,7 @@ def read_frame(line: str) -> DataFrame | str:
     """A data frame, or why the line is none."""
     text = line.strip()
     if len(text) > MAX_LINE_BYTES or not text.endswith(";"):
-        return "a frame ends with ; and is not longer than 4096 characters"
+        return f"a frame ends with ; and is not longer than {MAX_LINE_BYTES} characters"
     kind, *cells = text[:-1].split(",")
     if kind == "TAXO_DATA":
         return _read_taxo(cells)

@@ -17,6 +17,7 @@ from firmware_bridge.uvp6.host import Begun, Came, Ended, Fault, Host, Known, Ma
 from firmware_bridge.uvp6.lines import (
     ACQ_FIELDS,
     HW_FIELDS,
+    MAX_LINE_BYTES,
     N_CLASSES,
     TAXO_FIELDS,
     BlackFrame,
@@ -158,7 +159,7 @@ def test_configurations_that_are_none(line, why):
         ("TAXO_DATA,1,40,1,1;", "class above 39"),
         ("TAXO_DATA;", "three whole numbers"),
         ("NOTHING,1;", "is no frame"),
-        ("x" * 5000 + ";", "not longer than"),
+        ("x" * 40_000 + ";", "not longer than"),
     ],
 )
 def test_frames_that_are_none(line, why):
@@ -321,7 +322,7 @@ def test_hostile_bytes_never_raise_and_nothing_grows(chunks):
         talk.uvp6.receive(chunk, float(i))
         host.receive(chunk, float(i))
     assert len(talk.uvp6._splitter._held) <= 64
-    assert len(host._splitter._held) <= 4096
+    assert len(host._splitter._held) <= MAX_LINE_BYTES
     assert len(talk.uvp6.to_send(1 << 20)) <= MAX_WAITING_BYTES + 4096
 
 
