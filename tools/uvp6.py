@@ -15,6 +15,7 @@ import click
 from firmware_bridge.transport import PortLine, SerialTransport
 from firmware_bridge.uvp6.host import (
     Begun,
+    Busy,
     Came,
     Ended,
     Fault,
@@ -125,6 +126,8 @@ class _Session:
                 click.echo("the acquisition has begun")
             case Ended():
                 click.echo("stopped")
+            case Busy():
+                click.echo("an acquisition was running: it is being stopped first")
             case Restarted():
                 click.echo("the instrument has begun anew")
             case Came(frame, line):

@@ -13,7 +13,20 @@ from firmware_bridge.errors import MisuseError
 from firmware_bridge.null_modem import Faults, NullModem
 from firmware_bridge.transport import PtyTransport, SerialTransport, serve
 from firmware_bridge.uvp6 import cts5
-from firmware_bridge.uvp6.host import Begun, Came, Ended, Fault, Host, Known, Malformed, Mute, Restarted, Step
+from firmware_bridge.uvp6.host import (
+    TRIES,
+    Begun,
+    Busy,
+    Came,
+    Ended,
+    Fault,
+    Host,
+    Known,
+    Malformed,
+    Mute,
+    Restarted,
+    Step,
+)
 from firmware_bridge.uvp6.lines import (
     ACQ_FIELDS,
     HW_FIELDS,
@@ -403,6 +416,36 @@ def test_an_instrument_that_begins_anew_is_noticed_and_a_mute_one_too():
     assert heard == [Mute("$hwconfcheck;")]
     with pytest.raises(MisuseError, match="not ready"):
         deaf.start()
+
+
+def test_a_host_that_was_reset_in_the_middle_stops_what_runs_and_starts_anew():
+    uvp6, host, line = both()
+    run(line, 5.0, [])
+    host.start()
+    run(line, 5.0, [])
+    uvp6.send_lit(read_frame(LPM_LINE), read_frame(TAXO_LINE))
+    again = Host("ACQ_SESTON")
+    line.peers[0] = again
+    heard = []
+    run(line, 60.0, heard)
+    assert [type(e) for e in heard if not isinstance(e, (Came, Refused, Malformed))] == [
+        Fault, Busy, Fault, Stopped, Known
+    ]  # fmt: skip
+    assert uvp6.state is State.AWAKE
+    again.start()
+    run(line, 5.0, heard)
+    assert heard[-1] == Begun()
+    assert uvp6.state is State.ACQUIRING
+
+
+def test_an_instrument_that_stays_busy_is_not_asked_for_ever():
+    host, heard, asked = Host("ACQ_SESTON"), [], 0
+    for second in range(200):
+        heard += host.receive(b"$starterr:33;\r\n", float(second))
+        asked += host.to_send(10_000).count(b";")
+    assert host.step is Step.MUTE
+    assert heard.count(Mute("$stop;")) == 1
+    assert asked <= 2 * TRIES
 
 
 def test_both_ends_on_a_real_line():
