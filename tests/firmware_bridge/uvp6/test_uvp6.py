@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import struct
 
@@ -61,6 +62,7 @@ from firmware_bridge.uvp6.slices import (
     reduce_lpm,
     reduce_taxa,
     slice_of,
+    taxo_slices,
 )
 
 # The pair of the specification.
@@ -524,6 +526,49 @@ def test_cts5_records_come_back(after, p, n, t, counts, greys, n_taxa, padding):
 @given(st.binary(max_size=300), st.sampled_from([0x1B, 0x1C, 0x1D, 0x00]))
 def test_any_bytes_are_records_or_a_sentence(data, kind):
     assert isinstance(cts5.decode(data, kind), (list, str))
+
+
+def test_taxa_are_sliced_by_the_pressure_of_their_lpm_frame():
+    lpm = read_frame(LPM_LINE)
+    dives = [(p, TaxoFrame(2, (TaxoObject(8, 100, 40),))) for p in (1005.0, 1030.0, 1045.0, 1.0, 1.5)]
+    found = list(taxo_slices((taxo, dataclasses.replace(lpm, pressure_dbar=p)) for p, taxo in dives))
+    assert [(one.pressure_dbar, one.n_images, one.taxa[0].count) for one in found] == [
+        (1017.5, 4, 2), (1045.0, 2, 1), (1.0, 2, 1), (1.5, 2, 1)
+    ]  # fmt: skip
+
+
+def test_a_file_of_cts5_byte_for_byte_and_back():
+    lpm = dataclasses.replace(read_frame(LPM_LINE), at=Instant(2022, 5, 30, 2, 2, 15), pressure_dbar=989.4)
+    later = dataclasses.replace(lpm, at=Instant(2022, 5, 30, 2, 3, 0), pressure_dbar=1200.0)
+    file = cts5.lpm_file(list(lpm_slices([lpm, later])), "ASCENT")
+    data = cts5.write_file(file)
+    assert file.epoch_s == 1653876135
+    assert data[:13] == b"\x1b[ASCENT](AM)"
+    assert data[13:17] == struct.pack("<I", 0x629425A7)
+    assert data[17:21] == b"\x00\x00\x8e\x2a"
+    assert len(data) == 17 + 2 * cts5.LPM_BYTES
+    assert data[17 + 98 : 17 + 100] == struct.pack("<H", 45)
+    assert cts5.read_file(data + b"\x1a" * 9) == file
+    taxo = cts5.taxo_file(list(taxo_slices([(read_frame(TAXO_LINE), lpm)])), "PARK")
+    assert cts5.write_file(taxo)[:11] == b"\x1c[PARK](AM)"
+    assert cts5.read_file(cts5.write_file(taxo)).records[0].taxa[0].count == 3
+    black = cts5.black_file([dataclasses.replace(read_frame(BLACK_LINE), pressure_dbar=4.2)], "DESCENT")
+    assert cts5.read_file(cts5.write_file(black)) == black
+    assert len(cts5.write_file(black)) == 14 + cts5.BLACK_BYTES
+    unknown = cts5.lpm_file(list(lpm_slices([dataclasses.replace(lpm, pressure_dbar=math.nan)])), "ASCENT")
+    assert cts5.read_file(cts5.write_file(unknown)).records[0].pressure_dbar == -100
+    assert cts5.lpm_file([], "PARK").records == ()
+    for bad in (
+        dataclasses.replace(file, phase="UP"), dataclasses.replace(file, treatment="XX"),
+        dataclasses.replace(file, epoch_s=None), dataclasses.replace(taxo, epoch_s=1),
+    ):  # fmt: skip
+        with pytest.raises(ValueError, match=r"not known|one too many"):
+            cts5.write_file(bad)
+
+
+@given(st.sampled_from([b"", b"\x1b[ASCENT](AM)", b"\x1c[PARK](RW)", b"\x1d[NOWHERE](AM)"]), st.binary())
+def test_any_bytes_are_a_file_or_a_sentence(head, rest):
+    assert isinstance(cts5.read_file(head + rest), (cts5.File, str))
 
 
 def test_black_frames_are_noise_of_their_own():
