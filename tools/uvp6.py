@@ -165,9 +165,9 @@ class _Session:
         match frame:
             case LpmFrame():
                 self.lpm.append(frame)
-                if self._unpaired is not None:
-                    self.taxo.append((self._unpaired, frame))
-                    self._unpaired = None
+                if self._unpaired is not None and self._unpaired.n_images == frame.n_images:
+                    self.taxo.append((self._unpaired, frame))  # else one of two blocs' lines was lost
+                self._unpaired = None
                 click.echo(
                     f"{frame.at.date} {frame.at.time}  {frame.pressure_dbar:8.2f} dbar  "
                     f"{sum(frame.counts)} particles in {frame.n_images} images"

@@ -31,6 +31,7 @@ from firmware_bridge.uvp6.host import (
 from firmware_bridge.uvp6.lines import (
     ACQ_FIELDS,
     HW_FIELDS,
+    MAX_LINE_BYTES,
     N_CLASSES,
     TAXO_FIELDS,
     BlackFrame,
@@ -173,7 +174,7 @@ def test_configurations_that_are_none(line, why):
         ("TAXO_DATA,1,40,1,1;", "class above 39"),
         ("TAXO_DATA;", "three whole numbers"),
         ("NOTHING,1;", "is no frame"),
-        ("x" * 5000 + ";", "not longer than"),
+        ("x" * MAX_LINE_BYTES + ";", "not longer than"),
     ],
 )
 def test_frames_that_are_none(line, why):
@@ -181,9 +182,10 @@ def test_frames_that_are_none(line, why):
 
 
 def test_a_text_that_would_break_a_line_is_not_written():
-    values = hardware().values | {"Operator_email": "a,b"}
-    with pytest.raises(ValueError, match="Operator_email"):
-        write_configuration(Configuration("HW_CONF", Generation.V2022_02, values))
+    for text in ("a,b", "a;b", "a\r", "µ", "→"):
+        values = hardware().values | {"Operator_email": text}
+        with pytest.raises(ValueError, match="Operator_email"):
+            write_configuration(Configuration("HW_CONF", Generation.V2022_02, values))
 
 
 instants = st.builds(
@@ -203,7 +205,43 @@ taxos = st.builds(
 )  # fmt: skip
 
 
-@given(st.one_of(lpms, taxos))
+blacks = st.builds(
+    BlackFrame, hundredths, instants, st.integers(0, 255), st.integers(-500, 4500).map(lambda n: n / 100),
+    classes,
+)  # fmt: skip
+texts = st.text(st.characters(min_codepoint=32, max_codepoint=126, exclude_characters=",;"), max_size=20)
+
+
+@given(st.sampled_from(Generation), st.sampled_from(["HW_CONF", "ACQ_CONF", "TAXO_CONF"]), st.data())
+def test_any_configuration_comes_back(generation, kind, data):
+    known = {"HW_CONF": HW_FIELDS, "ACQ_CONF": ACQ_FIELDS}.get(kind)
+    names = TAXO_FIELDS if known is None else known[generation]
+    values = data.draw(st.lists(texts, min_size=len(names), max_size=len(names)))
+    told = Generation.V2022_02 if known is None else generation
+    conf = Configuration(kind, told, dict(zip(names, values, strict=True)))
+    assert read_configuration(write_configuration(conf), told) == conf
+
+
+def test_a_bloc_of_as_many_objects_as_a_uvp6_can_classify_goes_over_the_line():
+    uvp6, host, line = both()
+    run(line, 5.0, [])
+    host.start()
+    run(line, 5.0, [])
+    taxo = TaxoFrame(255, (TaxoObject(39, 170_850, 249),) * (255 * 25))
+    uvp6.send_lit(dataclasses.replace(read_frame(LPM_LINE), n_images=255), taxo)
+    heard = []
+    run(line, 60.0, heard)
+    assert next(e.frame for e in heard if isinstance(e, Came)) == taxo
+    assert host.malformed == uvp6.dropped == 0
+
+
+def test_a_pressure_that_is_not_known_goes_as_nan():
+    frame = dataclasses.replace(read_frame(LPM_LINE), pressure_dbar=math.nan)
+    assert write_frame(frame).startswith("LPM_DATA,nan,")
+    assert math.isnan(read_frame(write_frame(frame)).pressure_dbar)
+
+
+@given(st.one_of(lpms, taxos, blacks))
 def test_frames_come_back(frame):
     assert read_frame(write_frame(frame)) == frame
 
@@ -336,7 +374,7 @@ def test_hostile_bytes_never_raise_and_nothing_grows(chunks):
         talk.uvp6.receive(chunk, float(i))
         host.receive(chunk, float(i))
     assert len(talk.uvp6._splitter._held) <= 64
-    assert len(host._splitter._held) <= 4096
+    assert len(host._splitter._held) <= MAX_LINE_BYTES
     assert len(talk.uvp6.to_send(1 << 20)) <= MAX_WAITING_BYTES + 4096
 
 
