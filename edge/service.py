@@ -293,7 +293,9 @@ class Service:
             return NoHost(self._clock.sleep)
         if host.kind is HostKind.UVP6:
             config = self._orders.config
-            uvp6 = personality_of(config, optics_of(config), self._bundle, self._now_ms)
+            uvp6 = personality_of(
+                config, optics_of(config), self._bundle.counted_taxa, self._bundle.sha256, self._now_ms
+            )
             return Uvp6Host(
                 uvp6, tie(uvp6, host.port, host.baud), optics_of(config), self._bundle.counted_taxa,
                 config.log.frames_per_bloc,

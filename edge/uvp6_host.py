@@ -18,7 +18,6 @@ from edge.divelog import LoggedFrame
 from edge.errors import ConfigError
 from edge.frame import SIZED_OUTCOMES, FrameOutcome
 from edge.hosts import DiveBeginSaid, DiveEndSaid, Noted, OrderCame, Said, Standing, TimeSaid
-from edge.inference.bundle import Bundle
 from edge.optics import Optics
 from edge.outbox import Queued
 from edge.taxonomy import UNCLASSIFIED, Taxon
@@ -182,7 +181,9 @@ class Uvp6Host:
         return objects
 
 
-def personality_of(config: Config, optics: Optics, bundle: Bundle, utc_ms: Callable[[], int]) -> Personality:
+def personality_of(
+    config: Config, optics: Optics, counted: Sequence[Taxon], bundle_sha256: str, utc_ms: Callable[[], int]
+) -> Personality:
     """Our part as a UVP6, with configurations that say how we really are.
 
     Raises
@@ -223,12 +224,12 @@ def personality_of(config: Config, optics: Optics, bundle: Bundle, utc_ms: Calla
         "Appendices_ratio": f"{config.vision.vignette_box_ratio:g}",
         "Taxo_conf": TAXONOMY,
     }
-    taxa = bundle.counted_taxa[:N_TAXA]
+    taxa = counted[:N_TAXA]
     ids = [str(taxon.ecotaxa_id or 0).zfill(5) for taxon in taxa]
     taxonomy = dict(
         zip(
             TAXO_FIELDS,
-            [TAXONOMY, bundle.sha256[:15], "65535", str(len(taxa)), *ids, *["00000"] * (N_TAXA - len(ids))],
+            [TAXONOMY, bundle_sha256[:15], "65535", str(len(taxa)), *ids, *["00000"] * (N_TAXA - len(ids))],
             strict=True,
         )
     )

@@ -1,4 +1,4 @@
-"""`seston uvp6 host`: be the float that hosts a UVP6, or an instrument that passes for one."""
+"""`seston uvp6`: be the float that hosts a UVP6, or an instrument that passes for one."""
 
 from __future__ import annotations
 
@@ -13,8 +13,10 @@ from typing import TextIO
 import click
 
 from firmware_bridge.transport import PortLine, SerialTransport
+from firmware_bridge.uvp6 import cts5
 from firmware_bridge.uvp6.host import (
     Begun,
+    Busy,
     Came,
     Ended,
     Fault,
@@ -26,14 +28,18 @@ from firmware_bridge.uvp6.host import (
     Step,
 )
 from firmware_bridge.uvp6.lines import BlackFrame, Instant, LpmFrame, TaxoFrame
-from firmware_bridge.uvp6.slices import lpm_slices
+from firmware_bridge.uvp6.slices import lpm_slices, taxo_slices
+from tools.uvp6_instrument import instrument
 
 FILE = click.Path(dir_okay=False, path_type=Path)
 
 
 @click.group()
 def uvp6() -> None:
-    """Host a UVP6, or an instrument that passes for one."""
+    """Host a UVP6 or what passes for one, or be such an instrument."""
+
+
+uvp6.add_command(instrument)
 
 
 @uvp6.command()
@@ -48,6 +54,15 @@ def uvp6() -> None:
 @click.option(
     "--slices", type=click.Path(dir_okay=False, path_type=Path), help="Write depth slices here (CSV)."
 )
+@click.option(
+    "--cts5",
+    "cts5_folder",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Write lpm.bin, taxo.bin and black.bin here, as a CTS5 float sends them.",
+)
+@click.option(
+    "--phase", type=click.Choice(cts5.PHASES), default="ASCENT", show_default=True, help="Of --cts5."
+)
 def host(
     port: str,
     baud: int,
@@ -56,6 +71,8 @@ def host(
     no_clock: bool,
     raw: Path | None,
     slices: Path | None,
+    cts5_folder: Path | None,
+    phase: str,
 ) -> None:
     """Check the instrument on PORT, set its clock, start it, show its frames, and stop it.
 
@@ -80,11 +97,13 @@ def host(
         if session.raw is not None:
             session.raw.close()
     click.echo(
-        f"{len(session.lpm)} lit blocs, {session.n_taxo} with objects, {session.n_black} black; "
+        f"{len(session.lpm)} lit blocs, {session.n_taxo} with objects, {len(session.black)} black; "
         f"{session.host.malformed} lines were malformed"
     )
     if slices is not None:
         _write_slices(session.lpm, slices)
+    if cts5_folder is not None:
+        session.write_cts5(cts5_folder, phase)
     if session.host.step is Step.MUTE:
         raise SystemExit(1)
 
@@ -95,7 +114,9 @@ class _Session:
     def __init__(self, host: Host, sets_clock: bool, raw: TextIO | None) -> None:
         self.host, self.raw = host, raw
         self.lpm: list[LpmFrame] = []
-        self.n_taxo = self.n_black = 0
+        self.taxo: list[tuple[TaxoFrame, LpmFrame]] = []
+        self.black: list[BlackFrame] = []
+        self._unpaired: TaxoFrame | None = None
         self.is_over = False
         self._sets_clock, self._stops = sets_clock, False
 
@@ -125,6 +146,8 @@ class _Session:
                 click.echo("the acquisition has begun")
             case Ended():
                 click.echo("stopped")
+            case Busy():
+                click.echo("an acquisition was running: it is being stopped first")
             case Restarted():
                 click.echo("the instrument has begun anew")
             case Came(frame, line):
@@ -142,14 +165,33 @@ class _Session:
         match frame:
             case LpmFrame():
                 self.lpm.append(frame)
+                if self._unpaired is not None and self._unpaired.n_images == frame.n_images:
+                    self.taxo.append((self._unpaired, frame))  # else one of two blocs' lines was lost
+                self._unpaired = None
                 click.echo(
                     f"{frame.at.date} {frame.at.time}  {frame.pressure_dbar:8.2f} dbar  "
                     f"{sum(frame.counts)} particles in {frame.n_images} images"
                 )
-            case TaxoFrame(_, objects):
-                self.n_taxo += bool(objects)
+            case TaxoFrame():
+                self._unpaired = frame  # it belongs to the LPM frame that comes next
             case _:
-                self.n_black += 1
+                self.black.append(frame)
+
+    @property
+    def n_taxo(self) -> int:
+        """Blocs with objects."""
+        return sum(bool(taxo.objects) for taxo, _ in self.taxo)
+
+    def write_cts5(self, folder: Path, phase: str) -> None:
+        """Write the records of a CTS5 float, a file a type."""
+        folder.mkdir(parents=True, exist_ok=True)
+        files = {
+            "lpm": cts5.lpm_file(list(lpm_slices(self.lpm)), phase),
+            "taxo": cts5.taxo_file(list(taxo_slices(self.taxo)), phase),
+            "black": cts5.black_file(self.black, phase),
+        }
+        for name, file in files.items():
+            (folder / f"{name}.bin").write_bytes(cts5.write_file(file))
 
 
 def _write_slices(frames: list[LpmFrame], file: Path) -> None:

@@ -26,6 +26,8 @@ class Step(enum.Enum):
     """What the host waits for."""
 
     HARDWARE = "hardware"
+    HALT = "halt"
+    """It is busy with an acquisition that this host does not know of: its own, from before a reset."""
     CONFIGURATION = "configuration"
     CLOCK = "clock"
     READY = "ready"
@@ -51,6 +53,11 @@ class Begun:
 @dataclass(frozen=True, slots=True)
 class Ended:
     """The instrument has stopped."""
+
+
+@dataclass(frozen=True, slots=True)
+class Busy:
+    """An acquisition was running when this host came: it is being stopped, since whose it is is not known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +95,7 @@ class Mute:
     command: str
 
 
-Event = Known | Begun | Ended | Restarted | Came | Malformed | Fault | Mute
+Event = Known | Begun | Ended | Busy | Restarted | Came | Malformed | Fault | Mute
 
 
 class Host:
@@ -201,6 +208,8 @@ class Host:
             case "stopack;" if self.step is Step.STOP:
                 self._settle(Step.READY)
                 self._events.append(Ended())
+            case "stopack;" if self.step is Step.HALT:
+                self._ask(Step.HARDWARE, "$hwconfcheck;")
             case _ if bare.startswith("starterr:") and bare[9:-1].isdigit():
                 self._on_error(int(bare[9:-1]))
             case _ if bare.startswith("RTCset:") and self.step is Step.CLOCK:
@@ -218,8 +227,12 @@ class Host:
 
     def _on_error(self, code: int) -> None:
         self._events.append(Fault(code))
-        if self.step is Step.STOP and code == 33:  # the usual answer to the first of them
-            self._send()
+        if self.step in (Step.STOP, Step.HALT) and code == 33:
+            if self._tries == 1:  # the usual answer to the first of them; later ones are tried again in time
+                self._send()
+        elif self.step in (Step.HARDWARE, Step.CONFIGURATION) and code == 33:
+            self._events.append(Busy())
+            self._ask(Step.HALT, "$stop;")
         elif self.step is Step.START and code == 31:
             self._settle(Step.READY)
         elif self.step is Step.CLOCK:
@@ -234,7 +247,7 @@ class Host:
             self._hardware = found
             if self.step in (Step.RUNNING, Step.STOP):
                 self._events.append(Restarted())
-            if self.step in (Step.HARDWARE, Step.RUNNING, Step.STOP, Step.MUTE):
+            if self.step in (Step.HARDWARE, Step.HALT, Step.RUNNING, Step.STOP, Step.MUTE):
                 self._ask(Step.CONFIGURATION, f"$confcheck:{self._name};")
         elif found.kind == "ACQ_CONF" and self.step is Step.CONFIGURATION:
             self._acquisition = found

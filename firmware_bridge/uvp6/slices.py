@@ -7,10 +7,13 @@ means of blocs; grey and volume are means weighted by objects.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 from firmware_bridge.uvp6.lines import N_CLASSES, BlackFrame, Instant, LpmFrame, TaxoFrame
+
+_Item = TypeVar("_Item")
 
 LPM_SLICES_DBAR = ((0.0, 0.0), (2.0, 5.0), (100.0, 10.0), (500.0, 20.0))
 """(from this pressure, height of a slice): raw to 2 dbar, then coarser."""
@@ -40,6 +43,16 @@ class TaxonSlice:
     grey: float
 
 
+@dataclass(frozen=True, slots=True)
+class TaxoSlice:
+    """Classified objects of one slice; pressure and time are those of the LPM frames they came before."""
+
+    pressure_dbar: float
+    at: Instant
+    n_images: int
+    taxa: tuple[TaxonSlice, ...]
+
+
 def slice_of(pressure_dbar: float, table: Sequence[tuple[float, float]]) -> tuple[float, float] | None:
     """Both ends of the slice that a pressure lies in, dbar; None where every bloc is a slice of its own."""
     if math.isnan(pressure_dbar):
@@ -55,17 +68,33 @@ def lpm_slices(
     frames: Iterable[LpmFrame], table: Sequence[tuple[float, float]] = LPM_SLICES_DBAR
 ) -> Iterator[LpmSlice]:
     """Slices in the order of capture; a change of slice, down or up, begins a new one."""
-    held: list[LpmFrame] = []
+    for held in _grouped(frames, lambda frame: frame.pressure_dbar, table):
+        yield reduce_lpm(held)
+
+
+def taxo_slices(
+    pairs: Iterable[tuple[TaxoFrame, LpmFrame]], table: Sequence[tuple[float, float]] = TAXO_SLICES_DBAR
+) -> Iterator[TaxoSlice]:
+    """Slices of TAXO frames with the LPM frame that followed each, which alone has pressure and time."""
+    for held in _grouped(pairs, lambda pair: pair[1].pressure_dbar, table):
+        n_images, taxa = reduce_taxa([taxo for taxo, _ in held])
+        yield TaxoSlice(_mean([lpm.pressure_dbar for _, lpm in held]), held[0][1].at, n_images, taxa)
+
+
+def _grouped(
+    items: Iterable[_Item], pressure_of: Callable[[_Item], float], table: Sequence[tuple[float, float]]
+) -> Iterator[list[_Item]]:
+    held: list[_Item] = []
     place = None
-    for frame in frames:
-        at = slice_of(frame.pressure_dbar, table)
+    for item in items:
+        at = slice_of(pressure_of(item), table)
         if held and (at is None or at != place):
-            yield reduce_lpm(held)
+            yield held
             held = []
-        held.append(frame)
+        held.append(item)
         place = at
     if held:
-        yield reduce_lpm(held)
+        yield held
 
 
 def reduce_lpm(frames: Sequence[LpmFrame]) -> LpmSlice:

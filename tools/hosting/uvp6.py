@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from firmware_bridge.sans_io import NEVER_S
 from firmware_bridge.uvp6.host import (
     Begun,
+    Busy,
     Came,
     Ended,
     Event,
@@ -106,6 +107,8 @@ class Uvp6Float:
             case Ended():
                 say(now_s, "instrument", "$stopack;")
                 self.stage = Stage.OFF
+            case Busy():
+                say(now_s, "float", "an acquisition was running: it is being stopped first")
             case Restarted():
                 say(now_s, "instrument", "begins anew")
             case Came(frame, line):

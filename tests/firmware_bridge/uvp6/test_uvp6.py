@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import struct
 
@@ -13,7 +14,20 @@ from firmware_bridge.errors import MisuseError
 from firmware_bridge.null_modem import Faults, NullModem
 from firmware_bridge.transport import PtyTransport, SerialTransport, serve
 from firmware_bridge.uvp6 import cts5
-from firmware_bridge.uvp6.host import Begun, Came, Ended, Fault, Host, Known, Malformed, Mute, Restarted, Step
+from firmware_bridge.uvp6.host import (
+    TRIES,
+    Begun,
+    Busy,
+    Came,
+    Ended,
+    Fault,
+    Host,
+    Known,
+    Malformed,
+    Mute,
+    Restarted,
+    Step,
+)
 from firmware_bridge.uvp6.lines import (
     ACQ_FIELDS,
     HW_FIELDS,
@@ -49,6 +63,7 @@ from firmware_bridge.uvp6.slices import (
     reduce_lpm,
     reduce_taxa,
     slice_of,
+    taxo_slices,
 )
 
 # The pair of the specification.
@@ -159,7 +174,7 @@ def test_configurations_that_are_none(line, why):
         ("TAXO_DATA,1,40,1,1;", "class above 39"),
         ("TAXO_DATA;", "three whole numbers"),
         ("NOTHING,1;", "is no frame"),
-        ("x" * 40_000 + ";", "not longer than"),
+        ("x" * MAX_LINE_BYTES + ";", "not longer than"),
     ],
 )
 def test_frames_that_are_none(line, why):
@@ -167,9 +182,10 @@ def test_frames_that_are_none(line, why):
 
 
 def test_a_text_that_would_break_a_line_is_not_written():
-    values = hardware().values | {"Operator_email": "a,b"}
-    with pytest.raises(ValueError, match="Operator_email"):
-        write_configuration(Configuration("HW_CONF", Generation.V2022_02, values))
+    for text in ("a,b", "a;b", "a\r", "µ", "→"):
+        values = hardware().values | {"Operator_email": text}
+        with pytest.raises(ValueError, match="Operator_email"):
+            write_configuration(Configuration("HW_CONF", Generation.V2022_02, values))
 
 
 instants = st.builds(
@@ -189,7 +205,43 @@ taxos = st.builds(
 )  # fmt: skip
 
 
-@given(st.one_of(lpms, taxos))
+blacks = st.builds(
+    BlackFrame, hundredths, instants, st.integers(0, 255), st.integers(-500, 4500).map(lambda n: n / 100),
+    classes,
+)  # fmt: skip
+texts = st.text(st.characters(min_codepoint=32, max_codepoint=126, exclude_characters=",;"), max_size=20)
+
+
+@given(st.sampled_from(Generation), st.sampled_from(["HW_CONF", "ACQ_CONF", "TAXO_CONF"]), st.data())
+def test_any_configuration_comes_back(generation, kind, data):
+    known = {"HW_CONF": HW_FIELDS, "ACQ_CONF": ACQ_FIELDS}.get(kind)
+    names = TAXO_FIELDS if known is None else known[generation]
+    values = data.draw(st.lists(texts, min_size=len(names), max_size=len(names)))
+    told = Generation.V2022_02 if known is None else generation
+    conf = Configuration(kind, told, dict(zip(names, values, strict=True)))
+    assert read_configuration(write_configuration(conf), told) == conf
+
+
+def test_a_bloc_of_as_many_objects_as_a_uvp6_can_classify_goes_over_the_line():
+    uvp6, host, line = both()
+    run(line, 5.0, [])
+    host.start()
+    run(line, 5.0, [])
+    taxo = TaxoFrame(255, (TaxoObject(39, 170_850, 249),) * (255 * 25))
+    uvp6.send_lit(dataclasses.replace(read_frame(LPM_LINE), n_images=255), taxo)
+    heard = []
+    run(line, 60.0, heard)
+    assert next(e.frame for e in heard if isinstance(e, Came)) == taxo
+    assert host.malformed == uvp6.dropped == 0
+
+
+def test_a_pressure_that_is_not_known_goes_as_nan():
+    frame = dataclasses.replace(read_frame(LPM_LINE), pressure_dbar=math.nan)
+    assert write_frame(frame).startswith("LPM_DATA,nan,")
+    assert math.isnan(read_frame(write_frame(frame)).pressure_dbar)
+
+
+@given(st.one_of(lpms, taxos, blacks))
 def test_frames_come_back(frame):
     assert read_frame(write_frame(frame)) == frame
 
@@ -406,6 +458,36 @@ def test_an_instrument_that_begins_anew_is_noticed_and_a_mute_one_too():
         deaf.start()
 
 
+def test_a_host_that_was_reset_in_the_middle_stops_what_runs_and_starts_anew():
+    uvp6, host, line = both()
+    run(line, 5.0, [])
+    host.start()
+    run(line, 5.0, [])
+    uvp6.send_lit(read_frame(LPM_LINE), read_frame(TAXO_LINE))
+    again = Host("ACQ_SESTON")
+    line.peers[0] = again
+    heard = []
+    run(line, 60.0, heard)
+    assert [type(e) for e in heard if not isinstance(e, (Came, Refused, Malformed))] == [
+        Fault, Busy, Fault, Stopped, Known
+    ]  # fmt: skip
+    assert uvp6.state is State.AWAKE
+    again.start()
+    run(line, 5.0, heard)
+    assert heard[-1] == Begun()
+    assert uvp6.state is State.ACQUIRING
+
+
+def test_an_instrument_that_stays_busy_is_not_asked_for_ever():
+    host, heard, asked = Host("ACQ_SESTON"), [], 0
+    for second in range(200):
+        heard += host.receive(b"$starterr:33;\r\n", float(second))
+        asked += host.to_send(10_000).count(b";")
+    assert host.step is Step.MUTE
+    assert heard.count(Mute("$stop;")) == 1
+    assert asked <= 2 * TRIES
+
+
 def test_both_ends_on_a_real_line():
     talk, host, heard = Talk(), Host("ACQ_PLAIN"), []
     with PtyTransport() as theirs, SerialTransport(theirs.port, 38400) as ours:
@@ -482,6 +564,49 @@ def test_cts5_records_come_back(after, p, n, t, counts, greys, n_taxa, padding):
 @given(st.binary(max_size=300), st.sampled_from([0x1B, 0x1C, 0x1D, 0x00]))
 def test_any_bytes_are_records_or_a_sentence(data, kind):
     assert isinstance(cts5.decode(data, kind), (list, str))
+
+
+def test_taxa_are_sliced_by_the_pressure_of_their_lpm_frame():
+    lpm = read_frame(LPM_LINE)
+    dives = [(p, TaxoFrame(2, (TaxoObject(8, 100, 40),))) for p in (1005.0, 1030.0, 1045.0, 1.0, 1.5)]
+    found = list(taxo_slices((taxo, dataclasses.replace(lpm, pressure_dbar=p)) for p, taxo in dives))
+    assert [(one.pressure_dbar, one.n_images, one.taxa[0].count) for one in found] == [
+        (1017.5, 4, 2), (1045.0, 2, 1), (1.0, 2, 1), (1.5, 2, 1)
+    ]  # fmt: skip
+
+
+def test_a_file_of_cts5_byte_for_byte_and_back():
+    lpm = dataclasses.replace(read_frame(LPM_LINE), at=Instant(2022, 5, 30, 2, 2, 15), pressure_dbar=989.4)
+    later = dataclasses.replace(lpm, at=Instant(2022, 5, 30, 2, 3, 0), pressure_dbar=1200.0)
+    file = cts5.lpm_file(list(lpm_slices([lpm, later])), "ASCENT")
+    data = cts5.write_file(file)
+    assert file.epoch_s == 1653876135
+    assert data[:13] == b"\x1b[ASCENT](AM)"
+    assert data[13:17] == struct.pack("<I", 0x629425A7)
+    assert data[17:21] == b"\x00\x00\x8e\x2a"
+    assert len(data) == 17 + 2 * cts5.LPM_BYTES
+    assert data[17 + 98 : 17 + 100] == struct.pack("<H", 45)
+    assert cts5.read_file(data + b"\x1a" * 9) == file
+    taxo = cts5.taxo_file(list(taxo_slices([(read_frame(TAXO_LINE), lpm)])), "PARK")
+    assert cts5.write_file(taxo)[:11] == b"\x1c[PARK](AM)"
+    assert cts5.read_file(cts5.write_file(taxo)).records[0].taxa[0].count == 3
+    black = cts5.black_file([dataclasses.replace(read_frame(BLACK_LINE), pressure_dbar=4.2)], "DESCENT")
+    assert cts5.read_file(cts5.write_file(black)) == black
+    assert len(cts5.write_file(black)) == 14 + cts5.BLACK_BYTES
+    unknown = cts5.lpm_file(list(lpm_slices([dataclasses.replace(lpm, pressure_dbar=math.nan)])), "ASCENT")
+    assert cts5.read_file(cts5.write_file(unknown)).records[0].pressure_dbar == -100
+    assert cts5.lpm_file([], "PARK").records == ()
+    for bad in (
+        dataclasses.replace(file, phase="UP"), dataclasses.replace(file, treatment="XX"),
+        dataclasses.replace(file, epoch_s=None), dataclasses.replace(taxo, epoch_s=1),
+    ):  # fmt: skip
+        with pytest.raises(ValueError, match=r"not known|one too many"):
+            cts5.write_file(bad)
+
+
+@given(st.sampled_from([b"", b"\x1b[ASCENT](AM)", b"\x1c[PARK](RW)", b"\x1d[NOWHERE](AM)"]), st.binary())
+def test_any_bytes_are_a_file_or_a_sentence(head, rest):
+    assert isinstance(cts5.read_file(head + rest), (cts5.File, str))
 
 
 def test_black_frames_are_noise_of_their_own():
