@@ -19,6 +19,7 @@ import msgspec
 
 from edge.errors import ConfigError, InputError
 from edge.optics import Optics
+from firmware_bridge.ctd import QUANTITIES, LineFormat
 
 T = TypeVar("T")
 Fraction = Annotated[float, msgspec.Meta(ge=0, le=1)]
@@ -311,12 +312,26 @@ class PressureConfig(Section, frozen=True):
         Serial device or pty of the sensor, and its speed.
     stale_s
         A reading older than this is not used: frames then have no pressure.
+    format
+        Of the lines: `pressure-first` (P, T, S), `sbe41`, `sbe37`, `sbe49` or `rbr`.
+    columns
+        Order of the line's numbers where it is not the format's, as RBR's is the unit's own: pressure_dbar,
+        temperature_c, salinity, conductivity, other.
     """
 
     source: PressureSource = PressureSource.PORT
+    format: LineFormat = LineFormat.PRESSURE_FIRST
+    columns: tuple[str, ...] = ()
     port: str = "/dev/ttyAMA0"
     baud: Annotated[int, msgspec.Meta(ge=300)] = 9600
     stale_s: Length = 10.0
+
+    def __post_init__(self) -> None:
+        unknown = [name for name in self.columns if name not in QUANTITIES]
+        if unknown:
+            raise ValueError(f"columns names {unknown[0]}; {', '.join(QUANTITIES)} are known")
+        if self.columns and self.columns.count("pressure_dbar") != 1:
+            raise ValueError("columns must name pressure_dbar once")
 
 
 class RunConfig(Section, frozen=True):

@@ -33,6 +33,8 @@ from firmware_bridge.link_objects import MAX_QUEUED, LinkObject
 from firmware_bridge.link_wire import Kind
 from firmware_bridge.sans_io import Line
 
+CEASED_S = 300.0
+"""A host that told pressure and has not for so long is not there."""
 _NUMBERS, _TIMES = 1 << 24, 1 << 8
 
 
@@ -217,7 +219,13 @@ class NativeHost:
         self._read_s = 0.0
         self._standing = Standing()
         self._offered: dict[int, tuple[int, int]] = {}
-        self.is_silent = True
+        self._is_lost = True
+
+    @property
+    def is_silent(self) -> bool:
+        """See `Host`: the link notices it when something is not answered; else when pressure has ceased."""
+        has_ceased = self._reading is not None and self._monotonic_s() - self._read_s > CEASED_S
+        return self._is_lost or has_ceased
 
     @property
     def is_cutting(self) -> bool:
@@ -273,13 +281,13 @@ class NativeHost:
     def _on(self, event: LinkEvent) -> list[Said]:
         match event:
             case Opened(_, was_reset):
-                self.is_silent = False
+                self._is_lost = False
                 return [Noted("the host was reset and is back" if was_reset else "the host is on the line")]
             case Silent():
-                self.is_silent = True
+                self._is_lost = True
                 return [Noted("the host does not answer: pressure decides until it does")]
             case Heard():
-                self.is_silent = False
+                self._is_lost = False
                 return [Noted("the host answers again")]
             case WrongVersion(version, lowest):
                 return [Noted(f"the host speaks the link's versions {lowest} to {version}: none of ours")]

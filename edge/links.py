@@ -11,7 +11,8 @@ from dataclasses import dataclass
 
 from edge.errors import DiveLogError
 from edge.outbox import Outbox, Queued
-from firmware_bridge.iridium import sbd
+from firmware_bridge.iridium import sbd_words as words
+from firmware_bridge.iridium.sbd import SbdDriver
 from firmware_bridge.sans_io import NEVER_S, Line
 
 ACCESS_CODES = (15, 16)
@@ -53,8 +54,8 @@ class ModemLink:
     def __init__(
         self,
         outbox: Outbox,
-        driver: sbd.SbdDriver,
-        line: Line[sbd.Event],
+        driver: SbdDriver,
+        line: Line[words.Event],
         utc_ms: Callable[[], int],
         on_command: Callable[[bytes], None],
         *,
@@ -76,7 +77,7 @@ class ModemLink:
     @property
     def is_idle(self) -> bool:
         """Whether nothing is under way, and nothing will be before something new happens."""
-        return self._driver.step is sbd.Step.IDLE and self._driver.due_s() == NEVER_S
+        return self._driver.step is words.Step.IDLE and self._driver.due_s() == NEVER_S
 
     def open(self, radio_s: float) -> None:
         """The surface is reached: send what waits, look for mail, with so many seconds of radio at most."""
@@ -109,52 +110,52 @@ class ModemLink:
         for message in self._outbox.waiting(len(self._held) + 1):
             if message.number in self._held:
                 continue
-            if len(message.data) > sbd.MAX_MESSAGE_BYTES:
+            if len(message.data) > words.MAX_MESSAGE_BYTES:
                 self._held.add(message.number)
                 self._say(
                     f"message {message.part} of dive {message.dive} has {len(message.data)} bytes, "
-                    f"{sbd.MAX_MESSAGE_BYTES} can be sent: it waits for another link"
+                    f"{words.MAX_MESSAGE_BYTES} can be sent: it waits for another link"
                 )
                 continue
             self._message = message
             self._driver.send(message.number, message.data, message.tried)
             return
 
-    def _on(self, event: sbd.Event) -> None:
+    def _on(self, event: words.Event) -> None:
         message = self._message
         match event:
-            case sbd.Attempt(_, momsn) if message is not None:
+            case words.Attempt(_, momsn) if message is not None:
                 self.counts.attempts += 1
                 self._durably(lambda: self._begin(message, momsn))
-            case sbd.Sent(_, momsn) if message is not None:
+            case words.Sent(_, momsn) if message is not None:
                 self.counts.delivered += 1
                 self._message = None
                 self._durably(lambda: self._outbox.delivered(message.dive, message.part, self._utc_ms()))
                 self._say(f"message {message.part} of dive {message.dive} is delivered (MOMSN {momsn})")
-            case sbd.Failed(_, reason, _, alarm) if message is not None:
+            case words.Failed(_, reason, _, alarm) if message is not None:
                 self.counts.failed += 1
                 self._durably(lambda: self._outbox.failed(message.dive, message.part))
                 self._say(
                     ("ALARM: " if alarm else "") + f"message {message.part} was not delivered: {reason}"
                 )
-            case sbd.Held(_, code, reason) if message is not None:
+            case words.Held(_, code, reason) if message is not None:
                 self._message = None
                 self._held.add(message.number)
                 self._is_barred = self._is_barred or code in ACCESS_CODES
                 self._durably(lambda: self._outbox.failed(message.dive, message.part))
                 self._say(f"ALARM: message {message.part} of dive {message.dive} is held: {reason}")
-            case sbd.Received(data):
+            case words.Received(data):
                 self.counts.received += 1
                 self._on_command(data)
-            case sbd.NetworkTime(ticks):
+            case words.NetworkTime(ticks):
                 self._on_ticks(ticks)
-            case sbd.CyclePower():
+            case words.CyclePower():
                 self.counts.power_cycles += 1
                 self._say("the modem is mute: its power is cycled")
                 if self._cycle_power is not None:
                     self._cycle_power()
                 self._driver.powered()
-            case sbd.Spent():
+            case words.Spent():
                 self._say("the radio's time is used up: what waits goes the next time")
 
     def _begin(self, message: Queued, momsn: int) -> None:

@@ -17,7 +17,8 @@ from edge.links import ModemLink
 from edge.outbox import Outbox
 from firmware_bridge.iridium.directip import MoMessage, read_confirmation, write_mo
 from firmware_bridge.iridium.emulator import SbdModem, Session, Sky
-from firmware_bridge.iridium.sbd import MAX_MESSAGE_BYTES, SbdDriver
+from firmware_bridge.iridium.sbd import SbdDriver
+from firmware_bridge.iridium.sbd_words import MAX_MESSAGE_BYTES
 from firmware_bridge.transport import PortLine, PtyTransport, SerialTransport
 
 DIRECTIP_TIMEOUT_S = 10.0

@@ -10,7 +10,7 @@ import math
 from collections.abc import Callable
 
 from edge.config import PressureConfig
-from firmware_bridge.ctd import LineSplitter, Reading, parse_line
+from firmware_bridge.ctd import LineSplitter, RateCheck, Reading, parse_line
 from firmware_bridge.errors import TransportError
 from firmware_bridge.transport import SerialTransport
 
@@ -20,8 +20,9 @@ class SerialPressure:
 
     Attributes
     ----------
-    unreadable
-        Lines that were no reading, since the start.
+    unreadable, lenient, jumped
+        Lines that were no reading, that were one but not as the maker writes it, and whose pressure the float
+        cannot have reached; since the start.
     fault
         Why the port cannot be read now, or an empty string; the next call tries again.
     """
@@ -33,7 +34,8 @@ class SerialPressure:
         self._splitter = LineSplitter()
         self._newest: Reading | None = None
         self._newest_s = -math.inf
-        self.unreadable = 0
+        self.unreadable = self.lenient = 0
+        self._rate = RateCheck()
         self.fault = ""
 
     def read(self) -> Reading | None:
@@ -43,14 +45,21 @@ class SerialPressure:
             self.fault = ""
         except TransportError as error:
             arrived, self.fault = b"", str(error)
+        now_s = self._monotonic_s()
         for line in self._splitter.feed(arrived):
-            reading = parse_line(line)
+            reading = parse_line(line, self._config.format, self._config.columns)
             if reading is None:
                 self.unreadable += 1
-            else:
-                self._newest, self._newest_s = reading, self._monotonic_s()
+            elif self._rate.accepts(reading.pressure_dbar, now_s):
+                self.lenient += not reading.is_strict
+                self._newest, self._newest_s = reading, now_s
         fresh = self._monotonic_s() - self._newest_s <= self._config.stale_s
         return self._newest if fresh else None
+
+    @property
+    def jumped(self) -> int:
+        """Readings that were refused for their rate."""
+        return self._rate.refused
 
     def close(self) -> None:
         """Let the port go."""

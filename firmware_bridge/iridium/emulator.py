@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 
 from firmware_bridge.iridium.at import checksum
 from firmware_bridge.iridium.clock import ERA_STARTS_MS, TICK_MS
-from firmware_bridge.iridium.sbd import MAX_MESSAGE_BYTES
+from firmware_bridge.iridium.sbd_words import MAX_MESSAGE_BYTES
 from firmware_bridge.sans_io import NEVER_S
 
 WRITE_TIMEOUT_S = 60.0

@@ -210,6 +210,13 @@ def test_status_and_health_are_told_when_asked(tmp_path, bundle):
     assert health.disk_free_mb > 0
 
 
+def test_a_host_whose_pressure_has_ceased_is_not_there(tmp_path, bundle):
+    float_ = Float(tmp_path, bundle).run(12, *START)
+    assert not float_.service._host.is_silent
+    float_.clock.sleep(400.0)
+    assert float_.service._host.is_silent
+
+
 class Nobody:
     """A line that ends in the air."""
 

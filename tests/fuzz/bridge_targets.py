@@ -22,7 +22,8 @@ from firmware_bridge.iridium.directip import (
     write_mt,
 )
 from firmware_bridge.iridium.emulator import SbdModem
-from firmware_bridge.iridium.sbd import Attempt, CyclePower, SbdDriver
+from firmware_bridge.iridium.sbd import SbdDriver
+from firmware_bridge.iridium.sbd_words import Attempt, CyclePower
 from firmware_bridge.link import ObjectReceived, Peer
 from firmware_bridge.link_records import DiveState, Status
 from firmware_bridge.link_records import Role as End

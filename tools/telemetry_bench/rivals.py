@@ -7,13 +7,14 @@ best, and, to Zstandard, a dictionary of other dives of the region.
 from __future__ import annotations
 
 import lzma
-import struct
 import zlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+
+from firmware_bridge.uvp6 import cts5
 
 Ints = NDArray[np.int64]
 Serialise = Callable[[Ints], bytes]
@@ -174,15 +175,16 @@ def cts5_taxo(
     volume_px3, grey
         Means of each cell, float64 (n_bins, n_taxa); read where the count is above 0.
     """
-    out = bytearray()
+    records = []
     for b, row in enumerate(counts):
-        found = np.flatnonzero(row)
-        pressure = round((float(pressure_dbar[b]) + 100) * 10)
-        out += struct.pack("<HHHB", _SECONDS_A_BIN, pressure, int(n_images[b]), len(found))
-        for taxon in found.tolist():
-            count, mean_grey = min(int(row[taxon]), 255), min(round(float(grey[b, taxon])), 255)
-            out += struct.pack("<BBfB", taxon, count, float(volume_px3[b, taxon]), mean_grey)
-    return bytes(out)
+        taxa = tuple(
+            cts5.TaxonRecord(
+                taxon, int(row[taxon]), float(volume_px3[b, taxon]), round(float(grey[b, taxon]))
+            )
+            for taxon in np.flatnonzero(row).tolist()
+        )
+        records.append(cts5.TaxoRecord(_SECONDS_A_BIN, float(pressure_dbar[b]), int(n_images[b]), taxa))
+    return b"".join(map(cts5.encode, records))
 
 
 _SECONDS_A_BIN = 50

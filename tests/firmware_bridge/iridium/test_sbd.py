@@ -12,7 +12,8 @@ from firmware_bridge.errors import MisuseError
 from firmware_bridge.iridium.at import Block, Tokens, checksum
 from firmware_bridge.iridium.clock import ERA_STARTS_MS, ticks_of, utc_ms_of
 from firmware_bridge.iridium.emulator import Gateway, SbdModem, Session, Sky
-from firmware_bridge.iridium.sbd import (
+from firmware_bridge.iridium.sbd import SbdDriver
+from firmware_bridge.iridium.sbd_words import (
     ALARM_S,
     LONG_S,
     MUTE_AFTER,
@@ -25,7 +26,6 @@ from firmware_bridge.iridium.sbd import (
     NetworkTime,
     Rang,
     Received,
-    SbdDriver,
     Sent,
     Spent,
     Step,
