@@ -27,8 +27,8 @@ from firmware_bridge.uvp6.lines import (
 from firmware_bridge.uvp6.splitter import Splitter
 
 MAX_COMMAND_BYTES = 64
-MAX_WAITING_BYTES = 1 << 18
-"""Of frames that the line has not taken yet: at 38400 baud, a minute."""
+MAX_WAITING_BYTES = 1 << 17
+"""Of frames that the line has not taken yet: at 38400 baud, half a minute."""
 NO_TAXO = "NO_RE"
 END = "\r\n"
 
