@@ -7,6 +7,7 @@ is used up too, it keeps frames in memory until there is room again: a full disk
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import sqlite3
@@ -434,6 +435,17 @@ def connect(file: str | PathLike[str]) -> sqlite3.Connection:
     db.execute("PRAGMA journal_mode=WAL")
     db.execute("PRAGMA synchronous=FULL")
     return db
+
+
+@contextlib.contextmanager
+def transaction(db: sqlite3.Connection, file: str | PathLike[str]) -> Iterator[None]:
+    """All of it or nothing; what the disk refuses becomes a `DiveLogError`."""
+    try:
+        db.execute("BEGIN IMMEDIATE")
+        with db:
+            yield
+    except sqlite3.Error as cause:
+        raise DiveLogError(f"cannot be written ({cause})", file=file, remedy="free the disk") from cause
 
 
 def _upgrade(db: sqlite3.Connection) -> tuple[str]:

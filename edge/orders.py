@@ -10,7 +10,7 @@ import contextlib
 import json
 import sqlite3
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from typing import Any
 import msgspec
 
 from edge.config import Config, to_struct
-from edge.divelog import connect
+from edge.divelog import connect, transaction
 from edge.errors import ConfigError, DiveLogError, InputError, MessageError, SestonError
 from edge.installed_keys import InstalledKeys, read_installed
 from edge.instrument import priorities_of
@@ -223,7 +223,7 @@ class Orders:
         DiveLogError
             When the disk refuses: then they go with the next report too.
         """
-        with self._transaction():
+        with transaction(self._db, self._path):
             self._db.executemany(
                 "UPDATE commands SET reported = 1 WHERE counter = ? AND verdict = ? AND detail = ?",
                 [(reply.counter, reply.verdict, reply.detail) for reply in replies],
@@ -238,7 +238,7 @@ class Orders:
             return stale
         match order:
             case AskMissing():
-                with self._transaction():
+                with transaction(self._db, self._path):
                     self._count(command.counter, public, data, now_ms, None)
                 return self._send_again(order, command.counter)
             case Set(settings):
@@ -246,7 +246,7 @@ class Orders:
             case Reset():
                 names = tuple(key for (key,) in self._db.execute("SELECT key FROM settings"))
                 reply = Reply(command.counter, Verdict.DONE, len(names))
-                with self._transaction():
+                with transaction(self._db, self._path):
                     self._count(command.counter, public, data, now_ms, reply)
                     self._db.execute("DELETE FROM settings")
                 self.config = self._base
@@ -262,11 +262,11 @@ class Orders:
             priorities_of(config.telemetry)
         except InputError as error:
             reply = Reply(command.counter, Verdict.REFUSED_VALUE, _number_of(error, settings))
-            with self._transaction():
+            with transaction(self._db, self._path):
                 self._count(command.counter, public, data, now_ms, reply)
             return Outcome(f"command {command.counter} is refused: {error}", reply)
         reply = Reply(command.counter, Verdict.DONE, len(settings))
-        with self._transaction():
+        with transaction(self._db, self._path):
             self._count(command.counter, public, data, now_ms, reply)
             self._db.executemany(
                 "INSERT OR REPLACE INTO settings VALUES (?, ?)",
@@ -285,7 +285,7 @@ class Orders:
         reply = Reply(command.counter, Verdict.DONE, int.from_bytes(mark[:2], "big"))
         if role not in self._installed.by_role():
             reply = Reply(command.counter, Verdict.FAILED)
-        with self._transaction():
+        with transaction(self._db, self._path):
             self._count(command.counter, public, data, now_ms, reply)
             if reply.verdict is Verdict.DONE:
                 self._db.execute(
@@ -317,7 +317,7 @@ class Orders:
             if answer.absent:
                 numbers = ", ".join(str(one.dive_number) for one in answer.absent)
                 sentence += f"; not all is here of dive {numbers}"
-        with self._transaction():
+        with transaction(self._db, self._path):
             self._db.execute(
                 "UPDATE commands SET verdict = ?, detail = ? WHERE counter = ? AND verdict IS NULL",
                 (reply.verdict, reply.detail, counter),
@@ -330,7 +330,7 @@ class Orders:
         if (stale := self._stale(found.counter, public, data)) is not None:
             return stale
         reply = Reply(found.counter, _VERDICTS[found.reason], found.detail)
-        with self._transaction():
+        with transaction(self._db, self._path):
             self._count(found.counter, public, data, now_ms, reply)
         return Outcome(f"command {found.counter} {found.sentence}", reply)
 
@@ -343,7 +343,7 @@ class Orders:
             "SELECT verdict, detail FROM commands WHERE data = ? AND verdict IS NOT NULL", (data,)
         ).fetchone()
         if known is not None:
-            with self._transaction():
+            with transaction(self._db, self._path):
                 self._db.execute("UPDATE commands SET reported = 0 WHERE data = ?", (data,))
             reply = Reply(counter, Verdict(known[0]), known[1])
             return Outcome(f"command {counter} came again: its answer goes with the next report", reply)
@@ -383,18 +383,6 @@ class Orders:
             except ConfigError as error:
                 self.problems.append(f"A setting from shore is left out, it does not fit: {error}")
         return config
-
-    @contextlib.contextmanager
-    def _transaction(self) -> Iterator[None]:
-        """All of it or nothing; what the disk refuses becomes a `DiveLogError`."""
-        try:
-            self._db.execute("BEGIN IMMEDIATE")
-            with self._db:
-                yield
-        except sqlite3.Error as cause:
-            raise DiveLogError(
-                f"cannot be written ({cause})", file=self._path, remedy="free the disk"
-            ) from cause
 
 
 def with_settings(config: Config, settings: Sequence[tuple[str, Any]]) -> Config:

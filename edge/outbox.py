@@ -6,14 +6,13 @@ bytes each time, so that the shore counts it once. Delivered messages are kept, 
 
 from __future__ import annotations
 
-import contextlib
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from os import PathLike
 from types import TracebackType
 
-from edge.divelog import connect
+from edge.divelog import connect, transaction
 from edge.errors import DiveLogError
 from edge.telemetry.missing import Answer, Request, answer
 
@@ -90,7 +89,7 @@ class Outbox:
 
     def put(self, dive: int, messages: Sequence[bytes], now_ms: int) -> None:
         """Queue all parts of a dive, or none; parts already queued keep their state."""
-        with self._transaction():
+        with transaction(self._db, self._path):
             self._db.executemany(
                 "INSERT OR IGNORE INTO outbox (dive, part, data, queued_ms) VALUES (?, ?, ?, ?)",
                 [(dive, part, data, now_ms) for part, data in enumerate(messages)],
@@ -116,7 +115,7 @@ class Outbox:
 
     def attempted(self, dive: int, part: int, tried: int | None = None) -> None:
         """Note an attempt, before it is made; `tried` is the modem's number of it."""
-        with self._transaction():
+        with transaction(self._db, self._path):
             self._db.execute(
                 "UPDATE outbox SET attempts = attempts + 1, tried = ? WHERE dive = ? AND part = ?",
                 (tried, dive, part),
@@ -124,12 +123,12 @@ class Outbox:
 
     def failed(self, dive: int, part: int) -> None:
         """Note that the attempt has ended without delivery, as far as anybody knows."""
-        with self._transaction():
+        with transaction(self._db, self._path):
             self._db.execute("UPDATE outbox SET tried = NULL WHERE dive = ? AND part = ?", (dive, part))
 
     def delivered(self, dive: int, part: int, now_ms: int) -> None:
         """Note that the link has it; it is not sent again."""
-        with self._transaction():
+        with transaction(self._db, self._path):
             self._db.execute(
                 "UPDATE outbox SET delivered_ms = ?, tried = NULL WHERE dive = ? AND part = ?",
                 (now_ms, dive, part),
@@ -141,7 +140,7 @@ class Outbox:
         A second request for the same parts changes nothing while they wait. The answer says what was asked
         for and found, and what was not: parts of a dive that is not here, or that was cut otherwise.
         """
-        with self._transaction():
+        with transaction(self._db, self._path):
             stored = {request.dive_number: self._parts(request.dive_number) for request in requests}
             found = answer(requests, stored)
             self._db.executemany(
@@ -154,15 +153,3 @@ class Outbox:
     def _parts(self, dive: int) -> list[bytes | None]:
         rows = dict(self._db.execute("SELECT part, data FROM outbox WHERE dive = ?", (dive,)))
         return [rows.get(part) for part in range(max(rows, default=-1) + 1)]
-
-    @contextlib.contextmanager
-    def _transaction(self) -> Iterator[None]:
-        """All of it or nothing; what the disk refuses becomes a `DiveLogError`."""
-        try:
-            self._db.execute("BEGIN IMMEDIATE")
-            with self._db:
-                yield
-        except sqlite3.Error as cause:
-            raise DiveLogError(
-                f"cannot be written ({cause})", file=self._path, remedy="free the disk"
-            ) from cause
