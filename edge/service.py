@@ -215,6 +215,7 @@ class Service:
         priorities_of(config.telemetry)
         self._mission = Mission()
         self._last_dive: int | None = None
+        self._period_s = 1 / self._config.run.camera.frame_rate_hz
         self._health = HealthReading()
         self._dive = self._resume()
 
@@ -223,7 +224,6 @@ class Service:
 
         A stop in the middle of a dive commits what was taken; the next start goes on with the same dive.
         """
-        period_s = 1 / self._run.camera.frame_rate_hz
         due_s = self._clock.monotonic_s()
         is_over = False
         self._surface()
@@ -244,8 +244,7 @@ class Service:
                 self._say("the camera has no more frames: the host ends the dive")
                 continue
             self._take(frame)
-            if self._replay is not None:
-                period_s = self._replay.period_s(frame)
+            period_s = self._period_s if self._replay is None else self._replay.period_s(frame)
             due_s = max(due_s + period_s, self._clock.monotonic_s() - period_s)
             self._serve_until(due_s)
         if self._dive is not None:
@@ -472,6 +471,7 @@ class Service:
         if self._modem is not None:
             self._modem.close()
         self._last_dive = number
+        self._period_s = 1 / config.run.camera.frame_rate_hz
         self._tell_standing()
         self._say(f"dive {folder.name} begins {why}")
 
@@ -573,6 +573,7 @@ class Service:
             log.close()
             return None
         config = config_of(log)
+        self._period_s = 1 / config.run.camera.frame_rate_hz
         mission, frames = Mission(State.DESCENT), 0
         for record in log.records():
             mission, _ = step(mission, PressureRead(record.time_ms, record.pressure_dbar), config.mission)
