@@ -39,7 +39,7 @@ def test_default_bins():
         ("[vision", "is not TOML"),
         ("[profile]\nbins_dbar = [[5, 5]]", "bins_dbar must begin at 0"),
         ("[profile]\nmax_dbar = 500", "max_dbar must lie below"),
-        ("colour = 1", "colour: is not a key known here; remove it"),
+        ("zebra = 1", "zebra: is not a key known here; remove it"),
     ],
 )  # fmt: skip
 def test_faults_name_file_key_and_remedy(tmp_path, text, expected):
