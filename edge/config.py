@@ -280,6 +280,7 @@ class ModemKind(enum.StrEnum):
     """Satellite modems that are driven."""
 
     SBD = "sbd"
+    RUDICS = "rudics"
 
 
 class ModemConfig(Section, frozen=True):
@@ -288,9 +289,11 @@ class ModemConfig(Section, frozen=True):
     Attributes
     ----------
     kind
-        `sbd`: Iridium 9602 or 9603.
+        `sbd`: Iridium 9602 or 9603; `rudics`: a modem with data calls.
     port, baud
         Serial device or pty, and its speed.
+    number
+        That `rudics` calls.
     radio_s
         Seconds that the radio may be on, looking for a signal or in sessions, each time at the surface.
     """
@@ -298,7 +301,12 @@ class ModemConfig(Section, frozen=True):
     kind: ModemKind = ModemKind.SBD
     port: str = "/dev/ttyUSB0"
     baud: Annotated[int, msgspec.Meta(ge=300)] = 19_200
+    number: Annotated[str, msgspec.Meta(pattern="^[0-9]{0,20}$")] = ""
     radio_s: Length = 900.0
+
+    def __post_init__(self) -> None:
+        if self.kind is ModemKind.RUDICS and not self.number:
+            raise ValueError("number is missing; rudics calls one")
 
 
 class PressureConfig(Section, frozen=True):
@@ -388,7 +396,8 @@ class Config(Section, frozen=True):
     run: RunConfig = RunConfig()
 
     def __post_init__(self) -> None:
-        if self.run.deliver is Delivery.MODEM and self.telemetry.message_bytes > SBD_BYTES:
+        by_sbd = self.run.deliver is Delivery.MODEM and self.run.modem.kind is ModemKind.SBD
+        if by_sbd and self.telemetry.message_bytes > SBD_BYTES:
             raise ValueError(
                 f"telemetry.message_bytes is {self.telemetry.message_bytes}; the modem takes {SBD_BYTES}"
             )

@@ -1,7 +1,7 @@
 """Ties the outbox to a satellite modem: what is sent next, and what is written down before and after.
 
 At least once: an attempt is durable before its session, a delivery before the next message is taken. What the
-modem does is the driver's (`firmware_bridge.iridium.sbd`).
+modem does is the driver's (`firmware_bridge.iridium.driver`).
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from edge.errors import DiveLogError
 from edge.outbox import Outbox, Queued
 from firmware_bridge.iridium import sbd_words as words
-from firmware_bridge.iridium.sbd import SbdDriver
-from firmware_bridge.sans_io import NEVER_S, Line
+from firmware_bridge.iridium.driver import Driver
+from firmware_bridge.sans_io import Line
 
 ACCESS_CODES = (15, 16)
 """Statuses that no other message would change: the unit is not allowed to send."""
@@ -54,7 +54,7 @@ class ModemLink:
     def __init__(
         self,
         outbox: Outbox,
-        driver: SbdDriver,
+        driver: Driver,
         line: Line[words.Event],
         utc_ms: Callable[[], int],
         on_command: Callable[[bytes], None],
@@ -77,7 +77,7 @@ class ModemLink:
     @property
     def is_idle(self) -> bool:
         """Whether nothing is under way, and nothing will be before something new happens."""
-        return self._driver.step is words.Step.IDLE and self._driver.due_s() == NEVER_S
+        return self._driver.is_idle
 
     def open(self, radio_s: float) -> None:
         """The surface is reached: send what waits, look for mail, with so many seconds of radio at most."""
@@ -110,11 +110,11 @@ class ModemLink:
         for message in self._outbox.waiting(len(self._held) + 1):
             if message.number in self._held:
                 continue
-            if len(message.data) > words.MAX_MESSAGE_BYTES:
+            if len(message.data) > self._driver.max_message_bytes:
                 self._held.add(message.number)
                 self._say(
                     f"message {message.part} of dive {message.dive} has {len(message.data)} bytes, "
-                    f"{words.MAX_MESSAGE_BYTES} can be sent: it waits for another link"
+                    f"{self._driver.max_message_bytes} can be sent: it waits for another link"
                 )
                 continue
             self._message = message

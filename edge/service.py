@@ -20,7 +20,15 @@ from typing import Any, Protocol
 import msgspec
 
 from edge.cameras.v4l2 import V4L2Camera
-from edge.config import CameraKind, Config, Delivery, HostKind, PressureSource, TelemetryConfig
+from edge.config import (
+    CameraKind,
+    Config,
+    Delivery,
+    HostKind,
+    ModemKind,
+    PressureSource,
+    TelemetryConfig,
+)
 from edge.divelog import DiveLog
 from edge.durable import write_durably
 from edge.errors import SestonError
@@ -67,6 +75,8 @@ from edge.uvp6_host import Uvp6Host, personality_of
 from firmware_bridge.ctd import Reading
 from firmware_bridge.errors import TransportError
 from firmware_bridge.iridium.clock import utc_ms_of
+from firmware_bridge.iridium.driver import Driver
+from firmware_bridge.iridium.rudics import RudicsDriver
 from firmware_bridge.iridium.sbd import SbdDriver
 from firmware_bridge.link import Peer as LinkPeer
 from firmware_bridge.link_records import Role
@@ -299,14 +309,17 @@ class Service:
                 uvp6, tie(uvp6, host.port, host.baud), optics_of(config), self._bundle.counted_taxa,
                 config.log.frames_per_bloc,
             )  # fmt: skip
-        peer = LinkPeer(Role.INSTRUMENT, secrets.randbelow((1 << 32) - 1) + 1)
+        peer = LinkPeer(Role.INSTRUMENT, _boot_id())
         line = tie(peer, host.port, host.baud)
         return NativeHost(peer, line, self._clock.monotonic_s, stale_s=self._run.pressure.stale_s)
 
     def _open_modem(self, tie: Tie) -> ModemLink:
-        driver = SbdDriver(jitter=random.random)
+        modem = self._run.modem
+        driver: Driver = SbdDriver(jitter=random.random)
+        if modem.kind is ModemKind.RUDICS:
+            driver = RudicsDriver(modem.number, _boot_id(), jitter=random.random)
         return ModemLink(
-            self._outbox, driver, tie(driver, self._run.modem.port, self._run.modem.baud),
+            self._outbox, driver, tie(driver, modem.port, modem.baud),
             self._now_ms, self._obey, say=self._say, on_ticks=self._on_network_time,
         )  # fmt: skip
 
@@ -599,6 +612,10 @@ class Service:
             flat_field=None if flat is None else read_image(flat),
             observe=None if self._replay is None else self._replay.observe,
         )  # fmt: skip
+
+
+def _boot_id() -> int:
+    return secrets.randbelow((1 << 32) - 1) + 1
 
 
 def _open_camera(config: Config) -> Iterator[Frame]:

@@ -234,6 +234,12 @@ class Peer:
         self._receiver.refuse(item.kind, item.object_id, reason)
         self._tell_refusal()
 
+    def line_is_back(self, now_s: float) -> None:
+        """The line was away and is there again: what waits for an answer is tried at once."""
+        self._now_s = max(self._now_s, now_s)
+        for retry in (self._hello_retry, self._records.retry, self._sender.retry):
+            retry.hurry(self._now_s)
+
     def receive(self, data: bytes, now_s: float) -> Sequence[Event]:
         """Take what arrived; see `sans_io.Peer`."""
         self._now_s = max(self._now_s, now_s)

@@ -62,6 +62,8 @@ class SbdDriver:
         Draws 0 to 1: what is added to a back-off, as a share of it, so that a fleet does not call at once.
     """
 
+    max_message_bytes = MAX_MESSAGE_BYTES
+
     def __init__(self, *, radio_s: float = NEVER_S, jitter: Callable[[], float] = lambda: 0.5) -> None:
         self.step = Step.BOOT
         self._jitter = jitter
@@ -95,6 +97,11 @@ class SbdDriver:
         self._events: list[Event] = []
 
     # What its owner may say
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing is under way, and nothing will be before its owner says something."""
+        return self.step is Step.IDLE and self._due_s == NEVER_S
 
     @property
     def is_free(self) -> bool:
