@@ -28,7 +28,7 @@ PURE = (
     "firmware_bridge/link_channel.py", "firmware_bridge/link_objects.py", "firmware_bridge/link_records.py",
     "firmware_bridge/link_wire.py", "firmware_bridge/commands.py", "firmware_bridge/settings.py",
     "firmware_bridge/iridium/at.py", "firmware_bridge/iridium/clock.py",
-    "firmware_bridge/iridium/directip.py", "firmware_bridge/iridium/sbd.py",
+    "firmware_bridge/iridium/directip.py", "firmware_bridge/iridium/sbd.py", "firmware_bridge/iridium/imt.py",
     "firmware_bridge/iridium/driver.py", "firmware_bridge/iridium/rudics.py",
     "firmware_bridge/iridium/sbd_words.py", "firmware_bridge/iridium/statuses.py", "firmware_bridge/uvp6",
 )  # fmt: skip

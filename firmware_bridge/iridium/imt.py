@@ -1,11 +1,12 @@
 """Driver of an Iridium Messaging Transport modem (RockBLOCK 9704), which speaks lines of JSON (JSPR). Pure.
 
-Not tried on hardware. Commands, answers and order are those of the vendor's MIT library (rock7/RockBLOCK-9704)
-and of a public record of sessions with a real modem (API 1.7.0): codes 200, 402 and 406 are consent, 405 is what
-the first words after opening bring, every payload is followed by its CRC-16 (XMODEM, high byte first), and the
-modem asks for a message's segments. Pauses and time limits here are the project's own. The modem's numbers of
-messages are small and begin anew, and messages come twice: shore knows ours by the ids within, and those from
-shore are told as often as they come, since commands bear ids too.
+Not tried on hardware. Commands, answers and order are those of the vendor's MIT library
+(rock7/RockBLOCK-9704) and of a public record of sessions with a real modem (API 1.7.0): codes 200, 402, 406 are
+consent, 405 is what the first words after opening bring, every payload is followed by its CRC-16 (XMODEM,
+high byte first), and the modem asks for a message's segments. Pauses and time limits here are the project's
+own, and so is putting the modem back to `inactive`. The modem's numbers of messages are small and begin anew,
+and messages come twice: shore knows ours by the ids within, and those from shore are told as often as they
+come, since commands bear ids too.
 """
 
 from __future__ import annotations
@@ -239,14 +240,13 @@ class ImtDriver:
             case Step.BOOT:
                 self._go(Step.WAKE)
             case Step.NO_SIGNAL:
-                self._go(Step.OFF if self._is_radio_spent() else Step.SIGNAL)
+                self._go(Step.OFF if self._radio_now_s() <= 0 else Step.SIGNAL)
             case Step.LISTEN:
                 self._wants_mailbox = False
                 self._events.append(Mailbox(self._found))
                 self._go(Step.SIGNAL if self._message is not None else Step.OFF)
             case Step.TOLD if self._is_recorded:
-                self._send_until_s = self._now_s + SEND_S
-                self._number = None
+                self._send_until_s = self._now_s + min(SEND_S, self._radio_now_s())
                 self._go(Step.ORIGINATE)
             case Step.SEND:
                 self._failed("the modem told no end of it")
@@ -267,14 +267,15 @@ class ImtDriver:
         else:
             self._go(Step.WAKE)
 
-    def _is_radio_spent(self) -> bool:
-        on_s = 0.0 if self._radio_since_s is None else self._now_s - self._radio_since_s
-        return self._radio_left_s - on_s <= 0
+    def _radio_now_s(self) -> float:
+        """Seconds of radio that are left."""
+        since_s = self._now_s if self._radio_since_s is None else self._radio_since_s
+        return self._radio_left_s - (self._now_s - since_s)
 
     def _decide(self) -> None:
         """The modem is at rest: make it active when there is a reason, and radio left."""
         has_reason = self._message is not None or self._wants_mailbox
-        if not has_reason or self._is_radio_spent():
+        if not has_reason or self._radio_now_s() <= 0:
             if has_reason and not self._is_spent:
                 self._is_spent = True
                 self._events.append(Spent())
@@ -295,11 +296,14 @@ class ImtDriver:
         _, asked, after = COMMANDS.get(self.step, ("", "", Step.IDLE))
         if target != asked:
             return
-        self._mute = 0
+        if self.step is Step.OFF:
+            self._go(after, 0.0)
+            return
         if code not in _CONSENT:
             if self.step is not Step.WAKE:  # whose first answer may be 405: it is asked again in time
                 self._failed(f"the modem refuses {target} with {code}", alarm=True)
             return
+        self._mute = 0
         match self.step:
             case Step.WAKE:
                 versions = body.get("supported_versions")
@@ -315,8 +319,6 @@ class ImtDriver:
                     self._failed("the modem does not accept it", alarm=True)
                 else:
                     self._go(after, self._send_until_s - self._now_s)
-            case Step.OFF:
-                self._go(after, 0.0)
             case _:
                 self._go(after)
 
@@ -326,10 +328,10 @@ class ImtDriver:
         if body.get("constellation_visible") is not True or not _natural(body, "signal_bars"):
             if self.step is Step.SIGNAL:
                 self._go(Step.NO_SIGNAL, SIGNAL_AGAIN_S)
-        elif self._is_radio_spent():
+        elif self._radio_now_s() <= 0:
             self._go(Step.OFF)
         elif self._message is not None:
-            self._is_recorded = False
+            self._is_recorded, self._number = False, None
             self._go(Step.TOLD)
             self._events.append(Attempt(self._message[0], 0))
         else:
@@ -354,7 +356,7 @@ class ImtDriver:
         if body.get("final_mo_status") == "mo_ack_received":
             self._events.append(Sent(self._message[0], 0))
             self._message, self._number, self._failures = None, None, 0
-            if self.step in (Step.SEND, Step.TOLD):
+            if self.step is Step.SEND:
                 self._go(Step.SIGNAL)
         elif self.step is Step.SEND:
             self._failed(f"the modem says {str(body.get('final_mo_status'))[:60]!a}")
