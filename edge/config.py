@@ -280,6 +280,7 @@ class ModemKind(enum.StrEnum):
     """Satellite modems that are driven."""
 
     SBD = "sbd"
+    IMT = "imt"
     RUDICS = "rudics"
 
 
@@ -289,9 +290,9 @@ class ModemConfig(Section, frozen=True):
     Attributes
     ----------
     kind
-        `sbd`: Iridium 9602 or 9603; `rudics`: a modem with data calls.
+        `sbd`: Iridium 9602 or 9603; `imt`: RockBLOCK 9704; `rudics`: a modem with data calls.
     port, baud
-        Serial device or pty, and its speed.
+        Serial device or pty, and its speed: that of `imt` is 230400.
     number
         That `rudics` calls.
     radio_s

@@ -76,6 +76,7 @@ from firmware_bridge.ctd import Reading
 from firmware_bridge.errors import TransportError
 from firmware_bridge.iridium.clock import utc_ms_of
 from firmware_bridge.iridium.driver import Driver
+from firmware_bridge.iridium.imt import ImtDriver
 from firmware_bridge.iridium.rudics import RudicsDriver
 from firmware_bridge.iridium.sbd import SbdDriver
 from firmware_bridge.link import Peer as LinkPeer
@@ -315,9 +316,14 @@ class Service:
 
     def _open_modem(self, tie: Tie) -> ModemLink:
         modem = self._run.modem
-        driver: Driver = SbdDriver(jitter=random.random)
-        if modem.kind is ModemKind.RUDICS:
-            driver = RudicsDriver(modem.number, _boot_id(), jitter=random.random)
+        driver: Driver
+        match modem.kind:
+            case ModemKind.SBD:
+                driver = SbdDriver(jitter=random.random)
+            case ModemKind.IMT:
+                driver = ImtDriver(jitter=random.random)
+            case ModemKind.RUDICS:
+                driver = RudicsDriver(modem.number, _boot_id(), jitter=random.random)
         return ModemLink(
             self._outbox, driver, tie(driver, modem.port, modem.baud),
             self._now_ms, self._obey, say=self._say, on_ticks=self._on_network_time,

@@ -1,8 +1,8 @@
 """Driver of an Iridium Messaging Transport modem (RockBLOCK 9704), which speaks lines of JSON (JSPR). Pure.
 
 Not tried on hardware. Commands, answers and order are those of the vendor's MIT library
-(rock7/RockBLOCK-9704) and of a public record of sessions with a real modem (API 1.7.0): codes 200, 402, 406 are
-consent, 405 is what the first words after opening bring, every payload is followed by its CRC-16 (XMODEM,
+(rock7/RockBLOCK-9704) and of a public record of sessions with a real modem (API 1.7.0): codes 200, 402, 406
+are consent, 405 is what the first words after opening bring, every payload is followed by its CRC-16 (XMODEM,
 high byte first), and the modem asks for a message's segments. Pauses and time limits here are the project's
 own, and so is putting the modem back to `inactive`. The modem's numbers of messages are small and begin anew,
 and messages come twice: shore knows ours by the ids within, and those from shore are told as often as they
