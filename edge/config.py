@@ -284,6 +284,9 @@ class ModemKind(enum.StrEnum):
     RUDICS = "rudics"
 
 
+IMT_BAUD = 230_400
+
+
 class ModemConfig(Section, frozen=True):
     """The satellite modem of a platform that has nobody else to drive it.
 
@@ -308,6 +311,8 @@ class ModemConfig(Section, frozen=True):
     def __post_init__(self) -> None:
         if self.kind is ModemKind.RUDICS and not self.number:
             raise ValueError("number is missing; rudics calls one")
+        if self.kind is ModemKind.IMT and self.baud != IMT_BAUD:
+            raise ValueError(f"baud is {self.baud}; a RockBLOCK 9704 speaks at {IMT_BAUD}")
 
 
 class PressureConfig(Section, frozen=True):

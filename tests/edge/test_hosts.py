@@ -14,6 +14,8 @@ from edge.config import (
     HostConfig,
     HostKind,
     LogConfig,
+    ModemConfig,
+    ModemKind,
     PressureConfig,
     PressureSource,
     RunConfig,
@@ -263,3 +265,11 @@ def test_ports_of_their_own_are_fine(run):
 def test_ends_that_do_not_go_together_are_refused(changes, said):
     with pytest.raises(ValueError, match=said):
         RunConfig(**changes)
+
+
+def test_modems_that_cannot_be_spoken_to_are_refused():
+    assert ModemConfig(ModemKind.IMT, baud=230_400).kind is ModemKind.IMT
+    with pytest.raises(ValueError, match="speaks at 230400"):
+        ModemConfig(ModemKind.IMT)
+    with pytest.raises(ValueError, match="number is missing"):
+        ModemConfig(ModemKind.RUDICS)

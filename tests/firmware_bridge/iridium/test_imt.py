@@ -224,7 +224,7 @@ def test_an_end_that_comes_late_counts():
 
 @settings(deadline=None, max_examples=25)
 @given(st.integers(0, 1000), st.floats(0.0, 0.7))
-def test_the_outbox_sends_all_and_shore_has_each_by_its_id(tmp_path_factory, seed, loss):
+def test_the_outbox_sends_all_though_ends_are_lost(tmp_path_factory, seed, loss):
     driver, modem, line = both(seed=seed, loss=loss)
     parts = [bytes([number]) * 3000 for number in range(3)]
     with Outbox(tmp_path_factory.mktemp("imt") / "outbox.sqlite") as box:
