@@ -70,8 +70,7 @@ class ModemLink:
         self._message: Queued | None = None
         self._undone: Callable[[], None] | None = None
         self._held: set[int] = set()
-        self._is_barred = False
-        self._is_open = False
+        self._is_barred = self._is_open = self._is_unread = False
         driver.renew(0.0)
 
     @property
@@ -107,7 +106,15 @@ class ModemLink:
             self._durably(self._undone)
         if self._undone is not None or not self._is_open or self._is_barred or not self._driver.is_free:
             return
-        for message in self._outbox.waiting(len(self._held) + 1):
+        try:
+            waiting = self._outbox.waiting(len(self._held) + 1)
+        except DiveLogError as error:
+            if not self._is_unread:
+                self._say(f"the outbox waits for the disk: {error}")
+            self._is_unread = True
+            return
+        self._is_unread = False
+        for message in waiting:
             if message.number in self._held:
                 continue
             if len(message.data) > self._driver.max_message_bytes:

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from os import PathLike
 from types import TracebackType
+from typing import Any
 
 from edge.divelog import connect, transaction
 from edge.errors import DiveLogError
@@ -100,7 +101,7 @@ class Outbox:
 
         Before all others that whose attempt has no known end.
         """
-        rows = self._db.execute(
+        rows = self._read(
             "SELECT dive, part, data, attempts, id, asked, tried FROM outbox WHERE delivered_ms IS NULL"
             " ORDER BY tried IS NULL, dive, part LIMIT ?",
             (most,),
@@ -109,9 +110,19 @@ class Outbox:
 
     def waiting_bytes(self) -> tuple[int, int]:
         """How many messages are not yet delivered, and their bytes."""
-        return self._db.execute(  # type: ignore[no-any-return]
+        ((number, size),) = self._read(
             "SELECT count(*), ifnull(sum(length(data)), 0) FROM outbox WHERE delivered_ms IS NULL"
-        ).fetchone()
+        )
+        return number, size
+
+    def _read(self, query: str, values: tuple[int, ...] = ()) -> list[tuple[Any, ...]]:
+        """Rows of a query; what the disk refuses becomes a `DiveLogError`."""
+        try:
+            return self._db.execute(query, values).fetchall()
+        except sqlite3.Error as cause:
+            raise DiveLogError(
+                f"cannot be read ({cause})", file=self._path, remedy="check the disk or move the file"
+            ) from cause
 
     def attempted(self, dive: int, part: int, tried: int | None = None) -> None:
         """Note an attempt, before it is made; `tried` is the modem's number of it."""

@@ -286,7 +286,7 @@ class Service:
                     write_durably(self._messages / name, message.data)
                     self._outbox.delivered(message.dive, message.part, self._now_ms())
             self._tell_standing()
-        except (SestonError, OSError, sqlite3.Error) as error:
+        except (SestonError, OSError) as error:
             self._say(f"messages wait in the outbox: {error}")
 
     @property
@@ -456,7 +456,10 @@ class Service:
         self.deliver()
 
     def _tell_standing(self) -> None:
-        waiting, waiting_bytes = self._outbox.waiting_bytes()
+        try:
+            waiting, waiting_bytes = self._outbox.waiting_bytes()
+        except SestonError:  # a dive goes on without its outbox; `deliver` says what is wrong
+            return
         dive = self._dive
         is_done = dive is None and self._last_dive is not None
         self._host.stands(
@@ -532,7 +535,7 @@ class Service:
         dive.health_due_s = self._clock.monotonic_s() + HEALTH_EVERY_S
         try:
             waiting: int | None = self._outbox.waiting_bytes()[0]
-        except sqlite3.Error:
+        except SestonError:
             waiting = None
         self._health = read_health(dive.folder, waiting)
         self._log_input(dive.log, "health", msgspec.to_builtins(self._health))
@@ -556,12 +559,10 @@ class Service:
         name, number = dive.folder.name, int(dive.folder.name)
         self._log_health(dive)
         try:
-            answers = self._orders.replies()
-            told = [[one.counter, one.verdict, one.detail] for one in answers]
-            self._log_input(dive.log, "replies", {"replies": told})
+            self._log_replies(dive.log)
             messages = dive.instrument.finish().messages
             self._outbox.put(number, messages, self._now_ms())
-            self._orders.reported(replies_in(dive.log))
+            self._note_reported(dive.log)
             codebook = codebook_in(dive.log)
             # One file a codebook: messages of an older configuration stay readable.
             write_durably(self._messages / f"codebook-{codebook.sha256[:12]}.json", codebook.to_json())
@@ -576,6 +577,21 @@ class Service:
             self._say(f"dive {name} has sent nothing yet, the next start tries again: {error}")
         dive.log.close()
         self._surface()
+
+    def _log_replies(self, log: DiveLog) -> None:
+        """Answers to shore go into the messages; without them these go all the same."""
+        try:
+            told = [[one.counter, one.verdict, one.detail] for one in self._orders.replies()]
+        except sqlite3.Error as error:
+            self._say(f"answers to shore wait: {error}")
+            return
+        self._log_input(log, "replies", {"replies": told})
+
+    def _note_reported(self, log: DiveLog) -> None:
+        try:
+            self._orders.reported(replies_in(log))
+        except SestonError as error:
+            self._say(f"answers to shore will go again: {error}")
 
     def _resume(self) -> _Dive | None:
         """The last dive, if it has not ended: its mission is rebuilt from the pressures in its log."""

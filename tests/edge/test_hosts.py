@@ -273,3 +273,16 @@ def test_modems_that_cannot_be_spoken_to_are_refused():
         ModemConfig(ModemKind.IMT)
     with pytest.raises(ValueError, match="number is missing"):
         ModemConfig(ModemKind.RUDICS)
+
+
+def test_a_dive_goes_on_and_ends_though_outbox_and_orders_cannot_be_read(tmp_path, bundle):
+    float_ = Float(tmp_path, bundle).run(6, *START)
+    again = Float(tmp_path, bundle, boot=2)
+    again.service._orders._db.execute("DROP TABLE commands")
+    again.service._outbox._db.execute("ALTER TABLE outbox RENAME COLUMN delivered_ms TO lost")
+    again.run(20, (8, wire.Stop()))
+    with DiveLog.open(float_.dives()[0]) as log:
+        assert len(list(log.records())) > 5
+        assert log.messages(), "they are in the log, and the next start hands them over"
+    assert any("answers to shore wait" in sentence for sentence in again.log)
+    assert any("messages wait in the outbox" in sentence for sentence in again.log)
