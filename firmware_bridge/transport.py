@@ -5,6 +5,7 @@ The only module of this floor that opens anything.
 
 from __future__ import annotations
 
+import abc
 import contextlib
 import math
 import os
@@ -49,11 +50,11 @@ class Transport(Protocol):
         """Let the line go."""
 
 
-class _Closing:
+class _Closing(abc.ABC):
     """Closes itself at the end of a `with`."""
 
-    def close(self) -> None:
-        raise NotImplementedError
+    @abc.abstractmethod
+    def close(self) -> None: ...
 
     def __enter__(self) -> Self:
         return self

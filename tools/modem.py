@@ -8,6 +8,7 @@ import socket
 import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import click
@@ -65,8 +66,9 @@ def emulate(
     mt: tuple[Path, ...],
 ) -> None:
     """Be a modem on a new pty, whose name is said, until stopped."""
-    times = {"session_s": (0.5, 1.5), "signal_s": (0.1, 0.3)} if fast else {}
-    sky = Sky(fail=fail, hidden=hidden, mute=mute, hang=hang, weak=weak, **times)  # type: ignore[arg-type]
+    sky = Sky(fail=fail, hidden=hidden, mute=mute, hang=hang, weak=weak)
+    if fast:
+        sky = replace(sky, session_s=(0.5, 1.5), signal_s=(0.1, 0.3))
     peer = SbdModem(sky, seed=seed, utc_ms_at_0=time.time_ns() // 1_000_000)
     peer.gateway.to_float.extend(file.read_bytes() for file in mt)
     if out is not None:

@@ -56,8 +56,13 @@ def sizes(height: int, width: int) -> list[tuple[int, int]]:
     """Height and width of the picture and of every lowpass band, down to the last."""
     found = [(height, width)]
     while max(found[-1]) > SMALLEST_PX:
-        found.append(tuple((n + 1) // 2 if n > SMALLEST_PX else n for n in found[-1]))  # type: ignore[arg-type]
+        height, width = found[-1]
+        found.append((_halved(height), _halved(width)))
     return found
+
+
+def _halved(n: int) -> int:
+    return (n + 1) // 2 if n > SMALLEST_PX else n
 
 
 def _scaled(values: Ints, factor: int) -> Ints:
