@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from edge.config import Config
-from edge.divelog import LoggedFrame, Particle
+from edge.divelog_schema import LoggedFrame, Particle
 from edge.errors import ConfigError
 from edge.frame import FrameOutcome, Phase
 from edge.hosts import DiveBeginSaid, DiveEndSaid, TimeSaid
