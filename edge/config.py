@@ -77,6 +77,13 @@ class VisionConfig(Section, frozen=True):
     blank_others: bool = True
 
 
+class Overload(enum.StrEnum):
+    """Which particles are classified when there is no time for all."""
+
+    FRACTION = "fraction"
+    LARGEST = "largest"
+
+
 class ClassifyConfig(Section, frozen=True):
     """Which particles are classified.
 
@@ -86,10 +93,30 @@ class ClassifyConfig(Section, frozen=True):
         Particles of at least this ESD are measured in full, cut out and classified.
     threads
         Threads of the interpreter.
+    overload
+        When there is no time for all: `fraction`, some by chance, so that concentrations stay true for every
+        taxon; or `largest`, the largest, so that rare large ones are not missed and small taxa come out too
+        scarce.
+    per_second
+        Particles that may be classified in a second, to save energy; none sets no bound but that of time.
+    backlog_s
+        Longest time that classification may be behind the frames, aboard, s.
+    own_process
+        Whether `seston run` classifies in a process of its own, which may hang or die.
+    timeout_s
+        That process is ended when it takes longer for one frame, s.
+    accelerator
+        Library of an Edge TPU, such as `libedgetpu.so.1`; it is tried first, the processor when it fails.
     """
 
     min_esd_um: Length = 620.0
     threads: Annotated[int, msgspec.Meta(ge=1, le=8)] = 1
+    overload: Overload = Overload.FRACTION
+    per_second: Annotated[float, msgspec.Meta(gt=0, le=1e6)] | None = None
+    backlog_s: Annotated[float, msgspec.Meta(gt=0, le=600)] = 2.0
+    own_process: bool = True
+    timeout_s: Annotated[float, msgspec.Meta(gt=0, le=600)] = 10.0
+    accelerator: str | None = None
 
 
 class ProfileConfig(Section, frozen=True):

@@ -12,10 +12,12 @@ from pathlib import Path
 from edge.clock import WallClock
 from edge.config import Config
 from edge.divelog import DiveLog
+from edge.divelog_schema import LoggedFrame
 from edge.errors import DiveLogError, SestonError
 from edge.frame import Frame, Phase
 from edge.images import read_image
 from edge.inference.bundle import Bundle
+from edge.inference.classifier import Namer
 from edge.instrument import Instrument, Observer, begin_dive, config_of
 from edge.mission import Mission, PhaseGiven, PressureRead, State, step
 from edge.telemetry.climatology import Climatology
@@ -55,11 +57,12 @@ class Dive:
         mission: Mission,
         next_frame: int = 0,
         observe: Observer | None = None,
+        namer: Namer | None = None,
     ) -> None:
         flat = config.vision.flat_field
         self.folder, self.log, self.config, self.next_frame = folder, log, config, next_frame
         self.instrument = Instrument(
-            config, bundle, log, mission=mission, observe=observe,
+            config, bundle, log, mission=mission, observe=observe, namer=namer,
             flat_field=None if flat is None else read_image(flat),
         )  # fmt: skip
         self._wall, self._say = wall, say
@@ -76,16 +79,20 @@ class Dive:
         """Where it stands."""
         return self.instrument.mission
 
-    def take(self, frame: Frame, reading: Reading | None, phase: Phase | None) -> None:
-        """Give a frame its outcome, at the pressure read now, in the phase that a host may give."""
+    def take(self, frame: Frame, reading: Reading | None, phase: Phase | None) -> list[LoggedFrame]:
+        """Look at a frame, at the pressure read now, in the phase that a host may give.
+
+        Returns what `Instrument.take` does.
+        """
         environment = dict(frame.environment)
         if reading is not None:
             found = {"temperature_c": reading.temperature_c, "salinity": reading.salinity}
             environment |= {name: value for name, value in found.items() if value is not None}
-        self.instrument.take(
+        self.next_frame += 1
+        return self.instrument.take(
             replace(
                 frame,
-                index=self.next_frame,
+                index=self.next_frame - 1,
                 time_ms=self._wall.now_ms(),
                 stamp=self._wall.stamp(),
                 pressure_dbar=math.nan if reading is None else reading.pressure_dbar,
@@ -93,7 +100,6 @@ class Dive:
                 environment=environment,
             )
         )
-        self.next_frame += 1
 
     def note(self, kind: str, data: dict[str, object]) -> None:
         """Log what shapes the messages, unless they are made: those a link may have must stay as they are.
@@ -140,6 +146,7 @@ def begin(
     mission: Mission,
     climatology: Climatology | None,
     observe: Observer | None = None,
+    namer: Namer | None = None,
 ) -> Dive:
     """Begin the next dive in a folder of its own; raises `SestonError`, and then there is no folder."""
     folder = dives / f"{next_number(dives):05d}"
@@ -154,7 +161,7 @@ def begin(
             folder / "dive.sqlite", config, bundle, dive_number=int(folder.name), time_ms=wall.now_ms(),
             climatology=climatology,
         )  # fmt: skip
-        return Dive(folder, log, config, bundle, wall, say, mission=mission, observe=observe)
+        return Dive(folder, log, config, bundle, wall, say, mission=mission, observe=observe, namer=namer)
     except (SestonError, OSError):
         with contextlib.suppress(OSError):
             shutil.rmtree(folder)
@@ -169,6 +176,7 @@ def resume(
     *,
     quota_mb: float,
     observe: Observer | None = None,
+    namer: Namer | None = None,
 ) -> Dive | None:
     """The last dive, if it has not ended: its mission is rebuilt from what its log says.
 
@@ -194,8 +202,9 @@ def resume(
         say("the last dive began with another bundle: it ends here, as it is")
         mission = replace(mission, state=State.SURFACE)
     dive = Dive(
-        folder, log, config, bundle, wall, say, mission=mission, next_frame=next_frame, observe=observe
-    )
+        folder, log, config, bundle, wall, say, mission=mission, next_frame=next_frame, observe=observe,
+        namer=namer,
+    )  # fmt: skip
     dive.note("restart", {"frames": next_frame})
     return dive
 

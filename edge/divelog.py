@@ -208,9 +208,10 @@ class DiveLog:
             self._db.execute("SELECT frame, taxon, esd_um FROM particles ORDER BY frame, particle")
         )
         rows = self._db.execute(
-            "SELECT frame, pressure_dbar, phase, outcome, temperature_c, histogram FROM frames ORDER BY frame"
+            "SELECT frame, pressure_dbar, phase, outcome, temperature_c, histogram, unnamed FROM frames"
+            " ORDER BY frame"
         )
-        for frame, pressure_dbar, phase, outcome, temperature_c, histogram in rows:
+        for frame, pressure_dbar, phase, outcome, temperature_c, histogram, unnamed in rows:
             found = taxa.of(frame)
             yield FrameRecord(
                 frame,
@@ -222,6 +223,7 @@ class DiveLog:
                 unpack_histogram(histogram),
                 found[:, 0],
                 found[:, 1],
+                unnamed,
             )
         for logged in self._pending:
             yield replace(logged.record, time_ms=next(times))
@@ -310,7 +312,7 @@ class DiveLog:
                 number += 1
         try:
             self._db.execute("BEGIN IMMEDIATE")
-            self._db.executemany(f"INSERT INTO frames VALUES ({marks(15)})", frames)
+            self._db.executemany(f"INSERT INTO frames VALUES ({marks(16)})", frames)
             self._db.executemany(f"INSERT INTO particles VALUES ({marks(15)})", particles)
             self._db.executemany("INSERT INTO vignettes VALUES (?, ?)", vignettes)
             self._db.execute("COMMIT")

@@ -34,7 +34,8 @@ CREATE TABLE frames (
     note TEXT NOT NULL,
     sharpness REAL,                 -- 0 to 1 (edge.vision.quality); since version 2
     boot INTEGER,                   -- which run of the board took it, null for a recording; since version 3
-    monotonic_ms INTEGER            -- since that boot, on a clock that never jumps; since version 3
+    monotonic_ms INTEGER,           -- since that boot, on a clock that never jumps; since version 3
+    unnamed INTEGER NOT NULL DEFAULT 0  -- large enough to be classified, and not; since version 3
 );
 CREATE TABLE particles (
     particle INTEGER PRIMARY KEY,
@@ -63,7 +64,11 @@ CREATE TABLE messages (part INTEGER PRIMARY KEY, data BLOB NOT NULL);
 
 _UPGRADES: dict[int, tuple[str, ...]] = {
     1: ("ALTER TABLE frames ADD COLUMN sharpness REAL", "ALTER TABLE particles ADD COLUMN evidence REAL"),
-    2: ("ALTER TABLE frames ADD COLUMN boot INTEGER", "ALTER TABLE frames ADD COLUMN monotonic_ms INTEGER"),
+    2: (
+        "ALTER TABLE frames ADD COLUMN boot INTEGER",
+        "ALTER TABLE frames ADD COLUMN monotonic_ms INTEGER",
+        "ALTER TABLE frames ADD COLUMN unnamed INTEGER NOT NULL DEFAULT 0",
+    ),
 }
 """What a log of each earlier version lacks: unknown in the rows that are there."""
 
@@ -162,6 +167,7 @@ def frame_row(logged: LoggedFrame) -> tuple[Any, ...]:
         logged.sharpness,
         None if logged.stamp is None else logged.stamp.boot,
         None if logged.stamp is None else logged.stamp.monotonic_ms,
+        record.unnamed,
     )
 
 

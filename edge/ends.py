@@ -18,6 +18,8 @@ from edge.config import CameraConfig, CameraKind, Config, HostKind, ModemConfig,
 from edge.frame import Frame, FrameOutcome
 from edge.hosts import Host, NativeHost, NoHost
 from edge.inference.bundle import Bundle
+from edge.inference.classifier import Classifier, Namer
+from edge.inference.worker import WorkerClassifier
 from edge.instrument import Observer, optics_of
 from edge.recording import INFO_FILE, SENSORS_FILE, open_recording
 from edge.uvp6_host import Uvp6Host, personality_of
@@ -105,6 +107,19 @@ def open_driver(modem: ModemConfig, boot: int) -> Driver:
             return ImtDriver(jitter=random.random)
         case ModemKind.RUDICS:
             return RudicsDriver(modem.number, boot, jitter=random.random)
+
+
+def open_classifier(config: Config, bundle: Bundle, say: Callable[[str], None], *, is_replay: bool) -> Namer:
+    """Who names particles: aboard a process of its own; a replay is named here, the same each time.
+
+    Raises `BundleError` when this machine does not give the bundle's golden outputs.
+    """
+    told = config.classify
+    if is_replay or not told.own_process:
+        return Classifier(bundle, threads=told.threads)
+    return WorkerClassifier(
+        bundle, threads=told.threads, accelerator=told.accelerator, timeout_s=told.timeout_s, say=say
+    )
 
 
 def open_camera(camera: CameraConfig) -> Iterator[Frame]:

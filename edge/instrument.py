@@ -7,8 +7,9 @@ comes with the frames.
 from __future__ import annotations
 
 import math
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -23,9 +24,10 @@ from edge.divelog_schema import LoggedFrame, Particle
 from edge.errors import ConfigError, DiveLogError, ImageError, InputError
 from edge.frame import CLASSIFIED_OUTCOMES, Frame, FrameOutcome, Phase
 from edge.inference.bundle import Bundle, Correction
-from edge.inference.classifier import Classifier
+from edge.inference.classifier import Classifier, Named, Namer
 from edge.mission import Mission, PhaseGiven, PressureRead, step
 from edge.optics import Optics
+from edge.overload import Allowance, choose
 from edge.pictures import pictures_of
 from edge.profile import EMPTY_HISTOGRAM, AreaHistogram, FrameRecord, Ints, build_profile
 from edge.quantification import count_from_scores
@@ -46,6 +48,8 @@ from edge.vision.vignette import cut_vignette, encode_vignette
 
 Pixels = NDArray[np.uint8]
 Observer = Callable[[Frame, FrameRecord, Regions], None]
+MAX_OPEN = 16
+"""Frames that may wait for the classifier."""
 NO_INTS: Ints = np.zeros(0, dtype=np.int64)
 
 
@@ -264,7 +268,22 @@ def priorities_of(budget: TelemetryConfig) -> Priorities:
     return Priorities(worth, budget.worth_taxa, budget.worth_depths_dbar)
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
+class _Cut:
+    """A particle that is to be named: box, measures, vignette."""
+
+    x_px: int
+    y_px: int
+    width_px: int
+    height_px: int
+    area_px: int
+    on_border: bool
+    esd_um: int
+    measures: NDArray[np.float64]
+    vignette: Pixels
+
+
+@dataclass(frozen=True, slots=True)
 class _Look:
     """What one frame turned out to be."""
 
@@ -276,6 +295,18 @@ class _Look:
     particles: tuple[Particle, ...] = ()
     regions: Regions | None = None
     sharpness: float | None = None
+    cut: tuple[_Cut, ...] | None = None
+    unnamed: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class _Open:
+    """A frame that was looked at, and the classifier's ticket for its particles, if it has any."""
+
+    frame: Frame
+    phase: Phase
+    look: _Look
+    ticket: int | None
 
 
 class Instrument:
@@ -293,13 +324,13 @@ class Instrument:
         uint8 (height, width) when the configuration asks for one.
     observe
         Called with each segmented frame, its record and all its regions.
+    namer
+        Who names particles; a `Classifier` of the bundle, which answers at once, when None.
 
     Attributes
     ----------
     mission
         Where the dive stands.
-    newest
-        The last frame taken, as it is logged.
     """
 
     def __init__(
@@ -311,12 +342,14 @@ class Instrument:
         mission: Mission,
         flat_field: Pixels | None = None,
         observe: Observer | None = None,
+        namer: Namer | None = None,
     ) -> None:
         self.config = config
         self.log = log
         self.mission = mission
         self._optics = optics_of(config)
-        self._classifier = Classifier(bundle, threads=config.classify.threads)
+        self._namer = Classifier(bundle, threads=config.classify.threads) if namer is None else namer
+        self._allowance = Allowance(config.classify.per_second, config.classify.backlog_s)
         self._remover = BackgroundRemover(config.vision, self._optics, flat_field)
         self._min_area_px = self._optics.min_area_px(config.classify.min_esd_um)
         self._observe = observe
@@ -325,10 +358,15 @@ class Instrument:
         self._bloc_closed_ms = -math.inf
         self._newest_ms = -math.inf
         self._previous: Frame | None = None
-        self.newest: LoggedFrame | None = None
+        self._open: deque[_Open] = deque()
+        self._named: dict[int, Named] = {}
 
-    def take(self, frame: Frame) -> FrameRecord:
-        """Give one frame its outcome and log it; a bloc is committed when it is full."""
+    def take(self, frame: Frame) -> list[LoggedFrame]:
+        """Look at one frame; returns the frames that have their outcome now, in the order of capture.
+
+        They are logged; a bloc that is full is committed, once its frames have theirs. With a classifier that
+        answers at once it is always this frame; with one that takes its time, frames before it, or none.
+        """
         event = (
             PressureRead(frame.time_ms, frame.pressure_dbar)
             if frame.phase is None
@@ -337,41 +375,60 @@ class Instrument:
         self.mission, _ = step(self.mission, event, self.config.mission)
         self._phase = self.mission.phase or self._phase
         look = self._look_at(frame)
+        ticket = None if look.cut is None else self._namer.submit([one.vignette for one in look.cut])
+        kept = frame if self._observe is not None else replace(frame, pixels=None)
+        self._open.append(_Open(kept, self._phase, look, ticket))
+        self._in_bloc += 1
+        is_full = self._in_bloc >= self.config.log.frames_per_bloc
+        return self.close_bloc() if is_full else self._settle(MAX_OPEN)
+
+    def close_bloc(self) -> list[LoggedFrame]:
+        """Commit all that was taken; returns the frames that had no outcome before."""
+        settled = self._settle(0)
+        self.log.commit()
+        self._in_bloc = 0
+        self._bloc_closed_ms = self._newest_ms
+        return settled
+
+    def _settle(self, most_open: int) -> list[LoggedFrame]:
+        """Log frames that have their outcome, in order; wait until at most so many have none."""
+        settled: list[LoggedFrame] = []
+        wait_s = 0.0
+        while self._open:
+            for named in self._namer.collect(wait_s):
+                self._named[named.ticket] = named
+            while self._open and (self._open[0].ticket is None or self._open[0].ticket in self._named):
+                settled.append(self._log(self._open.popleft()))
+            if len(self._open) <= most_open:
+                break
+            wait_s = 0.1
+        return settled
+
+    def _log(self, done: _Open) -> LoggedFrame:
+        frame, look = done.frame, done.look
+        if done.ticket is not None:
+            look = self._with_names(frame, look, self._named.pop(done.ticket))
         record = FrameRecord(
             frame.index,
             frame.time_ms,
             frame.pressure_dbar,
-            self._phase,
+            done.phase,
             look.outcome,
             frame.environment.get("temperature_c", math.nan),
             look.histogram,
             look.taxa,
             look.esd_um,
+            look.unnamed,
         )
-        self.newest = LoggedFrame(
-            record,
-            frame.lit,
-            frame.source,
-            look.note,
-            frame.environment,
-            look.particles,
-            look.sharpness,
+        logged = LoggedFrame(
+            record, frame.lit, frame.source, look.note, frame.environment, look.particles, look.sharpness,
             frame.stamp,
-        )
-        self.log.add_frame(self.newest)
+        )  # fmt: skip
+        self.log.add_frame(logged)
         if self._observe is not None and look.regions is not None:
             self._observe(frame, record, look.regions)
         self._newest_ms = max(self._newest_ms, frame.time_ms)
-        self._in_bloc += 1
-        if self._in_bloc >= self.config.log.frames_per_bloc:
-            self.close_bloc()
-        return record
-
-    def close_bloc(self) -> None:
-        """Commit what was taken since the last commit."""
-        self.log.commit()
-        self._in_bloc = 0
-        self._bloc_closed_ms = self._newest_ms
+        return logged
 
     def finish(self) -> Plan:
         """End the dive: commit, plan the messages from the log, and log them."""
@@ -422,49 +479,48 @@ class Instrument:
         if not len(regions):
             return _Look(FrameOutcome.EMPTY, regions=regions)  # no particle, no edge to judge
         large = np.flatnonzero(regions.area_px >= self._min_area_px)
-        vignettes = [cut_vignette(white, regions, int(i), vision) for i in large]
-        try:
-            answers = self._classifier.answer(vignettes)
-        except (RuntimeError, ValueError) as error:
-            note = f"the classifier failed on {len(large)} particles ({error})"
-            return _Look(FrameOutcome.INFERENCE_FAILED, note, histogram, regions=regions, sharpness=sharp)
-        taxa, scores = answers.decisions, answers.taxon_scores
-        esd_um = np.rint(optics.esd_um(regions.area_px[large])).astype(np.int64)
-        particles = tuple(
-            self._particle(
-                frame.index,
-                white,
-                regions,
-                int(i),
-                int(esd_um[k]),
-                int(taxa[k]),
-                scores[k],
-                float(answers.evidence[k]),
-                vignettes[k],
-            )
-            for k, i in enumerate(large)
+        now_ms = frame.time_ms if frame.stamp is None else frame.stamp.monotonic_ms
+        n = min(self._allowance.take(len(large), now_ms, self._namer.pace_s), self._namer.room)
+        chosen = large[choose(regions.area_px[large], n, self.config.classify.overload, frame.index)]
+        cut = tuple(self._cut(white, regions, int(i)) for i in chosen)
+        unnamed = len(large) - len(chosen)
+        return _Look(
+            FrameOutcome.ANALYSED, "", histogram, regions=regions, sharpness=sharp, cut=cut, unnamed=unnamed
         )
-        return _Look(FrameOutcome.ANALYSED, "", histogram, taxa, esd_um, particles, regions, sharp)
 
-    def _particle(
-        self,
-        frame: int,
-        white: Pixels,
-        regions: Regions,
-        i: int,
-        esd_um: int,
-        taxon: int,
-        scores: NDArray[np.float32],
-        evidence: float,
-        vignette: Pixels,
-    ) -> Particle:
+    def _with_names(self, frame: Frame, look: _Look, named: Named) -> _Look:
+        """What a frame turns out to be once its particles have names, or have none."""
+        cut = look.cut or ()
+        if named.answers is None:
+            note = f"the classifier failed on {len(cut)} particles ({named.problem})"
+            return replace(look, outcome=FrameOutcome.INFERENCE_FAILED, note=note, unnamed=0)
+        answers = named.answers
+        esd_um = np.array([one.esd_um for one in cut], dtype=np.int64)
+        particles = tuple(
+            self._particle(frame.index, one, int(taxon), scores, float(evidence))
+            for one, taxon, scores, evidence in zip(
+                cut, answers.decisions, answers.taxon_scores, answers.evidence, strict=True
+            )
+        )
+        return replace(look, taxa=answers.decisions, esd_um=esd_um, particles=particles)
+
+    def _cut(self, white: Pixels, regions: Regions, i: int) -> _Cut:
         x, y = int(regions.x_px[i]), int(regions.y_px[i])
         width, height = int(regions.width_px[i]), int(regions.height_px[i])
         grey = white[y : y + height, x : x + width]
+        return _Cut(
+            x, y, width, height, int(regions.area_px[i]), bool(regions.on_border[i]),
+            int(np.rint(self._optics.esd_um(regions.area_px[i]))),
+            measure(regions.mask(i), grey, x, y, self._optics),
+            cut_vignette(white, regions, i, self.config.vision),
+        )  # fmt: skip
+
+    def _particle(
+        self, frame: int, cut: _Cut, taxon: int, scores: NDArray[np.float32], evidence: float
+    ) -> Particle:
         return Particle(
-            frame, x, y, width, height, int(regions.area_px[i]), bool(regions.on_border[i]), esd_um, taxon,
-            scores, measure(regions.mask(i), grey, x, y, self._optics), encode_vignette(vignette),
-            evidence,
+            frame, cut.x_px, cut.y_px, cut.width_px, cut.height_px, cut.area_px, cut.on_border, cut.esd_um,
+            taxon, scores, cut.measures, encode_vignette(cut.vignette), evidence,
         )  # fmt: skip
 
 

@@ -93,6 +93,8 @@ class FrameRecord:
         All particles by area; of an unlit frame, its noise.
     taxa, esd_um
         Of the classified particles: index of the counted taxon, int64 (n,), and ESD in whole um, int64 (n,).
+    unnamed
+        Particles that are large enough to be classified, and were not, for want of time.
     """
 
     index: int
@@ -104,6 +106,7 @@ class FrameRecord:
     histogram: AreaHistogram = EMPTY_HISTOGRAM
     taxa: Ints = field(default_factory=lambda: _NONE)
     esd_um: Ints = field(default_factory=lambda: _NONE)
+    unnamed: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +122,8 @@ class PhaseProfile:
     frames
         (n_bins, 11) by outcome.
     volume_sized_ul, volume_classified_ul
-        (n_bins,) microlitres in which every particle was counted, and the larger ones were named.
+        (n_bins,) microlitres in which every particle was counted, and the larger ones were named. Where only
+        some of them were, the volume is less by that share: counts over it are of all.
     temperature_mc_sum, n_temperature
         (n_bins,) sum in thousandths of a degree Celsius, and readings in it.
     lpm, lpm_grey_centi_sum
@@ -128,6 +132,8 @@ class PhaseProfile:
         (n_bins, n_classes) particles counted in unlit frames.
     taxa, taxa_esd_um_sum
         (n_bins, n_taxa) classified particles, and the sum of their ESD in um.
+    unnamed
+        (n_bins,) particles large enough to be classified that were not, for want of time.
     unplaced_frames
         Frames of this phase without pressure: (11,) by outcome. Their particles are counted nowhere.
     """
@@ -145,6 +151,7 @@ class PhaseProfile:
     taxa: Ints
     taxa_esd_um_sum: Ints
     unplaced_frames: Ints
+    unnamed: Ints
 
     @property
     def n_bins(self) -> int:
@@ -216,7 +223,7 @@ def _build_phase(
 
     part = PhaseProfile(
         phase, edges, zeros(N_OUTCOMES), zeros(), zeros(), zeros(), zeros(), zeros(k), zeros(k), zeros(k),
-        zeros(n_taxa), zeros(n_taxa), np.zeros(N_OUTCOMES, dtype=np.int64),
+        zeros(n_taxa), zeros(n_taxa), np.zeros(N_OUTCOMES, dtype=np.int64), zeros(),
     )  # fmt: skip
     for record, b in zip(records, where, strict=True):
         if b < 0:
@@ -237,7 +244,16 @@ def _build_phase(
             np.add.at(part.taxa[b], record.taxa, 1)
             np.add.at(part.taxa_esd_um_sum[b], record.taxa, record.esd_um)
             part.volume_classified_ul[b] += optics.image_volume_ul
+            part.unnamed[b] += record.unnamed
+    for i in np.flatnonzero(part.unnamed).tolist():
+        volume_ul, unnamed = int(part.volume_classified_ul[i]), int(part.unnamed[i])
+        part.volume_classified_ul[i] = named_share(volume_ul, int(part.taxa[i].sum()), unnamed)
     return part
+
+
+def named_share(volume_ul: int, named: int, unnamed: int) -> int:
+    """The part of a volume whose larger particles were named, when so many were and so many were not."""
+    return volume_ul * named // (named + unnamed) if unnamed else volume_ul
 
 
 def _bin_of(pressure_dbar: float, edges: Ints) -> int:

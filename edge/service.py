@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import msgspec
@@ -19,7 +19,17 @@ from edge.clock import Clock, SystemClock, WallClock
 from edge.config import Config, Delivery, PressureSource, TelemetryConfig
 from edge.courier import Courier
 from edge.dive import Dive
-from edge.ends import Pressure, Replay, Tie, open_camera, open_driver, open_host, tie_to_ports
+from edge.divelog_schema import LoggedFrame
+from edge.ends import (
+    Pressure,
+    Replay,
+    Tie,
+    open_camera,
+    open_classifier,
+    open_driver,
+    open_host,
+    tie_to_ports,
+)
 from edge.errors import SestonError
 from edge.frame import Frame, Phase
 from edge.health import read_health
@@ -108,6 +118,7 @@ class Service:
         self._pressure: Pressure | None = None if replay is None else replay.pressure
         if self._pressure is None and config.run.pressure.source is PressureSource.PORT:
             self._pressure = SerialPressure(config.run.pressure, self._clock.monotonic_s)
+        self._namer = open_classifier(config, bundle, say, is_replay=replay is not None)
         self._frames = open_camera(config.run.camera) if replay is None else replay.frames
         # What is wrong in these is known on deck too.
         self._climatology = read_climatology(config)
@@ -160,6 +171,7 @@ class Service:
         self._host.close()
         self._courier.close()
         self._orders.close()
+        self._namer.close()
 
     @property
     def _config(self) -> Config:
@@ -284,7 +296,7 @@ class Service:
         """Before power may be cut."""
         try:
             if self._dive is not None:
-                self._dive.instrument.close_bloc()
+                self._tell_seen(self._dive.instrument.close_bloc())
         except SestonError as error:
             self._say(f"power is not let go: {error}")
             return
@@ -320,11 +332,13 @@ class Service:
             self._dive = dives.begin(
                 self._dives, config, self._bundle, self._wall, self._say, mission=mission,
                 climatology=self._climatology, observe=None if self._replay is None else self._replay.observe,
+                namer=self._namer,
             )  # fmt: skip
         except SestonError as error:
             self._begin_due_s = self._clock.monotonic_s() + BEGIN_AGAIN_S
             self._say(f"ALARM: the dive cannot begin: {error}")
             return
+        self._namer.renew()
         self._mission, self._wished = mission, None
         self._begin_due_s = self._health_due_s = -math.inf
         self._courier.dive()
@@ -335,9 +349,7 @@ class Service:
     def _take(self, dive: Dive, frame: Frame) -> None:
         reading = self._read_pressure()
         before = dive.mission.state
-        dive.take(frame, reading, None if self._host.is_silent else self._host_phase)
-        if dive.instrument.newest is not None:
-            self._host.seen(dive.instrument.newest)
+        self._tell_seen(dive.take(frame, reading, None if self._host.is_silent else self._host_phase))
         self._mission = dive.mission
         if self._mission.state is not before:
             where = "an unknown pressure" if reading is None else f"{reading.pressure_dbar:.1f} dbar"
@@ -347,6 +359,11 @@ class Service:
             self._log_health(dive)
         if self._mission.state is State.SURFACE:
             self._end_dive()
+
+    def _tell_seen(self, settled: Sequence[LoggedFrame]) -> None:
+        """Tell the host of frames that have their outcome."""
+        for logged in settled:
+            self._host.seen(logged)
 
     def _log_health(self, dive: Dive) -> None:
         """Log how the board fares."""
@@ -363,6 +380,7 @@ class Service:
             return
         self._log_health(dive)
         try:
+            self._tell_seen(dive.instrument.close_bloc())
             self._log_replies(dive)
             messages = dive.instrument.finish().messages
             self._courier.put(dive.number, messages, codebook_in(dive.log), climatology_in(dive.log))
@@ -395,7 +413,7 @@ class Service:
         dive = dives.resume(
             self._dives, self._bundle, self._wall, self._say,
             quota_mb=self._config.log.vignette_quota_mb,
-            observe=None if self._replay is None else self._replay.observe,
+            observe=None if self._replay is None else self._replay.observe, namer=self._namer,
         )  # fmt: skip
         if dive is None:
             return

@@ -93,9 +93,9 @@ def simulate_dive(
             observe=None if scorer is None else scorer.observe,
         )  # fmt: skip
         for frame in recording.frames(prefetch=True):
-            record = instrument.take(frame)
-            if progress is not None:
-                progress(record)
+            for logged in instrument.take(frame):
+                if progress is not None:
+                    progress(logged.record)
         plan = instrument.finish()
         return _seen_from_shore(log, plan, plan.messages, bundle, out, scorer)
 

@@ -76,6 +76,9 @@ class Namer(Protocol):
     def collect(self, wait_s: float = 0.0) -> list[Named]:
         """Answers that are there, after at most so long; each ticket has one, or a problem, once."""
 
+    def renew(self) -> None:
+        """A dive begins: what was given up is tried again."""
+
     def close(self) -> None:
         """Let go of what computes."""
 
@@ -144,6 +147,9 @@ class Classifier:
         """See `Namer`; nobody has to wait."""
         done, self._done = self._done, []
         return done
+
+    def renew(self) -> None:
+        """See `Namer`: nothing is ever given up."""
 
     def close(self) -> None:
         """See `Namer`."""

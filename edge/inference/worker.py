@@ -102,7 +102,7 @@ class WorkerClassifier:
         self.restarts = 0
         self.pace_s: float | None = None
         self._threads, self._timeout_s, self._say, self._monotonic_s = threads, timeout_s, say, monotonic_s
-        self._accelerator = accelerator
+        self._wished = self._accelerator = accelerator
         self._accelerator_tries = ACCELERATOR_TRIES
         goldens = [self._prepared(image) for image in bundle.golden_inputs]
         self._golden_slots = tuple(range(N_SLOTS, N_SLOTS + len(goldens)))
@@ -162,6 +162,14 @@ class WorkerClassifier:
         if not found and (self._jobs or not self._is_up):
             found = self._serve(wait_s if self._jobs else 0.0)
         return found + self._drain()
+
+    def renew(self) -> None:
+        """A dive begins: an accelerator that was given up is tried again."""
+        if self._accelerator != self._wished and not self._jobs:
+            self._stop()
+            self._is_up = False
+            self._accelerator, self._accelerator_tries = self._wished, ACCELERATOR_TRIES
+            self._due_s = self._monotonic_s()
 
     def close(self) -> None:
         """End the process."""

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.frame import CLASSIFIED_OUTCOMES, SIZED_OUTCOMES, FrameOutcome, Phase
+from edge.profile import named_share
 from edge.telemetry.codebook import Codebook
 from edge.telemetry.count_law import index_of, lowest_of
 from edge.telemetry.means import from_step
@@ -264,6 +265,11 @@ class DecodedDive:
         at_hand: NDArray[np.bool_] = np.all(known.reshape(3, -1), axis=0)
         return np.stack([count, count - below, count + above]), at_hand
 
+    def has_unnamed(self, phase: Phase) -> bool:
+        """Whether larger particles of a phase were not classified, as far as the messages at hand say."""
+        told = phase in self.phases and Quantity.UNNAMED in self.phases[phase].tables
+        return told or bool(self.facts.get(DiveFact.PHASES, 0) >> (phase + len(Phase)) & 1)
+
     def _phases_known(self, quantity: Quantity) -> bool:
         """Whether every phase that the dive has is at hand with this quantity."""
         mask = self.facts.get(DiveFact.PHASES)
@@ -276,7 +282,8 @@ def volume_l(dive: DecodedDive, phase: DecodedPhase, first: int, last: int, quan
     """Water behind the cell of bins [first, last), litres; NaN when the frames there are not known.
 
     Sizes were counted in the frames in which every particle was counted, taxa in those in which the larger
-    ones were named. Other quantities have no volume.
+    ones were named, and of these the share in which they really were (`Quantity.UNNAMED`). Other quantities
+    have no volume.
     """
     outcomes = _VOLUME_OUTCOMES.get(quantity)
     frames = phase.tables.get(Quantity.FRAMES)
@@ -288,7 +295,25 @@ def volume_l(dive: DecodedDive, phase: DecodedPhase, first: int, last: int, quan
         if int((frames.last - frames.first)[inside].sum()) != last - first:
             return float("nan")
         n += int(frames.value[inside].sum())
-    return n * dive.codebook.optics.image_volume_ul / 1e6
+    volume_ul = n * dive.codebook.optics.image_volume_ul
+    if outcomes is CLASSIFIED_OUTCOMES and dive.has_unnamed(phase.phase):
+        named, unnamed = (
+            _sum(phase.tables.get(one), first, last) for one in (Quantity.TAXA, Quantity.UNNAMED)
+        )
+        if named is None or unnamed is None:
+            return float("nan")
+        volume_ul = named_share(volume_ul, named, unnamed)
+    return volume_ul / 1e6
+
+
+def _sum(table: DecodedTable | None, first: int, last: int) -> int | None:
+    """Sum of bins [first, last) over all columns; None when it is not known."""
+    if table is None:
+        return None
+    inside = (table.first >= first) & (table.last <= last)
+    if int((table.last - table.first)[inside].sum()) != (last - first) * len(table.names):
+        return None
+    return int(table.value[inside].sum())
 
 
 _VOLUME_OUTCOMES: dict[Quantity, tuple[FrameOutcome, ...]] = {

@@ -40,6 +40,7 @@ _FRAMES = SplitLaw(
 SPLITS: dict[Quantity, SplitLaw] = {
     Quantity.FRAMES: _FRAMES,
     Quantity.TAXA: _TAXA,
+    Quantity.UNNAMED: _TAXA,
 }
 """How counts split along bins, where nothing is known of the region."""
 

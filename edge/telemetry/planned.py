@@ -12,7 +12,7 @@ from edge.telemetry.summary import Quantity
 
 WEIGHTS: Mapping[Quantity, int] = {
     Quantity.REPLIES: 10, Quantity.HEALTH: 8, Quantity.CORRECTED: 8, Quantity.DOUBT: 4,
-    Quantity.FRAMES: 10, Quantity.TAXA: 8, Quantity.SIZES: 4, Quantity.ESD_QUANTILES: 2,
+    Quantity.FRAMES: 10, Quantity.UNNAMED: 8, Quantity.TAXA: 8, Quantity.SIZES: 4, Quantity.ESD_QUANTILES: 2,
     Quantity.TEMPERATURE: 2, Quantity.ESD: 2, Quantity.GREY: 1, Quantity.NOISE: 1,
 }  # fmt: skip
 """Worth of halving the cells of a table; and the order of sending."""

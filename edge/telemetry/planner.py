@@ -195,7 +195,12 @@ def _wanted(summary: DiveSummary, quantities: Collection[Quantity] | None) -> li
     tables = [(Quantity.DIVE, WHOLE_DIVE)]
     tables += [(Quantity.UNPLACED, part.phase) for part in parts if part.unplaced_frames.any()]
     tables += [(quantity, WHOLE_DIVE) for quantity in summary.extras]
-    tables += [(quantity, part.phase) for quantity in WEIGHTS if not quantity.is_of_dive for part in parts]
+    tables += [
+        (quantity, part.phase)
+        for quantity in WEIGHTS
+        for part in parts
+        if not quantity.is_of_dive and (quantity is not Quantity.UNNAMED or part.unnamed.any())
+    ]
     return [table for table in tables if quantities is None or table[0] in quantities]
 
 
@@ -390,7 +395,7 @@ class _Planner:
     def _make(self, quantity: Quantity, scope: int, priorities: Priorities) -> list[Ladder]:
         """Ladders of a table: one for each set of taxa and each depths that are worth the same."""
         weight = priorities.quantities.get(quantity, WEIGHTS.get(quantity, 1))
-        is_needed = quantity in (*_ALWAYS, Quantity.FRAMES, Quantity.TAXA)
+        is_needed = quantity in (*_ALWAYS, Quantity.FRAMES, Quantity.UNNAMED, Quantity.TAXA)
         if not weight and not is_needed:
             return []
         whole = Ladder(
@@ -430,7 +435,10 @@ class _Planner:
     def _whole_dive(self) -> list[Ladder]:
         """Ladders for a budget in which the phases have no room: totals of the dive."""
         known = {ladder.quantity for ladder in self._ladders}
-        order = (Quantity.TAXA, Quantity.FRAMES, Quantity.DIVE, Quantity.SIZES, *self._summary.extras)
+        order = (
+            Quantity.TAXA, Quantity.UNNAMED, Quantity.FRAMES, Quantity.DIVE, Quantity.SIZES,
+            *self._summary.extras,
+        )  # fmt: skip
         wanted = [quantity for quantity in order if quantity in known]
         return [
             ladder

@@ -73,6 +73,8 @@ class Quantity(enum.IntEnum):
     """What became of commands from shore: see `edge.telemetry.replies`."""
     REMAINDER = 14
     """What companding left out of `SIZES`: both together are exact. A layer on the wire, never a result."""
+    UNNAMED = 15
+    """Particles large enough to be classified that were not, for want of time; sent if a phase has any."""
 
     @property
     def is_mean(self) -> bool:
@@ -103,7 +105,7 @@ class DiveFact(enum.IntEnum):
     """UTC, seconds since 1970-01-01."""
     DURATION_S = 1
     PHASES = 2
-    """Bit mask of the phases that the dive has."""
+    """Bit mask of the phases that the dive has; three bits higher, of those that have `UNNAMED`."""
     UNPLACED_FRAMES = 3
     """Frames without pressure; when 0, `UNPLACED` is not sent."""
 
@@ -206,6 +208,8 @@ class DiveSummary:
                 return part.lpm
             case Quantity.NOISE:
                 return part.noise
+            case Quantity.UNNAMED:
+                return part.unnamed[:, None]
             case _:
                 raise ValueError(f"{quantity.name} is not a count")
 
@@ -224,6 +228,7 @@ class DiveSummary:
 
     def _facts(self) -> Ints:
         phases = sum(1 << part.phase for part in self.profile.phases)
+        phases += sum(1 << part.phase + len(Phase) for part in self.profile.phases if part.unnamed.any())
         unplaced = sum(int(part.unplaced_frames.sum()) for part in self.profile.phases)
         start_s = self.start_ms // 1000
         return np.array([[start_s, -(-self.end_ms // 1000) - start_s, phases, unplaced]], dtype=np.int64)
@@ -277,6 +282,8 @@ def column_names(codebook: Codebook, quantity: Quantity) -> tuple[str, ...]:
             return tuple(f"reply {i + 1} {part}" for i in range(MAX_REPLIES) for part in REPLY_PARTS)
         case Quantity.TEMPERATURE:
             return ("water",)
+        case Quantity.UNNAMED:
+            return ("not classified",)
         case _:
             return tuple(f"{limit:g}" for limit in codebook.optics.size_class_limits_um)
 
@@ -303,7 +310,7 @@ def _check(part: PhaseProfile, codebook: Codebook) -> None:
     shapes = {
         "frames": (n, N_OUTCOMES), "unplaced_frames": (N_OUTCOMES,), "taxa": (n, taxa), "lpm": (n, classes),
         "noise": (n, classes), "n_temperature": (n,), "lpm_grey_centi_sum": (n, classes),
-        "taxa_esd_um_sum": (n, taxa), "temperature_mc_sum": (n,),
+        "taxa_esd_um_sum": (n, taxa), "temperature_mc_sum": (n,), "unnamed": (n,),
     }  # fmt: skip
     for field, shape in shapes.items():
         array = getattr(part, field)

@@ -53,7 +53,7 @@ def scene(seed, *, n_large=2, haze=8):
 
 
 def take(instrument, *frames):
-    return [instrument.take(frame) for frame in frames]
+    return [logged.record for frame in frames for logged in instrument.take(frame)]
 
 
 def frame(index, pixels, **changes):
@@ -98,7 +98,7 @@ def test_a_classifier_that_fails_leaves_the_size_spectrum(dive, monkeypatch):
     def fail(_vignettes):
         raise RuntimeError("delegate lost")
 
-    monkeypatch.setattr(dive._classifier, "answer", fail)
+    monkeypatch.setattr(dive._namer, "answer", fail)
     (record,) = take(dive, frame(0, scene(0)))
     assert record.outcome is FrameOutcome.INFERENCE_FAILED
     dive.finish()

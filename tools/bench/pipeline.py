@@ -105,11 +105,11 @@ def _child(bundle_name: str, frames_file: str, folder: str, started: str) -> dic
         instrument = Instrument(config, bundle, log, mission=Mission(State.DESCENT))
         for i in range(N_FRAMES + 1):
             frame = Frame(i, 50 * i, 0.2 * i, True, frames[i % len(frames)], f"frame {i}")
-            record = instrument.take(frame)
+            (logged,) = instrument.take(frame)
             if i == 0:
                 first_frame_s = time.time() - float(started)
                 begun = time.perf_counter()
-            classified += len(record.taxa)
+            classified += len(logged.record.taxa)
         instrument.close_bloc()
         seconds = time.perf_counter() - begun
     return {

@@ -192,6 +192,7 @@ def as_summary(dive: GeneratedDive, *, dive_number: int = 1) -> DiveSummary:
         taxa=taxa,
         taxa_esd_um_sum=_sums_of_readings(rng, taxa, np.log(700 + 60.0 * np.arange(N_TAXA)), 0.3),
         unplaced_frames=np.zeros(N_OUTCOMES, dtype=np.int64),
+        unnamed=np.zeros(N_BINS, dtype=np.int64),
     )
     return DiveSummary(dive_number, codebook(), Profile((part,)), _START_MS, _START_MS + _DURATION_MS)
 

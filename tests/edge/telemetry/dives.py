@@ -31,7 +31,9 @@ def make_codebook(n_taxa=20, bins=DEFAULT_BINS, n_classes=18, max_dbar=2000, pla
     )
 
 
-def make_phase(codebook, phase, taxa, sizes, frames, *, temperature_c=4.0, grey=70, unplaced=None):
+def make_phase(
+    codebook, phase, taxa, sizes, frames, *, temperature_c=4.0, grey=70, unplaced=None, unnamed=None
+):
     """A phase with the given counts, and means, noise and volumes that follow from them."""
     n = len(taxa)
     taxa, sizes, frames = (np.asarray(a, dtype=np.int64) for a in (taxa, sizes, frames))
@@ -54,6 +56,7 @@ def make_phase(codebook, phase, taxa, sizes, frames, *, temperature_c=4.0, grey=
         unplaced_frames=np.zeros(N_OUTCOMES, np.int64)
         if unplaced is None
         else np.asarray(unplaced, np.int64),
+        unnamed=np.zeros(n, np.int64) if unnamed is None else np.asarray(unnamed, np.int64),
     )
 
 

@@ -72,6 +72,7 @@ class Book:
             8,
             48,
             classes,
+            1,
         ]
 
     def max_bins(self, scope):
@@ -452,7 +453,7 @@ class Body:
     def new(self):
         decoder, book = self.decoder, self.book
         quantity, scope = decoder.symbol(cumulative(FREQUENCIES)), decoder.uniform(4)
-        if quantity > 14 or (quantity in (6, 7, 8, 14) if scope == 3 else quantity in (0, 9, 10, 11, 12, 13)):
+        if quantity > 15 or (quantity in (6, 7, 8, 14) if scope == 3 else quantity in (0, 9, 10, 11, 12, 13)):
             raise RefusedError("no such table")
         columns = book.columns[quantity]
         if columns == 0:
@@ -504,7 +505,7 @@ class Body:
             )
             return
         regional = self.is_regional(quantity, segment.scope)
-        masses = self.masses(segment, segment.column) if quantity in (1, 3) else [1]
+        masses = self.masses(segment, segment.column) if quantity in (1, 3, 15) else [1]
         if regional and self.book.labels[segment.column] in self.climatology["taxa"]:
             mean = max(1, sum(masses[segment.first : segment.last]) * 1024 // 1000)
             total = read_count(self.decoder, mean, self.climatology["total_spread"], 0)

@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from edge.frame import CLASSIFIED_OUTCOMES, N_OUTCOMES, SIZED_OUTCOMES, FrameOutcome, Phase
-from edge.telemetry.decoded import DecodedDive, DecodedPhase
+from edge.telemetry.decoded import DecodedDive, DecodedPhase, volume_l
 from edge.telemetry.summary import DiveFact, Quantity, column_names
 from tools.shore.exports.netcdf_dive import (
     PROVENANCE_FLAGS,
@@ -30,6 +31,10 @@ _VARIABLES: dict[Quantity, tuple[str, str, str, str]] = {
     Quantity.SIZES: ("size_class_count", "size_class", "1", "number of particles by size class"),
     Quantity.GREY: ("size_class_mean_grey", "size_class", "1", "mean grey level of the particles, 0 to 255"),
     Quantity.NOISE: ("noise_count", "size_class", "1", "number of particles by size class in unlit frames"),
+    Quantity.UNNAMED: (
+        "not_classified_count", "", "1",
+        "number of particles large enough to be classified that were not, for want of time",
+    ),
     Quantity.TEMPERATURE: ("temperature", "", "degree_Celsius", "mean water temperature"),
 }  # fmt: skip
 
@@ -64,7 +69,8 @@ def to_dataset(dive: DecodedDive) -> Any:
     phases = list(dive.phases.values())
     variables: dict[str, Any] = dict(_axes(phases))
     for quantity, (name, dimension, unit, text) in _VARIABLES.items():
-        if column_names(dive.codebook, quantity):
+        is_there = quantity is not Quantity.UNNAMED or any(dive.has_unnamed(one.phase) for one in phases)
+        if is_there and column_names(dive.codebook, quantity):
             variables |= _table(dive, phases, quantity, name, dimension, unit, text)
     values = variables["frames"][1]
     for kind, outcomes, what in (
@@ -74,9 +80,24 @@ def to_dataset(dive: DecodedDive) -> Any:
         volume = values[:, [int(outcome) for outcome in outcomes]].sum(axis=1) * (
             dive.codebook.optics.image_volume_ul / 1e6
         )
-        variables[f"volume_{kind}"] = ("bin", volume, {"units": "L", "long_name": f"volume of water {what}"})
+        attributes = {"units": "L", "long_name": f"volume of water {what}"}
+        if kind == "classified":
+            volume = _in_share(dive, phases, volume)
+            attributes["comment"] = "where only some of them were, it is less by that share"
+        variables[f"volume_{kind}"] = ("bin", volume, attributes)
     variables |= _totals(dive, phases) | whole_dive_variables(dive)
     return xr.Dataset(variables, _coordinates(dive) | whole_dive_coordinates(dive), _attributes(dive))
+
+
+def _in_share(dive: DecodedDive, phases: list[DecodedPhase], volume: NDArray[np.float64]) -> Any:
+    """Volume by bin in which the larger particles were classified; NaN where it is not known."""
+    found, at = volume.copy(), 0
+    for phase in phases:
+        if dive.has_unnamed(phase.phase):
+            for i in range(phase.n_bins):
+                found[at + i] = volume_l(dive, phase, i, i + 1, Quantity.TAXA)
+        at += phase.n_bins
+    return found
 
 
 def _axes(phases: list[DecodedPhase]) -> dict[str, Any]:

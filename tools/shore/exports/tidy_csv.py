@@ -30,6 +30,7 @@ NAMES = {
     Quantity.ESD: "taxon_mean_esd", Quantity.CORRECTED: "taxon_count_corrected",
     Quantity.ESD_QUANTILES: "taxon_esd", Quantity.DOUBT: "taxon_expected_wrong",
     Quantity.HEALTH: "health", Quantity.REPLIES: "reply",
+    Quantity.UNNAMED: "not_classified_count",
 }  # fmt: skip
 UNITS = {Quantity.TEMPERATURE: "degree_Celsius", Quantity.ESD: "um"}
 HEALTH_UNITS = {"": "1", "°C": "degree_Celsius", "‰": "1e-3"}

@@ -19,6 +19,7 @@ from edge.optics import Optics
 from edge.profile import Ints, PhaseProfile, Profile
 from edge.telemetry import DecodedDive, Quantity
 from edge.telemetry.decoded import DecodedPhase, DecodedTable
+from edge.telemetry.decoded import volume_l as litres_behind
 from tools.shore.report.truth import Truth
 
 Floats = NDArray[np.float64]
@@ -211,6 +212,8 @@ def shore_curves(dive: DecodedDive) -> CurveSet:
         ):
             if quantity in part.tables and Quantity.FRAMES in part.tables:
                 found[phase] = _decoded(part, quantity, outcomes, dive.codebook.optics)
+        if phase in taxa and dive.has_unnamed(phase):
+            taxa[phase] = _in_share(dive, part, taxa[phase])
     return CurveSet(taxa, spectrum)
 
 
@@ -265,6 +268,15 @@ def _decoded(
         count, frames_in = (_in_cells(part.phase, edges, cells, found) for found in (mine, n_frames))
         columns.append(replace(count, volume_l=frames_in.counts * litres))
     return _side_by_side(n_frames, columns)
+
+
+def _in_share(dive: DecodedDive, part: DecodedPhase, found: Curves) -> Curves:
+    """Curves of taxa over the share of the volume in which the larger particles were classified."""
+    volume = np.full(found.volume_l.shape, np.nan)
+    for i in range(len(volume)):
+        cells = zip(found.first[i].tolist(), found.last[i].tolist(), strict=True)
+        volume[i] = [litres_behind(dive, part, first, last, Quantity.TAXA) for first, last in cells]
+    return replace(found, volume_l=volume)
 
 
 def _side_by_side(like: Curves, columns: Sequence[Curves]) -> Curves:

@@ -42,6 +42,7 @@ WORDS = {
     Quantity.DOUBT: "names expected to be wrong",
     Quantity.HEALTH: "health of the instrument",
     Quantity.REPLIES: "replies to commands",
+    Quantity.UNNAMED: "larger particles not classified",
     Quantity.REMAINDER: "what makes the size classes exact",
 }
 
