@@ -2,8 +2,8 @@
 
 Confidence, corrected counts and all that a UVP6 cannot say stay in our own messages, which nobody takes over
 this line. Classes of a UVP6 are numbers 0 to 39: a taxon's is its column; what the model does not name goes
-without a class, and is in the size spectrum as all particles are. What a UVP6 does with a bloc that is not full
-when it is stopped, its specification does not say: ours goes then, with as many images as it has.
+without a class, and is in the size spectrum as all particles are. What a UVP6 does with a bloc that is not
+full when it is stopped, its specification does not say: ours goes then, with as many images as it has.
 """
 
 from __future__ import annotations
@@ -45,9 +45,9 @@ from firmware_bridge.uvp6.personality import ClockSet, Event, Personality, Refus
 FIRMWARE = Generation.V2022_02
 ACQUISITION, TAXONOMY = "ACQ_SESTON", "TAXO_SESTON"
 SILENT_S = 3600.0
-"""A host that has said nothing for so long is not there, unless an acquisition that it began goes on: in that it
-has nothing to say. Long enough for a host that checks the instrument first and starts it later; shorter than most
-floats stay at the surface, so that pressure begins the next dive."""
+"""A host that has said nothing for so long is not there, unless an acquisition that it began goes on: in that
+it has nothing to say. Long enough for one that checks the instrument and starts it later; short beside the days
+between two dives, so that pressure begins the next one."""
 _MEAN_GREY = [measure.name for measure in MEASURES].index("mean_grey")
 
 

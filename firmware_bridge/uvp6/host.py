@@ -133,7 +133,7 @@ class Host:
     def go_on(self, at: Instant | None, *, wanted: bool) -> str:
         """Give the next command on the way to an acquisition, or out of one, when the last is done.
 
-        To be called again and again: an instrument that has begun anew gets the time again and is started again.
+        To be called again and again: an instrument that has begun anew gets the time and is started again.
 
         Parameters
         ----------

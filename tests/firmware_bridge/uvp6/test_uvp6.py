@@ -458,6 +458,37 @@ def test_an_instrument_that_begins_anew_is_noticed_and_a_mute_one_too():
         deaf.start()
 
 
+def test_what_comes_next_is_the_clock_then_the_start_and_both_again_after_a_power_cut():
+    _, host, line = both()
+    at, given = Instant(2026, 1, 2, 3, 4, 5), []
+
+    def go_on(seconds, *, wanted=True):
+        for _ in range(seconds):
+            given.append(host.go_on(at, wanted=wanted))
+            run(line, 1.0, [])
+        return [command for command in given if command]
+
+    lead = ["$RTCset:20260102,030405;", "$start:ACQ_SESTON;"]
+    assert go_on(1) == [], "it does not know the instrument yet"
+    assert go_on(4) == lead
+    assert host.step is Step.RUNNING
+    line.peers[1] = Talk().uvp6
+    assert go_on(4) == lead * 2
+    given.clear()
+    assert go_on(4, wanted=False) == ["$stop;"]
+    line.peers[1] = Talk().uvp6  # switched on while nothing is wanted of it
+    run(line, 1.0, [])
+    given.clear()
+    assert go_on(4) == lead
+    assert go_on(4, wanted=False)[-1] == "$stop;"
+    host.start()
+    line.peers[1] = Talk().uvp6  # switched on while it is being started: whose acquisition it is is not known
+    given.clear()
+    assert go_on(15) == lead
+    assert host.step is Step.RUNNING
+    assert host.go_on(None, wanted=True) == ""
+
+
 def test_a_host_that_was_reset_in_the_middle_stops_what_runs_and_starts_anew():
     uvp6, host, line = both()
     run(line, 5.0, [])
