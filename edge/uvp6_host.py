@@ -46,8 +46,8 @@ FIRMWARE = Generation.V2022_02
 ACQUISITION, TAXONOMY = "ACQ_SESTON", "TAXO_SESTON"
 SILENT_S = 3600.0
 """A host that has said nothing for so long is not there, unless an acquisition that it began goes on: in that
-it has nothing to say. Long enough for one that checks the instrument and starts it later; short beside the days
-between two dives, so that pressure begins the next one."""
+it has nothing to say. Long enough for one that checks the instrument and starts it later; short beside the
+days between two dives, so that pressure begins the next one."""
 _MEAN_GREY = [measure.name for measure in MEASURES].index("mean_grey")
 
 

@@ -96,6 +96,7 @@ class Mute:
 
 
 Event = Known | Begun | Ended | Busy | Restarted | Came | Malformed | Fault | Mute
+_FINDS_IT_BUSY = (Step.HARDWARE, Step.CONFIGURATION, Step.CLOCK, Step.START)
 _ASKS_ON_HARDWARE = (Step.HARDWARE, Step.HALT, Step.RUNNING, Step.STOP, Step.MUTE)
 
 
@@ -261,7 +262,10 @@ class Host:
         if self.step in (Step.STOP, Step.HALT) and code == 33:
             if self._tries == 1:  # the usual answer to the first of them; later ones are tried again in time
                 self._send()
-        elif self.step in (Step.HARDWARE, Step.CONFIGURATION) and code == 33:
+        elif self.step is Step.START and code == 33 and self._tries > 1:
+            self._begun()  # the first was heard, its acknowledgement lost
+        elif self.step in _FINDS_IT_BUSY and code == 33:
+            self._is_clock_told = False
             self._events.append(Busy())
             self._ask(Step.HALT, "$stop;")
         elif self.step is Step.START and code == 31:

@@ -1,4 +1,4 @@
-"""A dive's frames as a UVP6's blocs, a host's commands as what the service knows, and both as a whole dive."""
+"""A dive's frames as a UVP6's blocs, a host's commands as what it knows, and both as a whole dive."""
 
 from __future__ import annotations
 

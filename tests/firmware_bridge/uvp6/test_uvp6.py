@@ -484,9 +484,22 @@ def test_what_comes_next_is_the_clock_then_the_start_and_both_again_after_a_powe
     host.start()
     line.peers[1] = Talk().uvp6  # switched on while it is being started: whose acquisition it is is not known
     given.clear()
-    assert go_on(15) == lead
+    assert go_on(15)[-2:] == lead
     assert host.step is Step.RUNNING
     assert host.go_on(None, wanted=True) == ""
+
+
+def test_a_start_whose_acknowledgement_was_lost_is_one():
+    uvp6, host, line = both()
+    heard = []
+    run(line, 5.0, heard)
+    host.start()
+    uvp6.receive(host.to_send(1000), line.now_s)
+    uvp6.to_send(10_000)  # lost
+    run(line, 10.0, heard)
+    assert host.step is Step.RUNNING
+    assert heard[-1] == Begun()
+    assert uvp6.state is State.ACQUIRING
 
 
 def test_a_host_that_was_reset_in_the_middle_stops_what_runs_and_starts_anew():
