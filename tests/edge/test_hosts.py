@@ -138,6 +138,19 @@ def test_pressure_that_has_grown_old_is_none(tmp_path, bundle):
     assert not any(known[stale_s + 2 :])
 
 
+def test_a_pressure_that_the_float_cannot_have_reached_is_not_used_and_told_once(tmp_path, bundle):
+    jumps = [(8 + i, ctd(5.0 if i % 2 else 3000.0 + 300 * (i % 4))) for i in range(12)]
+    float_ = Float(tmp_path, bundle).run(
+        30, *START, *jumps, (22, ctd(900.0)), (23, ctd(901.0)), (24, ctd(902.0))
+    )
+    told = [sentence for sentence in float_.log if "cannot be reached from" in sentence]
+    assert len(told) == 1
+    assert told[0].startswith("a pressure of 3000.0 dbar cannot be reached from 5.0 dbar so soon")
+    with DiveLog.open(float_.dives()[0]) as log:
+        dbar = [r.pressure_dbar for r in log.records()]
+    assert set(dbar) == {5.0, 902.0}, "what stays is believed after some readings"
+
+
 def test_a_budget_from_the_host_holds_for_the_dive(tmp_path, bundle):
     budget = wire.Budget(300, 100)
     float_ = Float(tmp_path, bundle).run(25, (0.5, budget), *START, (12, wire.Stop()))
