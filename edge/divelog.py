@@ -7,125 +7,38 @@ is used up too, it keeps frames in memory until there is room again: a full disk
 
 from __future__ import annotations
 
-import contextlib
 import json
 import math
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from os import PathLike
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from edge.database import connect, is_full
+from edge.divelog_schema import (
+    SCHEMA,
+    SCHEMA_VERSION,
+    LoggedFrame,
+    Particle,
+    frame_row,
+    marks,
+    particle_row,
+    stamp_of,
+    unpack_histogram,
+    upgrade,
+)
 from edge.errors import DiveLogError
-from edge.frame import FrameOutcome, Phase
-from edge.profile import AreaHistogram, FrameRecord, Ints
+from edge.frame import FrameOutcome, Phase, Stamp
+from edge.profile import FrameRecord, Ints
+from edge.timeline import Fix, utc_of
 
-SCHEMA_VERSION = 2
-"""1 kept no evidence of particles and no sharpness of frames; its logs are brought up when opened."""
 BALLAST_BYTES = 4_000_000
 """Room kept aside when a dive begins: some thousand frames without vignettes, should the disk fill up."""
-
-_SCHEMA = """
-CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
-CREATE TABLE frames (
-    frame INTEGER PRIMARY KEY,      -- number in the order of capture, from 0
-    time_ms INTEGER NOT NULL,       -- UTC
-    pressure_dbar REAL,
-    phase INTEGER NOT NULL,         -- edge.frame.Phase
-    lit INTEGER NOT NULL,
-    outcome INTEGER NOT NULL,       -- edge.frame.FrameOutcome
-    n_particles INTEGER NOT NULL,
-    temperature_c REAL,
-    environment TEXT NOT NULL,      -- JSON: other sensors by name with unit
-    histogram BLOB NOT NULL,        -- int64 little-endian (3, n): area_px, count, grey_centi_sum
-    source TEXT NOT NULL,
-    note TEXT NOT NULL,
-    sharpness REAL                  -- 0 to 1 (edge.vision.quality); since version 2, so it stands last
-);
-CREATE TABLE particles (
-    particle INTEGER PRIMARY KEY,
-    frame INTEGER NOT NULL REFERENCES frames (frame),
-    x_px INTEGER NOT NULL, y_px INTEGER NOT NULL, width_px INTEGER NOT NULL, height_px INTEGER NOT NULL,
-    area_px INTEGER NOT NULL,
-    esd_um INTEGER NOT NULL,
-    on_border INTEGER NOT NULL,
-    taxon INTEGER NOT NULL,         -- index in the codebook's counted taxa: the decision
-    top INTEGER NOT NULL,           -- index of the highest score
-    score REAL NOT NULL,            -- the highest score
-    scores BLOB NOT NULL,           -- float32 little-endian, one a taxon of the bundle
-    measures BLOB NOT NULL,         -- float64 little-endian, in the order of meta.measures
-    evidence REAL                   -- how much the model has seen its like, null when that is not known
-);
-CREATE INDEX particles_by_frame ON particles (frame);
-CREATE TABLE vignettes (particle INTEGER PRIMARY KEY REFERENCES particles (particle), png BLOB NOT NULL);
-CREATE TABLE inputs (               -- what came in from outside, and shaped what was sent
-    input INTEGER PRIMARY KEY,
-    time_ms INTEGER NOT NULL,
-    kind TEXT NOT NULL,
-    data TEXT NOT NULL              -- JSON
-);
-CREATE TABLE messages (part INTEGER PRIMARY KEY, data BLOB NOT NULL);
-"""
-
-
-@dataclass(frozen=True, slots=True)
-class Particle:
-    """One classified particle.
-
-    Attributes
-    ----------
-    frame
-        Number of its frame.
-    x_px, y_px, width_px, height_px, area_px, on_border
-        Box (upper left corner) and area.
-    esd_um
-        ESD in whole um.
-    taxon
-        Decision: index in the counted taxa.
-    scores
-        Calibrated probabilities, float32 (n_taxa of the model,).
-    measures
-        Morphology, float64, in the order of `edge.vision.morphology.MEASURES`.
-    vignette_png
-        Encoded vignette, or None when it is not kept.
-    evidence
-        How much the model has seen its like (`edge.inference.classifier.evidence`); NaN when not known.
-    """
-
-    frame: int
-    x_px: int
-    y_px: int
-    width_px: int
-    height_px: int
-    area_px: int
-    on_border: bool
-    esd_um: int
-    taxon: int
-    scores: NDArray[np.float32]
-    measures: NDArray[np.float64]
-    vignette_png: bytes | None = None
-    evidence: float = math.nan
-
-
-@dataclass(frozen=True, slots=True)
-class LoggedFrame:
-    """A frame's record with what only the log needs.
-
-    `sharpness` is that of its larger particles, None when there are none or nobody looked.
-    """
-
-    record: FrameRecord
-    lit: bool
-    source: str
-    note: str = ""
-    environment: Mapping[str, float] = field(default_factory=dict)
-    particles: Sequence[Particle] = ()
-    sharpness: float | None = None
 
 
 class DiveLog:
@@ -158,7 +71,7 @@ class DiveLog:
         try:
             _ballast(file).write_bytes(bytes(BALLAST_BYTES))
             db = connect(file)
-            db.executescript("BEGIN IMMEDIATE;" + _SCHEMA)
+            db.executescript("BEGIN IMMEDIATE;" + SCHEMA)
             rows = {"schema_version": SCHEMA_VERSION, **meta}
             db.executemany(
                 "INSERT INTO meta VALUES (?, ?)",
@@ -183,17 +96,15 @@ class DiveLog:
         try:
             db = connect(file)
             row = db.execute("SELECT value FROM meta WHERE key = 'schema_version'").fetchone()
-            if row is not None and json.loads(row[0]) == 1:
-                row = _upgrade(db)
+            found = None if row is None else upgrade(db, json.loads(row[0]))
         except sqlite3.Error as cause:
             raise DiveLogError(
                 f"is not a dive log ({cause})", file=file, remedy="name the dive.sqlite of a dive"
             ) from cause
-        if row is None or json.loads(row[0]) != SCHEMA_VERSION:
-            found = "none" if row is None else row[0]
+        if found != SCHEMA_VERSION:
             db.close()
             raise DiveLogError(
-                f"is {found}, this version reads {SCHEMA_VERSION}",
+                f"is {'none' if found is None else found}, this version reads {SCHEMA_VERSION}",
                 file=file,
                 field="schema_version",
                 remedy="use the version of seston that wrote it",
@@ -228,7 +139,7 @@ class DiveLog:
             try:
                 self._write_bloc(with_vignettes=not self.disk_full)
             except sqlite3.OperationalError as error:
-                if not _is_full(error):
+                if not is_full(error):
                     raise DiveLogError(
                         f"cannot be written ({error})", file=self.path, remedy="check the disk"
                     ) from error
@@ -273,30 +184,47 @@ class DiveLog:
         rows = self._db.execute("SELECT time_ms, data FROM inputs WHERE kind = ? ORDER BY input", (kind,))
         return [(time_ms, json.loads(data)) for time_ms, data in rows]
 
+    def add_fix(self, fix: Fix, source: str) -> None:
+        """Record that somebody told the time during the dive."""
+        data = {"boot": fix.stamp.boot, "monotonic_ms": fix.stamp.monotonic_ms, "source": source}
+        self.add_input(fix.utc_ms, "clock", data)
+
+    def times_ms(self) -> list[int]:
+        """UTC of every frame in the order of capture, all fixes applied; also of those not yet written."""
+        rows = self._db.execute("SELECT time_ms, boot, monotonic_ms FROM frames ORDER BY frame").fetchall()
+        times = [time_ms for time_ms, _, _ in rows] + [one.record.time_ms for one in self._pending]
+        fixes = [
+            Fix(Stamp(data["boot"], data["monotonic_ms"]), utc_ms) for utc_ms, data in self.inputs("clock")
+        ]
+        if not fixes:
+            return times
+        stamps = [stamp_of(boot, monotonic_ms) for _, boot, monotonic_ms in rows]
+        return list(map(int, utc_of([*stamps, *(one.stamp for one in self._pending)], times, fixes)))
+
     def records(self) -> Iterator[FrameRecord]:
         """Every frame's record in the order of capture: all that the profile is made of."""
+        times = iter(self.times_ms())
         taxa = _Grouped(
             self._db.execute("SELECT frame, taxon, esd_um FROM particles ORDER BY frame, particle")
         )
         rows = self._db.execute(
-            "SELECT frame, time_ms, pressure_dbar, phase, outcome, temperature_c, histogram FROM frames"
-            " ORDER BY frame"
+            "SELECT frame, pressure_dbar, phase, outcome, temperature_c, histogram FROM frames ORDER BY frame"
         )
-        for frame, time_ms, pressure_dbar, phase, outcome, temperature_c, histogram in rows:
+        for frame, pressure_dbar, phase, outcome, temperature_c, histogram in rows:
             found = taxa.of(frame)
             yield FrameRecord(
                 frame,
-                time_ms,
+                next(times),
                 math.nan if pressure_dbar is None else pressure_dbar,
                 Phase(phase),
                 FrameOutcome(outcome),
                 math.nan if temperature_c is None else temperature_c,
-                _unpack_histogram(histogram),
+                unpack_histogram(histogram),
                 found[:, 0],
                 found[:, 1],
             )
         for logged in self._pending:
-            yield logged.record
+            yield replace(logged.record, time_ms=next(times))
 
     def frames(self) -> list[dict[str, Any]]:
         """Every frame's row as written, without its histogram, in the order of capture."""
@@ -305,7 +233,10 @@ class DiveLog:
             " environment, source, note, sharpness FROM frames ORDER BY frame"
         )
         names = [column[0] for column in rows.description]
-        return [dict(zip(names, row, strict=True)) for row in rows]
+        found = [dict(zip(names, row, strict=True)) for row in rows]
+        for row, time_ms in zip(found, self.times_ms(), strict=False):
+            row["time_ms"] = time_ms
+        return found
 
     def worst_sharpness(self) -> float | None:
         """Sharpness of the least sharp frame, also of those not written yet; None when none has any."""
@@ -366,9 +297,9 @@ class DiveLog:
         room, left_out = self._vignette_room, 0
         frames, particles, vignettes = [], [], []
         for logged in self._pending:
-            frames.append(_frame_row(logged))
+            frames.append(frame_row(logged))
             for particle in logged.particles:
-                particles.append((number, *_particle_row(particle)))
+                particles.append((number, *particle_row(particle)))
                 png = particle.vignette_png
                 if png is not None:
                     if with_vignettes and len(png) <= room:
@@ -379,8 +310,8 @@ class DiveLog:
                 number += 1
         try:
             self._db.execute("BEGIN IMMEDIATE")
-            self._db.executemany(f"INSERT INTO frames VALUES ({_marks(13)})", frames)
-            self._db.executemany(f"INSERT INTO particles VALUES ({_marks(15)})", particles)
+            self._db.executemany(f"INSERT INTO frames VALUES ({marks(15)})", frames)
+            self._db.executemany(f"INSERT INTO particles VALUES ({marks(15)})", particles)
             self._db.executemany("INSERT INTO vignettes VALUES (?, ?)", vignettes)
             self._db.execute("COMMIT")
         except sqlite3.Error:
@@ -404,7 +335,7 @@ class DiveLog:
             except sqlite3.Error as error:
                 if self._db.in_transaction:
                     self._db.execute("ROLLBACK")
-                if last_try or not _is_full(error):
+                if last_try or not is_full(error):
                     raise DiveLogError(
                         f"cannot be written ({error})", file=self.path, remedy="free the disk"
                     ) from error
@@ -429,95 +360,5 @@ class _Grouped:
         return np.array(found, dtype=np.int64).reshape(-1, 2)
 
 
-def connect(file: str | PathLike[str]) -> sqlite3.Connection:
-    """Open a database whose commits survive a power cut (WAL, synchronous FULL), statement by statement."""
-    db = sqlite3.connect(file, isolation_level=None)
-    db.execute("PRAGMA journal_mode=WAL")
-    db.execute("PRAGMA synchronous=FULL")
-    return db
-
-
-@contextlib.contextmanager
-def transaction(db: sqlite3.Connection, file: str | PathLike[str]) -> Iterator[None]:
-    """All of it or nothing; what the disk refuses becomes a `DiveLogError`."""
-    try:
-        db.execute("BEGIN IMMEDIATE")
-        with db:
-            yield
-    except sqlite3.Error as cause:
-        raise DiveLogError(f"cannot be written ({cause})", file=file, remedy="free the disk") from cause
-
-
-def _upgrade(db: sqlite3.Connection) -> tuple[str]:
-    """From version 1 to 2: sharpness of frames and evidence of particles, unknown in those that are there."""
-    version = json.dumps(SCHEMA_VERSION)
-    db.execute("BEGIN IMMEDIATE")
-    db.execute("ALTER TABLE frames ADD COLUMN sharpness REAL")
-    db.execute("ALTER TABLE particles ADD COLUMN evidence REAL")
-    db.execute("UPDATE meta SET value = ? WHERE key = 'schema_version'", (version,))
-    db.execute("COMMIT")
-    return (version,)
-
-
 def _ballast(file: Path) -> Path:
     return file.with_name(file.name + ".ballast")
-
-
-def _is_full(error: sqlite3.Error) -> bool:
-    return error.sqlite_errorcode in {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_WRITE}
-
-
-def _marks(n: int) -> str:
-    return ", ".join("?" * n)
-
-
-def _frame_row(logged: LoggedFrame) -> tuple[Any, ...]:
-    record = logged.record
-    return (
-        record.index,
-        record.time_ms,
-        _null(record.pressure_dbar),
-        int(record.phase),
-        int(logged.lit),
-        int(record.outcome),
-        record.histogram.n_particles,
-        _null(record.temperature_c),
-        json.dumps({k: v for k, v in logged.environment.items() if math.isfinite(v)}, sort_keys=True),
-        _pack_histogram(record.histogram),
-        logged.source,
-        logged.note,
-        logged.sharpness,
-    )
-
-
-def _particle_row(particle: Particle) -> tuple[Any, ...]:
-    scores = np.asarray(particle.scores, dtype="<f4")
-    top = int(scores.argmax())
-    return (
-        particle.frame,
-        particle.x_px,
-        particle.y_px,
-        particle.width_px,
-        particle.height_px,
-        particle.area_px,
-        particle.esd_um,
-        int(particle.on_border),
-        particle.taxon,
-        top,
-        float(scores[top]),
-        scores.tobytes(),
-        np.asarray(particle.measures, dtype="<f8").tobytes(),
-        _null(particle.evidence),
-    )
-
-
-def _null(value: float) -> float | None:
-    return value if math.isfinite(value) else None
-
-
-def _pack_histogram(histogram: AreaHistogram) -> bytes:
-    return np.stack([histogram.area_px, histogram.count, histogram.grey_centi_sum]).astype("<i8").tobytes()
-
-
-def _unpack_histogram(data: bytes) -> AreaHistogram:
-    return AreaHistogram(*np.frombuffer(data, dtype="<i8").reshape(3, -1))

@@ -61,6 +61,17 @@ CLASSIFIED_OUTCOMES = (FrameOutcome.ANALYSED, FrameOutcome.EMPTY)
 
 
 @dataclass(frozen=True, slots=True)
+class Stamp:
+    """When, by a clock that never jumps: which run of the board, and milliseconds since it began.
+
+    `boot` is drawn anew at each start; 63 bits are used at most.
+    """
+
+    boot: int
+    monotonic_ms: int
+
+
+@dataclass(frozen=True, slots=True)
 class Frame:
     """One frame as it came from a camera, before anything was decided about it.
 
@@ -69,7 +80,7 @@ class Frame:
     index
         Number of the frame in the dive, from 0, in the order of capture.
     time_ms
-        UTC, milliseconds since 1970-01-01.
+        UTC, milliseconds since 1970-01-01, as it is known now.
     pressure_dbar
         NaN when no pressure is known for this frame.
     lit
@@ -83,6 +94,8 @@ class Frame:
         Known phase, or None: then the mission decides from pressure.
     environment
         Other sensors at this frame, by name with unit, e.g. ``temperature_c``.
+    stamp
+        The same moment by the board's monotonic clock; None where nobody has one, as in a recording.
     fault, note
         Outcome already known when the frame arrived (corrupt, dropped, late, duplicate), and a sentence.
     """
@@ -97,3 +110,4 @@ class Frame:
     environment: Mapping[str, float] = field(default_factory=dict)
     fault: FrameOutcome | None = None
     note: str = ""
+    stamp: Stamp | None = None

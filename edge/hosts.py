@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from edge.divelog import LoggedFrame
+from edge.divelog_schema import LoggedFrame
 from edge.frame import Phase
 from edge.mission import State
 from edge.outbox import Queued

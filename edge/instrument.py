@@ -18,7 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.config import Config, TelemetryConfig, to_struct
-from edge.divelog import DiveLog, LoggedFrame, Particle
+from edge.divelog import DiveLog
+from edge.divelog_schema import LoggedFrame, Particle
 from edge.errors import ConfigError, DiveLogError, ImageError, InputError
 from edge.frame import CLASSIFIED_OUTCOMES, Frame, FrameOutcome, Phase
 from edge.inference.bundle import Bundle, Correction
@@ -348,7 +349,14 @@ class Instrument:
             look.esd_um,
         )
         self.newest = LoggedFrame(
-            record, frame.lit, frame.source, look.note, frame.environment, look.particles, look.sharpness
+            record,
+            frame.lit,
+            frame.source,
+            look.note,
+            frame.environment,
+            look.particles,
+            look.sharpness,
+            frame.stamp,
         )
         self.log.add_frame(self.newest)
         if self._observe is not None and look.regions is not None:

@@ -18,7 +18,7 @@ from typing import Any
 import msgspec
 
 from edge.config import Config, to_struct
-from edge.divelog import connect, transaction
+from edge.database import connect, transaction
 from edge.errors import ConfigError, DiveLogError, InputError, MessageError, SestonError
 from edge.installed_keys import InstalledKeys, read_installed
 from edge.instrument import priorities_of

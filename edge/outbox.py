@@ -13,7 +13,7 @@ from os import PathLike
 from types import TracebackType
 from typing import Any
 
-from edge.divelog import connect, transaction
+from edge.database import connect, transaction
 from edge.errors import DiveLogError
 from edge.telemetry.missing import Answer, Request, answer
 

@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from edge.config import Config
-from edge.divelog import LoggedFrame
+from edge.divelog_schema import LoggedFrame
 from edge.errors import ConfigError
 from edge.frame import SIZED_OUTCOMES, FrameOutcome
 from edge.hosts import DiveBeginSaid, DiveEndSaid, Noted, OrderCame, Said, Standing, TimeSaid

@@ -16,7 +16,7 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from edge.divelog import connect
+from edge.database import connect
 from edge.durable import sync_folder, write_durably
 from edge.errors import InputError
 from firmware_bridge.commands import (

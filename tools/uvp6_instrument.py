@@ -11,7 +11,8 @@ import click
 import msgspec
 
 from edge.config import Config
-from edge.divelog import DiveLog, LoggedFrame
+from edge.divelog import DiveLog
+from edge.divelog_schema import LoggedFrame
 from edge.hosts import DiveBeginSaid, DiveEndSaid, Noted, Said, TimeSaid
 from edge.telemetry import Codebook
 from edge.uvp6_host import Uvp6Host, personality_of

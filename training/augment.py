@@ -13,7 +13,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.inference.classifier import input_value
+from edge.inference.engine import input_value
 
 INPUT_RANGE = (-1.0, 127 / 128)
 """Grey 0 and 255 as the network takes them: `edge.inference.classifier.input_value`."""

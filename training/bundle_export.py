@@ -24,7 +24,8 @@ from edge.inference.bundle import (
     pack_bundle,
     parse_bundle,
 )
-from edge.inference.classifier import Classifier, input_table
+from edge.inference.classifier import Classifier
+from edge.inference.engine import input_table
 from edge.inference.litert import Int8Model, Kernels
 from edge.inference.preprocessing import Preprocessing, describe, prepare
 from edge.taxonomy import build_tree

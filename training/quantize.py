@@ -20,9 +20,9 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.inference.classifier import input_table
+from edge.inference.engine import input_table
+from edge.inference.engine import views as ways_to_look
 from edge.inference.litert import Int8Model, Kernels
-from edge.inference.preprocessing import views as ways_to_look
 from training.augment import INPUT_RANGE
 from training.layers import Bound
 from training.model import INPUT, NUMBERS_INPUT, OUTPUT, Architecture, arrays, build_model, load_arrays

@@ -320,7 +320,7 @@ def _require_images(recipe: Recipe, prepared: Prepared, may_lack: bool) -> None:
 
 def _views(model: Any, examples: Examples, recipe: Recipe) -> NDArray[np.float64]:
     """Logits of the float network, the mean of as many views as int8 will take."""
-    from edge.inference.preprocessing import views
+    from edge.inference.engine import views
 
     n = recipe.preprocessing.views
     ways = [views(image, n) for image in examples.images]

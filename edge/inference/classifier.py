@@ -6,16 +6,20 @@ must not count. Decisions are the bundle's (`Bundle.decide`).
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
-from typing import NamedTuple
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edge.errors import BundleError
 from edge.inference.bundle import Bundle
+from edge.inference.engine import Engine
 from edge.inference.litert import Int8Model, Kernels
-from edge.inference.preprocessing import N_NUMBERS, describe, prepare, views
+from edge.inference.preprocessing import N_NUMBERS, describe, prepare
+from edge.inference.worker_process import Ready
 
 TOLERANCE: dict[Kernels, int] = {"reference": 0, "xnnpack": 1}
 """Largest difference from the golden outputs of the same kernels, in units of the int8 output."""
@@ -46,8 +50,38 @@ class Answers(NamedTuple):
     decisions: NDArray[np.int64]
 
 
+@dataclass(frozen=True, slots=True)
+class Named:
+    """What became of the vignettes of one ticket: answers, or a problem in a sentence."""
+
+    ticket: int
+    answers: Answers | None
+    problem: str = ""
+
+
+class Namer(Protocol):
+    """Who names vignettes: `Classifier` at once, or `edge.inference.worker` in a process of its own."""
+
+    @property
+    def room(self) -> int:
+        """Vignettes that may be submitted now."""
+
+    @property
+    def pace_s(self) -> float | None:
+        """Time that a vignette takes lately, s; None when nobody has measured it."""
+
+    def submit(self, vignettes: Sequence[NDArray[np.uint8]]) -> int:
+        """Hand over the vignettes of a frame, at most `room`; returns the ticket of the answer."""
+
+    def collect(self, wait_s: float = 0.0) -> list[Named]:
+        """Answers that are there, after at most so long; each ticket has one, or a problem, once."""
+
+    def close(self) -> None:
+        """Let go of what computes."""
+
+
 class Classifier:
-    """The model of a bundle, ready to run.
+    """The model of a bundle, ready to run; a `Namer` that answers at once.
 
     Parameters
     ----------
@@ -75,63 +109,67 @@ class Classifier:
     def __init__(self, bundle: Bundle, threads: int = 1, kernels: Kernels = "xnnpack") -> None:
         self.bundle = bundle
         self.kernels = kernels
+        self._tickets, self._done = 0, list[Named]()
         try:
-            self._model = Int8Model(bundle.model, threads, kernels)
+            self._engine = Engine(bundle.model, bundle.preprocessing.views, threads, kernels)
         except BundleError as error:
             raise BundleError(
                 error.problem, file=bundle.path, field=error.field, remedy=error.remedy
             ) from error
-        for what, got, wanted in (
-            ("side", self._model.side_px, bundle.preprocessing.size_px),
-            ("number of outputs", self._model.n_outputs, len(bundle.classes)),
-            ("second input", self._model.n_numbers, N_NUMBERS if bundle.preprocessing.numbers else 0),
-        ):
-            if got != wanted:
-                raise BundleError(
-                    f"the model's {what} is {got}, the bundle says {wanted}",
-                    file=bundle.path,
-                    field="model.tflite",
-                    remedy="export the bundle again",
-                )
-        self._table = input_table(self._model.input_scale, self._model.input_zero_point)
+        check_fit(bundle, self._engine.model)
         difference = self.golden_difference()
         if difference > TOLERANCE[kernels]:
-            raise BundleError(
-                f"its golden outputs are not reproduced here: {difference} units off under {kernels} "
-                f"kernels, at most {TOLERANCE[kernels]} allowed",
-                file=bundle.path,
-                remedy="do not use it on this machine; check processor and runtime, or export it again",
-            )
+            raise not_reproduced(bundle, difference, kernels)
+
+    @property
+    def room(self) -> int:
+        """See `Namer`: it keeps nothing."""
+        return sys.maxsize
+
+    @property
+    def pace_s(self) -> float | None:
+        """See `Namer`: it measures nothing, so that a replay is the same each time."""
+        return None
+
+    def submit(self, vignettes: Sequence[NDArray[np.uint8]]) -> int:
+        """See `Namer`."""
+        self._tickets += 1
+        try:
+            self._done.append(Named(self._tickets, self.answer(vignettes)))
+        except (RuntimeError, ValueError) as error:
+            self._done.append(Named(self._tickets, None, str(error)))
+        return self._tickets
+
+    def collect(self, wait_s: float = 0.0) -> list[Named]:
+        """See `Namer`; nobody has to wait."""
+        done, self._done = self._done, []
+        return done
+
+    def close(self) -> None:
+        """See `Namer`."""
 
     def golden_difference(self) -> int:
         """Largest difference between this machine's outputs and the golden ones, in int8 units."""
         spec, golden = self.bundle.preprocessing, self.bundle.golden_outputs[self.kernels]
         outputs = [
-            self.infer(prepare(image, spec), self._describe(image)) for image in self.bundle.golden_inputs
+            self.infer(prepare(image, spec), describe_for(self.bundle, image))
+            for image in self.bundle.golden_inputs
         ]
         return int(np.abs(np.stack(outputs).astype(np.int64) - golden).max())
 
     def infer(self, prepared: NDArray[np.uint8], numbers: NDArray[np.uint8]) -> NDArray[np.int8]:
         """Raw outputs, int8 (k,), for one view of a vignette that went through `prepare` and `describe`."""
-        told = self._table[numbers[np.newaxis]] if self._model.n_numbers else None
-        return self._model.run(self._table[prepared[np.newaxis]], told)
+        return self._engine.infer(prepared, numbers)
 
     def logits_of(self, prepared: NDArray[np.uint8], numbers: NDArray[np.uint8]) -> NDArray[np.float64]:
         """Logits of one prepared vignette, float64 (k,): the mean of all views."""
-        ways = views(prepared, self.bundle.preprocessing.views)
-        total = np.sum([self.infer(way, numbers) for way in ways], axis=0, dtype=np.int64)
-        # A softmax does not see a constant, but the evidence does: the zero point is subtracted.
-        zero = len(ways) * self._model.output_zero_point
-        return np.asarray((total - zero) * (self._model.output_scale / len(ways)))
+        return self._engine.logits(self._engine.total(prepared, numbers))
 
     def logits(self, vignettes: Sequence[NDArray[np.uint8]]) -> NDArray[np.float64]:
         """Logits, float64 (N, k), of vignettes, each uint8 (height, width), white on black."""
         spec = self.bundle.preprocessing
-        rows = [self.logits_of(prepare(one, spec), self._describe(one)) for one in vignettes]
+        rows = [self.logits_of(prepare(one, spec), describe_for(self.bundle, one)) for one in vignettes]
         return np.reshape(rows, (len(rows), len(self.bundle.classes)))
-
-    def _describe(self, vignette: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        return describe(vignette, self.bundle.preprocessing) if self._model.n_numbers else NOTHING
 
     def scores(self, vignettes: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
         """Calibrated probabilities of the classes, float32 (N, k), rows adding up to 1."""
@@ -140,6 +178,37 @@ class Classifier:
     def answer(self, vignettes: Sequence[NDArray[np.uint8]]) -> Answers:
         """Probabilities, evidence and decisions of N vignettes."""
         return answer_logits(self.bundle, self.logits(vignettes))
+
+
+def describe_for(bundle: Bundle, vignette: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """The numbers that the bundle's model takes beside a vignette's picture."""
+    return describe(vignette, bundle.preprocessing) if bundle.preprocessing.numbers else NOTHING
+
+
+def check_fit(bundle: Bundle, model: Int8Model | Ready) -> None:
+    """Refuse a model that is not of the bundle's shape; raises `BundleError`."""
+    for what, got, wanted in (
+        ("side", model.side_px, bundle.preprocessing.size_px),
+        ("number of outputs", model.n_outputs, len(bundle.classes)),
+        ("second input", model.n_numbers, N_NUMBERS if bundle.preprocessing.numbers else 0),
+    ):
+        if got != wanted:
+            raise BundleError(
+                f"the model's {what} is {got}, the bundle says {wanted}",
+                file=bundle.path,
+                field="model.tflite",
+                remedy="export the bundle again",
+            )
+
+
+def not_reproduced(bundle: Bundle, difference: int, kernels: Kernels) -> BundleError:
+    """The refusal of a bundle whose golden outputs this machine does not give."""
+    return BundleError(
+        f"its golden outputs are not reproduced here: {difference} units off under {kernels} "
+        f"kernels, at most {TOLERANCE[kernels]} allowed",
+        file=bundle.path,
+        remedy="do not use it on this machine; check processor and runtime, or export it again",
+    )
 
 
 def answer_logits(bundle: Bundle, logits: NDArray[np.float64]) -> Answers:
@@ -161,17 +230,6 @@ def evidence(logits: NDArray[np.floating], temperature: float) -> NDArray[np.flo
     highest = scaled.max(axis=1)
     total = highest + np.log(np.exp(scaled - highest[:, np.newaxis]).sum(axis=1))
     return np.asarray(total, dtype=np.float32)
-
-
-def input_value(grey: NDArray[np.floating]) -> NDArray[np.floating]:
-    """Grey 0 to 255 as the network takes it, -1 to 127/128: int8 with a scale of 1/128 holds it exactly."""
-    return (grey - 128) / 128
-
-
-def input_table(scale: float, zero_point: int) -> NDArray[np.int8]:
-    """The model's int8 input for each grey, int8 (256,), in the model's own scale and zero point."""
-    nearest = np.rint(input_value(np.arange(256.0)) / scale) + zero_point
-    return np.asarray(np.clip(nearest, -128, 127), dtype=np.int8)
 
 
 def softmax(logits: NDArray[np.float64]) -> NDArray[np.float32]:

@@ -6,6 +6,7 @@ they mean is the classifier's business.
 
 from __future__ import annotations
 
+import ctypes
 import importlib
 from types import ModuleType
 from typing import Any, Literal
@@ -49,6 +50,8 @@ class Int8Model:
         Threads of the runtime.
     kernels
         Which kernels compute.
+    delegate
+        Library of an accelerator, such as `libedgetpu.so.1`; None is the processor alone.
 
     Attributes
     ----------
@@ -65,7 +68,13 @@ class Int8Model:
         When the runtime refuses the model or its input or output is of another kind.
     """
 
-    def __init__(self, model: bytes, threads: int = 1, kernels: Kernels = "xnnpack") -> None:
+    def __init__(
+        self,
+        model: bytes,
+        threads: int = 1,
+        kernels: Kernels = "xnnpack",
+        delegate: str | None = None,
+    ) -> None:
         module: Any = runtime()
         resolver = getattr(module, "OpResolverType")  # noqa: B009
         try:
@@ -75,6 +84,7 @@ class Int8Model:
                 experimental_op_resolver_type=(
                     resolver.BUILTIN_REF if kernels == "reference" else resolver.AUTO
                 ),
+                experimental_delegates=None if delegate is None else [_load_delegate(module, delegate)],
             )
             self._interpreter.allocate_tensors()
             inputs, outputs = self._interpreter.get_input_details(), self._interpreter.get_output_details()
@@ -117,6 +127,24 @@ class Int8Model:
         self._interpreter.invoke()
         out: NDArray[np.int8] = self._interpreter.get_tensor(self._output)[0]
         return out
+
+
+def _load_delegate(module: Any, library: str) -> Any:
+    """An accelerator's delegate.
+
+    A missing library is an OSError and a wrong one an AttributeError, found here before the runtime does,
+    whose half-made object complains; without its device it is a ValueError, as documented. All three mean
+    that there is no accelerator.
+    """
+    try:
+        getattr(ctypes.CDLL(library), "tflite_plugin_create_delegate")  # noqa: B009
+        return module.load_delegate(library)
+    except (OSError, AttributeError, ValueError) as cause:
+        raise BundleError(
+            f"the accelerator of {library} cannot be used ({str(cause).strip() or type(cause).__name__})",
+            field="classify.accelerator",
+            remedy="plug it in and install its library, or leave the key out",
+        ) from None
 
 
 def _quantization(detail: dict[str, Any]) -> tuple[float, int]:

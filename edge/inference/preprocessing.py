@@ -96,13 +96,6 @@ def prepare(vignette: Pixels, spec: Preprocessing) -> Pixels:
     return square
 
 
-def views(prepared: Pixels, n: int) -> list[Pixels]:
-    """The first `n` of four ways to look at a prepared vignette, each uint8 (size_px, size_px, 1)."""
-    turned = prepared[::-1, ::-1]
-    ways = (prepared, turned.swapaxes(0, 1), turned, prepared.swapaxes(0, 1))
-    return [np.ascontiguousarray(way) for way in ways[:n]]
-
-
 def describe(vignette: Pixels, spec: Preprocessing) -> Pixels:
     """Size, shape and brightness of a vignette's particle, which `prepare` takes away.
 

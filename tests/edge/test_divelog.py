@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import sqlite3
 import subprocess
 import sys
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from edge import divelog
-from edge.divelog import DiveLog, LoggedFrame, Particle
+from edge.divelog import DiveLog
+from edge.divelog_schema import LoggedFrame, Particle
 from edge.errors import DiveLogError
-from edge.frame import FrameOutcome, Phase
+from edge.frame import FrameOutcome, Phase, Stamp
 from edge.profile import AreaHistogram, FrameRecord
+from edge.timeline import Fix
 
 pytestmark = pytest.mark.board
+GOLDEN = Path(__file__).parent.parent / "golden"
 
 
 def frame(index, *, n=2, png=b"png" * 10):
@@ -158,41 +162,36 @@ def test_bad_files_get_a_sentence(tmp_path):
     with sqlite3.connect(old) as db:
         db.execute("CREATE TABLE meta (key, value)")
         db.execute("INSERT INTO meta VALUES ('schema_version', '99')")
-    with pytest.raises(DiveLogError, match="schema_version: is 99, this version reads 2"):
+    with pytest.raises(DiveLogError, match="schema_version: is 99, this version reads 3"):
         DiveLog.open(old)
     with DiveLog.create(tmp_path / "dive.sqlite", {}), pytest.raises(DiveLogError, match="is already there"):
         DiveLog.create(tmp_path / "dive.sqlite", {})
 
 
-def test_a_log_of_version_1_goes_on_without_the_evidence_it_never_had(tmp_path, monkeypatch):
-    with DiveLog.create(tmp_path / "new.sqlite", {}) as log:
-        log.add_frame(frame(0))
-    lines = divelog._SCHEMA.splitlines()
-    at = next(i for i, line in enumerate(lines) if "evidence REAL" in line)
-    lines[at - 1] = lines[at - 1].replace("NOT NULL,", "NOT NULL")
-    monkeypatch.setattr(divelog, "_SCHEMA", "\n".join(lines[:at] + lines[at + 1 :]))
-    monkeypatch.setattr(divelog, "SCHEMA_VERSION", 1)
+@pytest.mark.parametrize("version", [1, 2])
+def test_a_log_of_an_earlier_version_opens_and_goes_on(tmp_path, version):
+    """Dumps of logs that those versions wrote; they hold frames 0 to 2 as `frame` makes them."""
     file = tmp_path / "dive.sqlite"
-    DiveLog.create(file, {})._db.close()
-    monkeypatch.undo()
-    with sqlite3.connect(file) as db:
-        columns = ", ".join(row[1] for row in db.execute("PRAGMA table_info(particles)"))
-        assert "evidence" not in columns
-        db.execute("ALTER TABLE frames DROP COLUMN sharpness")
-        of_frames = ", ".join(row[1] for row in db.execute("PRAGMA table_info(frames)"))
-        db.execute("ATTACH ? AS new", [str(tmp_path / "new.sqlite")])
-        db.execute(f"INSERT INTO frames SELECT {of_frames} FROM new.frames")
-        db.execute(f"INSERT INTO particles SELECT {columns} FROM new.particles")
-        db.execute("INSERT INTO vignettes SELECT * FROM new.vignettes")
+    with contextlib.closing(sqlite3.connect(file)) as db:
+        db.executescript((GOLDEN / f"divelog-{version}.sql").read_text())
     with DiveLog.open(file) as log:
-        one = frame(1)
-        log.add_frame(replace(one, particles=[replace(p, evidence=3.5) for p in one.particles]))
-        log.commit()
+        one = frame(3)
+        stamp = Stamp(5, 77)
+        log.add_frame(replace(one, particles=[replace(p, evidence=3.5) for p in one.particles], stamp=stamp))
+        assert all(same(a, frame(a.index).record) for a in log.records())
     with DiveLog.open(file) as log:
+        records = list(log.records())
+        assert [record.index for record in records] == [0, 1, 2, 3]
+        assert all(same(a, frame(a.index).record) for a in records)
         seen = [particle.evidence for particle in log.particles()]
-        assert math.isnan(seen[0])
-        assert math.isnan(seen[1])
-        assert seen[2:] == [3.5, 3.5]
-        assert log.vignette_numbers() == {0, 1, 2, 3}
+        assert all(math.isnan(one) for one in seen[:6])
+        assert seen[6:] == [3.5, 3.5]
+        assert log.vignette_numbers() == set(range(8))
         assert log.vignette(3) == b"png" * 10
-        assert [row["sharpness"] for row in log.frames()] == [None, 0.49]
+        sharpness = [None, 0.49 if version > 1 else None, None, 0.47]
+        assert [row["sharpness"] for row in log.frames()] == sharpness
+        assert log.inputs("budget") == [(5, {"budget_bytes": 2000})]
+        assert log.messages() == [b"one"]
+        log.add_fix(Fix(Stamp(5, 70), 20_000), "host")
+        assert [record.time_ms for record in log.records()] == [10_000, 10_001, 10_002, 20_007]
+        assert [row["time_ms"] for row in log.frames()] == [10_000, 10_001, 10_002, 20_007]

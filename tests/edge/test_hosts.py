@@ -21,12 +21,13 @@ from edge.config import (
     RunConfig,
 )
 from edge.divelog import DiveLog
+from edge.ends import Replay
 from edge.frame import Phase
 from edge.inference.bundle import load_bundle
 from edge.instrument import config_of, replies_in
 from edge.optics import Optics
 from edge.outbox import Outbox
-from edge.service import Replay, Service
+from edge.service import Service
 from edge.telemetry.replies import Reply, Verdict
 from firmware_bridge import link_records as wire
 from firmware_bridge.commands import Command, Set, address_of, sign_command
@@ -299,3 +300,61 @@ def test_a_dive_goes_on_and_ends_though_outbox_and_orders_cannot_be_read(tmp_pat
         assert log.messages(), "they are in the log, and the next start hands them over"
     assert any("answers to shore wait" in sentence for sentence in again.log)
     assert any("messages wait in the outbox" in sentence for sentence in again.log)
+
+
+def test_a_dive_that_has_no_room_begins_when_there_is_some(tmp_path, bundle):
+    """Something is in the way of its folder; the host has said once that it dives."""
+    float_ = Float(tmp_path, bundle)
+    place = tmp_path / "dives" / "00000"
+    place.write_text("in the way")
+    tries = []
+
+    def stop():
+        now = float_.clock.monotonic_s()
+        for at, what in [*START, (20, None), (60, wire.Stop())]:
+            if at <= now and at not in tries:
+                tries.append(at)
+                if what is None:
+                    assert sum("cannot begin" in line for line in float_.log) == 1
+                    place.unlink()
+                else:
+                    float_.link.say(what)
+        return now >= 80
+
+    float_.service.run(stop)
+    assert [line for line in float_.log if "ALARM" in line] == [
+        f"ALARM: the dive cannot begin: {place}: cannot be made (File exists); free the disk."
+    ]
+    with DiveLog.open(place) as log:
+        assert len(list(log.records())) > 20
+
+
+def test_the_time_told_in_the_middle_of_a_dive_puts_all_its_times_right(tmp_path, bundle):
+    """The board's clock begins at 2000; power is cut in the middle, and the second run is told the time."""
+    Float(tmp_path, bundle).run(20, *START[1:])
+    float_ = Float(tmp_path, bundle, boot=2)
+    float_.run(30, (1, ctd(5.0)), (10, wire.TimeIs(UTC_MS)), (20, wire.Stop()))
+    (file,) = float_.dives()
+    with DiveLog.open(file) as log:
+        records, told = list(log.records()), log.inputs("clock")
+        raw = [row[0] for row in log._db.execute("SELECT time_ms FROM frames ORDER BY frame")]
+        rows = log._db.execute("SELECT DISTINCT boot FROM frames").fetchall()
+    assert [utc_ms for utc_ms, _ in told] == [UTC_MS]
+    assert len(rows) == 2
+    assert max(raw) < UTC_MS - 10**11, "stored as the board knew it"
+    assert raw == sorted(raw), "the second run goes on where the first has ended"
+    times = [record.time_ms for record in records]
+    assert times == sorted(times)
+    assert UTC_MS < times[-1] < UTC_MS + 12_000
+    assert UTC_MS - 40_000 < times[0] < UTC_MS - 20_000
+    assert [record.index for record in records] == list(range(len(records)))
+
+
+def test_a_host_that_is_mad_about_the_time_fills_no_disk(tmp_path, bundle):
+    script = [(3 + i, wire.TimeIs(UTC_MS + (i % 2) * 10**7)) for i in range(150)]
+    float_ = Float(tmp_path, bundle).run(170, *START, *script, (160, wire.Stop()))
+    with DiveLog.open(float_.dives()[0]) as log:
+        times = [record.time_ms for record in log.records()]
+        assert len(log.inputs("clock")) == 100
+    assert times == sorted(times)
+    assert len(times) > 140

@@ -12,14 +12,16 @@ import numpy as np
 import pytest
 
 from edge.config import Config, HostConfig, HostKind, LogConfig, PressureConfig, RunConfig
-from edge.divelog import DiveLog, LoggedFrame, Particle
+from edge.divelog import DiveLog
+from edge.divelog_schema import LoggedFrame, Particle
+from edge.ends import Replay
 from edge.errors import ConfigError
 from edge.frame import SIZED_OUTCOMES, FrameOutcome, Phase
 from edge.hosts import DiveBeginSaid, DiveEndSaid, Noted, TimeSaid
 from edge.inference.bundle import Bundle, load_bundle
 from edge.optics import Optics
 from edge.profile import AreaHistogram, FrameRecord
-from edge.service import Replay, Service
+from edge.service import Service
 from edge.uvp6_host import ACQUISITION, SILENT_S, Uvp6Host, personality_of
 from edge.vision.morphology import MEASURES
 from firmware_bridge.null_modem import NullModem, SimulatedLine

@@ -11,7 +11,8 @@ import msgspec
 import numpy as np
 
 from edge.config import ClassifyConfig, Config, TelemetryConfig
-from edge.divelog import DiveLog, LoggedFrame, Particle
+from edge.divelog import DiveLog
+from edge.divelog_schema import LoggedFrame, Particle
 from edge.frame import CLASSIFIED_OUTCOMES, SIZED_OUTCOMES, FrameOutcome, Phase
 from edge.instrument import plan_messages, summarise
 from edge.optics import Optics

@@ -19,7 +19,8 @@ from click.testing import CliRunner
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edge.divelog import DiveLog, Particle
+from edge.divelog import DiveLog
+from edge.divelog_schema import Particle
 from edge.errors import DiveLogError, InputError
 from edge.frame import FrameOutcome, Phase
 from edge.instrument import plan_messages

@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.inference.bundle import load_bundle, shipped_bundles
-from edge.inference.classifier import Classifier, input_value
+from edge.inference.classifier import Classifier
+from edge.inference.engine import input_value
 from edge.inference.preprocessing import describe, prepare
 
 ROUNDS = 7

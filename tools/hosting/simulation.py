@@ -14,12 +14,13 @@ from typing import Any
 import msgspec
 
 from edge.config import Config, Delivery, HostConfig, HostKind, PressureConfig, PressureSource, RunConfig
+from edge.ends import Pressure, Replay
 from edge.errors import RecordingError
 from edge.frame import Frame
 from edge.inference.bundle import Bundle
 from edge.instrument import Observer
 from edge.recording import Recording
-from edge.service import Pressure, Replay, Service
+from edge.service import Service
 from edge.uvp6_host import ACQUISITION
 from firmware_bridge.ctd import Reading
 from firmware_bridge.iridium.emulator import SbdModem, Session, Sky
@@ -227,7 +228,7 @@ class SimulatedPressure:
         return replace(replay, frames=frames())
 
     def read(self) -> Reading | None:
-        """See `edge.service.Pressure`."""
+        """See `edge.ends.Pressure`."""
         if self._began_s is None:
             return Reading(self._start_dbar if self._clock.monotonic_s() >= ON_DECK_S else 0.0)
         dive_s = self._clock.monotonic_s() - self._began_s

@@ -10,9 +10,10 @@ import pytest
 
 from edge.errors import BundleError
 from edge.inference.bundle import load_bundle, shipped_bundles
-from edge.inference.classifier import Classifier, evidence, input_table, softmax
+from edge.inference.classifier import Classifier, evidence, softmax
+from edge.inference.engine import input_table, views
 from edge.inference.litert import Int8Model
-from edge.inference.preprocessing import Preprocessing, describe, prepare, views
+from edge.inference.preprocessing import Preprocessing, describe, prepare
 
 pytestmark = pytest.mark.board
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 import cv2
 import numpy as np
 
-from edge.divelog import Particle
+from edge.divelog_schema import Particle
 from edge.taxonomy import UNCLASSIFIED
 from edge.telemetry.picture import Picture
 

@@ -1,0 +1,227 @@
+"""A dive in progress: its folder, its log, its instrument; begun, gone on with after a restart, ended."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+from edge.clock import WallClock
+from edge.config import Config
+from edge.divelog import DiveLog
+from edge.errors import DiveLogError, SestonError
+from edge.frame import Frame, Phase
+from edge.images import read_image
+from edge.inference.bundle import Bundle
+from edge.instrument import Instrument, Observer, begin_dive, config_of
+from edge.mission import Mission, PhaseGiven, PressureRead, State, step
+from edge.telemetry.climatology import Climatology
+from edge.timeline import Fix
+from firmware_bridge.ctd import Reading
+
+CLOCK_TOLERANCE_MS = 2000
+MOST_FIXES = 100
+"""Times that are written down in one dive: a host that is mad about the time fills no disk."""
+N_DIVES = 65536
+
+
+class Dive:
+    """One dive.
+
+    Attributes
+    ----------
+    folder
+        Named by the dive's number.
+    config
+        What it runs with, to its end.
+    instrument, log
+        See `edge.instrument`, `edge.divelog`.
+    next_frame
+        Number of the frame that comes next.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        log: DiveLog,
+        config: Config,
+        bundle: Bundle,
+        wall: WallClock,
+        say: Callable[[str], None],
+        *,
+        mission: Mission,
+        next_frame: int = 0,
+        observe: Observer | None = None,
+    ) -> None:
+        flat = config.vision.flat_field
+        self.folder, self.log, self.config, self.next_frame = folder, log, config, next_frame
+        self.instrument = Instrument(
+            config, bundle, log, mission=mission, observe=observe,
+            flat_field=None if flat is None else read_image(flat),
+        )  # fmt: skip
+        self._wall, self._say = wall, say
+        self._fix: Fix | None = None
+        self._n_fixes = 0
+
+    @property
+    def number(self) -> int:
+        """Of the dive, 0 to 65535."""
+        return int(self.folder.name)
+
+    @property
+    def mission(self) -> Mission:
+        """Where it stands."""
+        return self.instrument.mission
+
+    def take(self, frame: Frame, reading: Reading | None, phase: Phase | None) -> None:
+        """Give a frame its outcome, at the pressure read now, in the phase that a host may give."""
+        environment = dict(frame.environment)
+        if reading is not None:
+            found = {"temperature_c": reading.temperature_c, "salinity": reading.salinity}
+            environment |= {name: value for name, value in found.items() if value is not None}
+        self.instrument.take(
+            replace(
+                frame,
+                index=self.next_frame,
+                time_ms=self._wall.now_ms(),
+                stamp=self._wall.stamp(),
+                pressure_dbar=math.nan if reading is None else reading.pressure_dbar,
+                phase=phase,
+                environment=environment,
+            )
+        )
+        self.next_frame += 1
+
+    def note(self, kind: str, data: dict[str, object]) -> None:
+        """Log what shapes the messages, unless they are made: those a link may have must stay as they are.
+
+        A disk that has no room for it stops nothing.
+        """
+        self._write(kind, lambda: self.log.add_input(self._wall.now_ms(), kind, data))
+
+    def is_told(self, fix: Fix, source: str) -> None:
+        """Somebody says what time it is: written down when it is news."""
+        if self._fix is None:
+            off_ms = abs(self._wall.error_ms(fix))
+        else:
+            passed_ms = fix.stamp.monotonic_ms - self._fix.stamp.monotonic_ms
+            off_ms = abs(self._fix.utc_ms + passed_ms - fix.utc_ms)
+        if off_ms <= CLOCK_TOLERANCE_MS or self._n_fixes == MOST_FIXES:
+            return
+        self._fix = fix
+        self._n_fixes += 1
+        self._say(f"the clock is {off_ms / 1000:.0f} s off, says the {source}")
+        self._write("clock", lambda: self.log.add_fix(fix, source))
+
+    def close(self) -> None:
+        """Commit, and take what was said of the time as true from now on."""
+        self.log.close()
+        if self._fix is not None:
+            self._wall.set(self._fix)
+
+    def _write(self, kind: str, write: Callable[[], None]) -> None:
+        try:
+            if not self.log.messages():
+                write()
+        except SestonError as error:
+            self._say(f"the log misses an input ({kind}): {error}")
+
+
+def begin(
+    dives: Path,
+    config: Config,
+    bundle: Bundle,
+    wall: WallClock,
+    say: Callable[[str], None],
+    *,
+    mission: Mission,
+    climatology: Climatology | None,
+    observe: Observer | None = None,
+) -> Dive:
+    """Begin the next dive in a folder of its own; raises `SestonError`, and then there is no folder."""
+    folder = dives / f"{next_number(dives):05d}"
+    try:
+        folder.mkdir()
+    except OSError as cause:
+        raise DiveLogError(
+            f"cannot be made ({cause.strerror})", file=folder, remedy="free the disk"
+        ) from None
+    try:
+        log = begin_dive(
+            folder / "dive.sqlite", config, bundle, dive_number=int(folder.name), time_ms=wall.now_ms(),
+            climatology=climatology,
+        )  # fmt: skip
+        return Dive(folder, log, config, bundle, wall, say, mission=mission, observe=observe)
+    except (SestonError, OSError):
+        with contextlib.suppress(OSError):
+            shutil.rmtree(folder)
+        raise
+
+
+def resume(
+    dives: Path,
+    bundle: Bundle,
+    wall: WallClock,
+    say: Callable[[str], None],
+    *,
+    quota_mb: float,
+    observe: Observer | None = None,
+) -> Dive | None:
+    """The last dive, if it has not ended: its mission is rebuilt from what its log says.
+
+    One that cannot be opened is left as it is. One that began with another bundle has to end: its mission is
+    then at the surface.
+    """
+    folders = _folders(dives)
+    if not folders:
+        return None
+    folder = folders[-1]
+    try:
+        log = DiveLog.open(folder, vignette_quota_mb=quota_mb)
+    except SestonError as error:
+        say(f"the last dive is left as it is: {error}")
+        return None
+    if log.has_meta("ended_ms"):
+        log.close()
+        return None
+    config = config_of(log)
+    mission, next_frame, newest_ms = _replay(log, config)
+    wall.not_before(newest_ms)
+    if log.meta("bundle")["sha256"] != bundle.sha256:
+        say("the last dive began with another bundle: it ends here, as it is")
+        mission = replace(mission, state=State.SURFACE)
+    dive = Dive(
+        folder, log, config, bundle, wall, say, mission=mission, next_frame=next_frame, observe=observe
+    )
+    dive.note("restart", {"frames": next_frame})
+    return dive
+
+
+def next_number(dives: Path) -> int:
+    """One more than the last dive on disk, modulo 65536."""
+    folders = _folders(dives)
+    return (int(folders[-1].name) + 1) % N_DIVES if folders else 0
+
+
+def last_number(dives: Path) -> int | None:
+    """Number of the last dive on disk."""
+    folders = _folders(dives)
+    return int(folders[-1].name) if folders else None
+
+
+def _folders(dives: Path) -> list[Path]:
+    return sorted(f for f in dives.iterdir() if f.is_dir() and f.name.isdigit())
+
+
+def _replay(log: DiveLog, config: Config) -> tuple[Mission, int, int]:
+    """Mission, number of the next frame, and the newest time known to a log."""
+    mission, frames, newest_ms = Mission(State.DESCENT), 0, int(log.meta("started_ms"))
+    for record in log.records():
+        mission, _ = step(mission, PressureRead(record.time_ms, record.pressure_dbar), config.mission)
+        # What a host said counts more; what pressure said is the same.
+        mission, _ = step(mission, PhaseGiven(record.time_ms, record.phase), config.mission)
+        frames, newest_ms = record.index + 1, max(newest_ms, record.time_ms)
+    return mission, frames, newest_ms

@@ -1,0 +1,205 @@
+"""The tables of a dive log, what a row of each is, and how logs of earlier versions become like it."""
+
+from __future__ import annotations
+
+import json
+import math
+import sqlite3
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge.frame import Stamp
+from edge.profile import AreaHistogram, FrameRecord
+
+SCHEMA_VERSION = 3
+
+SCHEMA = """
+CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE frames (
+    frame INTEGER PRIMARY KEY,      -- number in the order of capture, from 0
+    time_ms INTEGER NOT NULL,       -- UTC as the board knew it then (edge.timeline corrects it)
+    pressure_dbar REAL,
+    phase INTEGER NOT NULL,         -- edge.frame.Phase
+    lit INTEGER NOT NULL,
+    outcome INTEGER NOT NULL,       -- edge.frame.FrameOutcome
+    n_particles INTEGER NOT NULL,
+    temperature_c REAL,
+    environment TEXT NOT NULL,      -- JSON: other sensors by name with unit
+    histogram BLOB NOT NULL,        -- int64 little-endian (3, n): area_px, count, grey_centi_sum
+    source TEXT NOT NULL,
+    note TEXT NOT NULL,
+    sharpness REAL,                 -- 0 to 1 (edge.vision.quality); since version 2
+    boot INTEGER,                   -- which run of the board took it, null for a recording; since version 3
+    monotonic_ms INTEGER            -- since that boot, on a clock that never jumps; since version 3
+);
+CREATE TABLE particles (
+    particle INTEGER PRIMARY KEY,
+    frame INTEGER NOT NULL REFERENCES frames (frame),
+    x_px INTEGER NOT NULL, y_px INTEGER NOT NULL, width_px INTEGER NOT NULL, height_px INTEGER NOT NULL,
+    area_px INTEGER NOT NULL,
+    esd_um INTEGER NOT NULL,
+    on_border INTEGER NOT NULL,
+    taxon INTEGER NOT NULL,         -- index in the codebook's counted taxa: the decision
+    top INTEGER NOT NULL,           -- index of the highest score
+    score REAL NOT NULL,            -- the highest score
+    scores BLOB NOT NULL,           -- float32 little-endian, one a taxon of the bundle
+    measures BLOB NOT NULL,         -- float64 little-endian, in the order of meta.measures
+    evidence REAL                   -- how much the model has seen its like, null when that is not known
+);
+CREATE INDEX particles_by_frame ON particles (frame);
+CREATE TABLE vignettes (particle INTEGER PRIMARY KEY REFERENCES particles (particle), png BLOB NOT NULL);
+CREATE TABLE inputs (               -- what came in from outside, and shaped what was sent
+    input INTEGER PRIMARY KEY,
+    time_ms INTEGER NOT NULL,
+    kind TEXT NOT NULL,
+    data TEXT NOT NULL              -- JSON
+);
+CREATE TABLE messages (part INTEGER PRIMARY KEY, data BLOB NOT NULL);
+"""
+
+_UPGRADES: dict[int, tuple[str, ...]] = {
+    1: ("ALTER TABLE frames ADD COLUMN sharpness REAL", "ALTER TABLE particles ADD COLUMN evidence REAL"),
+    2: ("ALTER TABLE frames ADD COLUMN boot INTEGER", "ALTER TABLE frames ADD COLUMN monotonic_ms INTEGER"),
+}
+"""What a log of each earlier version lacks: unknown in the rows that are there."""
+
+
+@dataclass(frozen=True, slots=True)
+class Particle:
+    """One classified particle.
+
+    Attributes
+    ----------
+    frame
+        Number of its frame.
+    x_px, y_px, width_px, height_px, area_px, on_border
+        Box (upper left corner) and area.
+    esd_um
+        ESD in whole um.
+    taxon
+        Decision: index in the counted taxa.
+    scores
+        Calibrated probabilities, float32 (n_taxa of the model,).
+    measures
+        Morphology, float64, in the order of `edge.vision.morphology.MEASURES`.
+    vignette_png
+        Encoded vignette, or None when it is not kept.
+    evidence
+        How much the model has seen its like (`edge.inference.classifier.evidence`); NaN when not known.
+    """
+
+    frame: int
+    x_px: int
+    y_px: int
+    width_px: int
+    height_px: int
+    area_px: int
+    on_border: bool
+    esd_um: int
+    taxon: int
+    scores: NDArray[np.float32]
+    measures: NDArray[np.float64]
+    vignette_png: bytes | None = None
+    evidence: float = math.nan
+
+
+@dataclass(frozen=True, slots=True)
+class LoggedFrame:
+    """A frame's record with what only the log needs.
+
+    `sharpness` is that of its larger particles, None when there are none or nobody looked; `stamp` is as in
+    `Frame`.
+    """
+
+    record: FrameRecord
+    lit: bool
+    source: str
+    note: str = ""
+    environment: Mapping[str, float] = field(default_factory=dict)
+    particles: Sequence[Particle] = ()
+    sharpness: float | None = None
+    stamp: Stamp | None = None
+
+
+def upgrade(db: sqlite3.Connection, version: object) -> object:
+    """Bring a log up to this version, all of it or nothing; returns the version that it has then."""
+    if version not in _UPGRADES:
+        return version
+    db.execute("BEGIN IMMEDIATE")
+    with db:
+        for number in range(int(str(version)), SCHEMA_VERSION):
+            for statement in _UPGRADES[number]:
+                db.execute(statement)
+        db.execute("UPDATE meta SET value = ? WHERE key = 'schema_version'", (json.dumps(SCHEMA_VERSION),))
+    return SCHEMA_VERSION
+
+
+def marks(n: int) -> str:
+    """Places of n values in a statement."""
+    return ", ".join("?" * n)
+
+
+def frame_row(logged: LoggedFrame) -> tuple[Any, ...]:
+    """A frame as a row."""
+    record = logged.record
+    return (
+        record.index,
+        record.time_ms,
+        _null(record.pressure_dbar),
+        int(record.phase),
+        int(logged.lit),
+        int(record.outcome),
+        record.histogram.n_particles,
+        _null(record.temperature_c),
+        json.dumps({k: v for k, v in logged.environment.items() if math.isfinite(v)}, sort_keys=True),
+        _pack_histogram(record.histogram),
+        logged.source,
+        logged.note,
+        logged.sharpness,
+        None if logged.stamp is None else logged.stamp.boot,
+        None if logged.stamp is None else logged.stamp.monotonic_ms,
+    )
+
+
+def particle_row(particle: Particle) -> tuple[Any, ...]:
+    """A particle as a row, without its number."""
+    scores = np.asarray(particle.scores, dtype="<f4")
+    top = int(scores.argmax())
+    return (
+        particle.frame,
+        particle.x_px,
+        particle.y_px,
+        particle.width_px,
+        particle.height_px,
+        particle.area_px,
+        particle.esd_um,
+        int(particle.on_border),
+        particle.taxon,
+        top,
+        float(scores[top]),
+        scores.tobytes(),
+        np.asarray(particle.measures, dtype="<f8").tobytes(),
+        _null(particle.evidence),
+    )
+
+
+def stamp_of(boot: int | None, monotonic_ms: int | None) -> Stamp | None:
+    """The stamp in a frame's row."""
+    return None if boot is None or monotonic_ms is None else Stamp(boot, monotonic_ms)
+
+
+def _null(value: float) -> float | None:
+    return value if math.isfinite(value) else None
+
+
+def _pack_histogram(histogram: AreaHistogram) -> bytes:
+    return np.stack([histogram.area_px, histogram.count, histogram.grey_centi_sum]).astype("<i8").tobytes()
+
+
+def unpack_histogram(data: bytes) -> AreaHistogram:
+    """A histogram as a frame's row holds it."""
+    return AreaHistogram(*np.frombuffer(data, dtype="<i8").reshape(3, -1))

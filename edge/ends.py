@@ -1,0 +1,133 @@
+"""The ends of the instrument: where frames, pressure and commands come from, where messages go.
+
+The configuration names them; a simulation gives others (`Tie`, `Replay`).
+"""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from edge.cameras.v4l2 import V4L2Camera
+from edge.clock import Clock, WallClock
+from edge.config import CameraConfig, CameraKind, Config, HostKind, ModemConfig, ModemKind
+from edge.frame import Frame, FrameOutcome
+from edge.hosts import Host, NativeHost, NoHost
+from edge.inference.bundle import Bundle
+from edge.instrument import Observer, optics_of
+from edge.recording import INFO_FILE, SENSORS_FILE, open_recording
+from edge.uvp6_host import Uvp6Host, personality_of
+from firmware_bridge.ctd import Reading
+from firmware_bridge.errors import TransportError
+from firmware_bridge.iridium.driver import Driver
+from firmware_bridge.iridium.imt import ImtDriver
+from firmware_bridge.iridium.rudics import RudicsDriver
+from firmware_bridge.iridium.sbd import SbdDriver
+from firmware_bridge.link import Peer as LinkPeer
+from firmware_bridge.link_records import Role
+from firmware_bridge.sans_io import Line, Peer
+from firmware_bridge.transport import PortLine, open_transport
+
+Tie = Callable[[Peer[Any], str, int], Line[Any]]
+"""Ties our end of a line to what carries its bytes: a port, at a speed."""
+
+
+class Pressure(Protocol):
+    """Where pressure comes from."""
+
+    def read(self) -> Reading | None:
+        """The newest reading, or None when there is none that is fresh. Never waits."""
+
+    def close(self) -> None:
+        """Let it go."""
+
+
+@dataclass(frozen=True, slots=True)
+class Replay:
+    """Frames with times of their own.
+
+    Attributes
+    ----------
+    frames
+        In the order of capture.
+    period_s
+        Seconds from a frame to the next.
+    observe
+        As `Instrument` takes it.
+    pressure
+        In place of the configured port.
+    """
+
+    frames: Iterator[Frame]
+    period_s: Callable[[Frame], float]
+    observe: Observer | None = None
+    pressure: Pressure | None = None
+
+
+def tie_to_ports(monotonic_s: Callable[[], float]) -> Tie:
+    """Ties to real ports; raises `TransportError` when one cannot be opened: that is known on deck."""
+
+    def tie(peer: Peer[Any], port: str, baud: int) -> Line[Any]:
+        line = PortLine(peer, lambda: open_transport(port, baud), monotonic_s)
+        line.carry(0.0)
+        if line.fault:
+            raise TransportError(line.fault)
+        return line
+
+    return tie
+
+
+def open_host(config: Config, bundle: Bundle, clock: Clock, wall: WallClock, tie: Tie) -> Host:
+    """Who commands, as configured."""
+    host = config.run.host
+    if host.kind is HostKind.NONE:
+        return NoHost(clock.sleep)
+    if host.kind is HostKind.UVP6:
+        optics = optics_of(config)
+        uvp6 = personality_of(config, optics, bundle.counted_taxa, bundle.sha256, wall.now_ms)
+        line = tie(uvp6, host.port, host.baud)
+        return Uvp6Host(uvp6, line, optics, bundle.counted_taxa, config.log.frames_per_bloc)
+    peer = LinkPeer(Role.INSTRUMENT, wall.boot)
+    stale_s = config.run.pressure.stale_s
+    return NativeHost(peer, tie(peer, host.port, host.baud), clock.monotonic_s, stale_s=stale_s)
+
+
+def open_driver(modem: ModemConfig, boot: int) -> Driver:
+    """Our end of the configured modem's line."""
+    match modem.kind:
+        case ModemKind.SBD:
+            return SbdDriver(jitter=random.random)
+        case ModemKind.IMT:
+            return ImtDriver(jitter=random.random)
+        case ModemKind.RUDICS:
+            return RudicsDriver(modem.number, boot, jitter=random.random)
+
+
+def open_camera(camera: CameraConfig) -> Iterator[Frame]:
+    """Open the configured camera at once: a wrong one is known on deck. Its frames come when asked."""
+    if camera.kind is CameraKind.V4L2:
+        return _capture(V4L2Camera(camera), camera.source)
+    source = Path(camera.source)
+    described, has_sensors = (source / INFO_FILE).is_file(), (source / SENSORS_FILE).is_file()
+    recording = open_recording(
+        source,
+        fps=None if described else camera.frame_rate_hz,
+        pressure=None if has_sensors else (0.0, 0.0),  # aboard, pressure comes from the port
+    )
+    return recording.frames()
+
+
+def _capture(device: V4L2Camera, name: str) -> Iterator[Frame]:
+    """Frames of a device for ever; where it gives none, a dropped frame."""
+    try:
+        while True:
+            pixels = device.capture()
+            fault = FrameOutcome.DROPPED if pixels is None else None
+            note = "the camera gave no frame" if pixels is None else ""
+            yield Frame(0, 0, math.nan, True, pixels, name, fault=fault, note=note)
+    finally:
+        device.close()
