@@ -69,9 +69,10 @@ class Float:
     config: Config = CONFIG
     boot: int = 1
     takes: bool = True
+    clock: SimulatedClock = dataclasses.field(default_factory=SimulatedClock)
 
     def __post_init__(self):
-        self.clock, self.told, self.log = SimulatedClock(), [], []
+        self.told, self.log = [], []
         self.link = Peer(wire.Role.HOST, self.boot)
         self.service = Service(
             self.config, self.bundle, self.folder, self.log.append, self.clock, self._tie,

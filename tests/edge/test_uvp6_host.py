@@ -11,7 +11,7 @@ import msgspec
 import numpy as np
 import pytest
 
-from edge.config import Config, HostConfig, HostKind, LogConfig, PressureConfig, RunConfig
+from edge.config import Config, HostConfig, HostKind, LogConfig, PressureConfig, RunConfig, TelemetryConfig
 from edge.divelog import DiveLog
 from edge.divelog_schema import LoggedFrame, Particle
 from edge.ends import Replay
@@ -262,6 +262,7 @@ FRAMES_PER_BLOC = 4
 RUN_CONFIG = Config(
     bundle="demo", platform="float 17", optics=OPTICS, log=LogConfig(frames_per_bloc=FRAMES_PER_BLOC),
     run=RunConfig(host=HostConfig(HostKind.UVP6, baud=38_400), pressure=PressureConfig(port="another")),
+    telemetry=TelemetryConfig(pictures=0),
 )  # fmt: skip
 
 
@@ -297,9 +298,10 @@ class Dive:
     bundle: Bundle
     course: Course = dataclasses.field(default_factory=lambda: course_to(40.0, 41))
     config: Config = RUN_CONFIG
+    clock: SimulatedClock = dataclasses.field(default_factory=SimulatedClock)
 
     def __post_init__(self):
-        self.clock, self.exchange, self.log = SimulatedClock(), Exchange(), []
+        self.exchange, self.log = Exchange(), []
         self.floating = Uvp6Float(ACQUISITION, self.course, UTC_MS, self.exchange)
         self.sensor = SimulatedPressure(self.course, 3.0, self.clock)
         frames = (camera_frame(i, scene(i % 5), lit=bool(i % 10)) for i in itertools.count(1))
