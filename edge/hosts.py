@@ -216,7 +216,7 @@ class NativeHost:
         self._peer, self._line = peer, line
         self._monotonic_s, self._stale_s = monotonic_s, stale_s
         self._reading: Reading | None = None
-        self._read_s = 0.0
+        self._read_s = self._told_s = 0.0
         self._rate = RateCheck()
         self._standing = Standing()
         self._offered: dict[int, tuple[int, int]] = {}
@@ -225,7 +225,7 @@ class NativeHost:
     @property
     def is_silent(self) -> bool:
         """See `Host`: the link notices it when something is not answered; else when pressure has ceased."""
-        has_ceased = self._reading is not None and self._monotonic_s() - self._read_s > CEASED_S
+        has_ceased = self._reading is not None and self._monotonic_s() - self._told_s > CEASED_S
         return self._is_lost or has_ceased
 
     @property
@@ -315,7 +315,7 @@ class NativeHost:
     def _on_record(self, record: wire.Record) -> list[Said]:
         match record:
             case wire.Ctd(pressure_mdbar, temperature, salinity):
-                now_s = self._monotonic_s()
+                now_s = self._told_s = self._monotonic_s()
                 if not self._rate.accepts(pressure_mdbar / 1e3, now_s):
                     complaint = self._rate.complaint(now_s)
                     return [Noted(complaint)] if complaint else []

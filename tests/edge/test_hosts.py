@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 
 import msgspec
 import pytest
@@ -151,6 +152,21 @@ def test_a_pressure_that_the_float_cannot_have_reached_is_not_used_and_told_once
     with DiveLog.open(float_.dives()[0]) as log:
         dbar = [r.pressure_dbar for r in log.records()]
     assert set(dbar) == {5.0, 902.0}, "what stays is believed after some readings"
+
+
+def test_a_host_whose_sensor_is_broken_is_there_all_the_same(tmp_path, bundle):
+    float_ = Float(tmp_path, bundle).run(4, *START[:2])
+    host = float_.service._host
+    assert host.reading().pressure_dbar == 5.0
+    until_s = float_.clock.monotonic_s() + 400
+    for turn in itertools.count():
+        float_.link.say(ctd(3500.0 + 3000 * (turn % 2)))
+        host.poll(5.0)
+        if float_.clock.monotonic_s() > until_s:
+            break
+    assert host.reading() is None
+    assert host._rate.refused > 50
+    assert not host.is_silent, "it talks, and says when a dive begins and ends"
 
 
 def test_a_budget_from_the_host_holds_for_the_dive(tmp_path, bundle):

@@ -207,7 +207,7 @@ def test_the_fleets_key_from_its_making_to_the_end_of_the_old_one(place):
     assert orders.config.telemetry.budget_bytes == 700
     orders.close()
     assert take(place, "r.sbd").change is None, "the rotation itself cannot be used again"
-    # A unit that has not had the rotation obeys the old key; after a newer command it needs the rotation anew.
+    # A unit without the rotation obeys the old key; after a newer command it needs the rotation anew.
     late = Orders(place / "other", CONFIG, lambda asked: pytest.fail("nothing was asked for"))
     assert late.take(Path("b.sbd").read_bytes(), now_ms=1).reply.verdict is Verdict.DONE
     assert late.take(Path("r.sbd").read_bytes(), now_ms=1).reply.verdict is Verdict.REFUSED_REPLAY
