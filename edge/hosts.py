@@ -16,7 +16,7 @@ from edge.mission import State
 from edge.outbox import Queued
 from edge.telemetry.health import HealthReading
 from firmware_bridge import link_records as wire
-from firmware_bridge.ctd import Reading
+from firmware_bridge.ctd import RateCheck, Reading
 from firmware_bridge.link import (
     Delivered,
     Heard,
@@ -131,7 +131,7 @@ class Host(Protocol):
         """Serve the line for at most so long, and back at once with what the host said."""
 
     def reading(self) -> Reading | None:
-        """Pressure from the host, or None when there is none that is fresh."""
+        """Pressure from the host, or None when there is none that is fresh and that can be (`RateCheck`)."""
 
     def stands(self, standing: Standing) -> None:
         """Tell how the instrument stands."""
@@ -216,7 +216,8 @@ class NativeHost:
         self._peer, self._line = peer, line
         self._monotonic_s, self._stale_s = monotonic_s, stale_s
         self._reading: Reading | None = None
-        self._read_s = 0.0
+        self._read_s = self._told_s = 0.0
+        self._rate = RateCheck()
         self._standing = Standing()
         self._offered: dict[int, tuple[int, int]] = {}
         self._is_lost = True
@@ -224,7 +225,7 @@ class NativeHost:
     @property
     def is_silent(self) -> bool:
         """See `Host`: the link notices it when something is not answered; else when pressure has ceased."""
-        has_ceased = self._reading is not None and self._monotonic_s() - self._read_s > CEASED_S
+        has_ceased = self._reading is not None and self._monotonic_s() - self._told_s > CEASED_S
         return self._is_lost or has_ceased
 
     @property
@@ -314,12 +315,16 @@ class NativeHost:
     def _on_record(self, record: wire.Record) -> list[Said]:
         match record:
             case wire.Ctd(pressure_mdbar, temperature, salinity):
+                now_s = self._told_s = self._monotonic_s()
+                if not self._rate.accepts(pressure_mdbar / 1e3, now_s):
+                    complaint = self._rate.complaint(now_s)
+                    return [Noted(complaint)] if complaint else []
                 self._reading = Reading(
                     pressure_mdbar / 1e3,
                     None if temperature is None else temperature / 1e4,
                     None if salinity is None else salinity / 1e4,
                 )
-                self._read_s = self._monotonic_s()
+                self._read_s = now_s
             case wire.TimeIs(utc_ms):
                 return [TimeSaid(utc_ms)]
             case wire.Start(phase):

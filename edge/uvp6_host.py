@@ -2,7 +2,8 @@
 
 Confidence, corrected counts and all that a UVP6 cannot say stay in our own messages, which nobody takes over
 this line. Classes of a UVP6 are numbers 0 to 39: a taxon's is its column; what the model does not name goes
-without a class, and is in the size spectrum as all particles are.
+without a class, and is in the size spectrum as all particles are. What a UVP6 does with a bloc that is not
+full when it is stopped, its specification does not say: ours goes then, with as many images as it has.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from firmware_bridge.sans_io import Line
 from firmware_bridge.uvp6.lines import (
     ACQ_FIELDS,
     HW_FIELDS,
+    MAX_IMAGES,
     N_CLASSES,
     N_TAXA,
     TAXO_FIELDS,
@@ -42,6 +44,10 @@ from firmware_bridge.uvp6.personality import ClockSet, Event, Personality, Refus
 
 FIRMWARE = Generation.V2022_02
 ACQUISITION, TAXONOMY = "ACQ_SESTON", "TAXO_SESTON"
+SILENT_S = 3600.0
+"""A host that has said nothing for so long is not there, unless an acquisition that it began goes on: in that
+it has nothing to say. Long enough for one that checks the instrument and starts it later; short beside the
+days between two dives, so that pressure begins the next one."""
 _MEAN_GREY = [measure.name for measure in MEASURES].index("mean_grey")
 
 
@@ -76,14 +82,21 @@ class Uvp6Host:
         self._unlit: list[LoggedFrame] = []
         self._newest: list[LoggedFrame] = []
         self._has_black = self._is_running = False
-        self.is_silent = True
+        self._there_s = -math.inf
+        self._was_silent = True
+        personality.before_stop = self._send_rest
+
+    @property
+    def is_silent(self) -> bool:
+        """See `Host` and `SILENT_S`."""
+        return self._uvp6.now_s - max(self._there_s, self._uvp6.heard_s) > SILENT_S
 
     def poll(self, wait_s: float) -> Sequence[Said]:
         """See `Host`."""
         said: list[Said] = []
         for event in self._line.carry(wait_s):
             said += self._on(event)
-        return said
+        return [*self._tell_whether_silent(), *said]
 
     def reading(self) -> Reading | None:
         """None: a UVP6 has a pressure sensor of its own."""
@@ -110,10 +123,14 @@ class Uvp6Host:
         """See `Host`: a bloc goes when it is full, or when the light changes."""
         if not self._is_running:
             return
+        if not self.is_silent:  # a dive that pressure began says nothing of the host
+            self._there_s = self._uvp6.now_s
         self._newest = [frame]
         if frame.record.outcome is FrameOutcome.UNLIT:
             self._send_lit()
             self._unlit.append(frame)
+            if len(self._unlit) >= MAX_IMAGES:
+                self._send_black()
             return
         self._send_black()
         self._lit.append(frame)
@@ -123,21 +140,34 @@ class Uvp6Host:
     def _on(self, event: Event) -> list[Said]:
         match event:
             case Started(_, at):
-                self._is_running, self._has_black, self.is_silent = True, False, False
+                self._is_running, self._has_black = True, False
                 self._lit.clear()
                 self._unlit.clear()
                 clock: list[Said] = [] if at is None else [TimeSaid(_utc_ms(at))]
                 return [*clock, DiveBeginSaid()]
             case Stopped():
-                self._is_running = False  # what a bloc has begun with stays in the log
+                self._is_running = False
                 return [DiveEndSaid()]
             case ClockSet(at):
-                self.is_silent = False
                 return [TimeSaid(_utc_ms(at))]
             case Refused(command, code):
                 return [] if command == "stop" else [Noted(f"the host's ${command}; was answered {code}")]
 
+    def _tell_whether_silent(self) -> list[Said]:
+        if self._was_silent == self.is_silent:
+            return []
+        self._was_silent = self.is_silent
+        if self._was_silent:
+            return [Noted(f"the host has said nothing for {SILENT_S:.0f} s: pressure decides until it does")]
+        return [Noted("the host is on the line")]
+
     # Blocs
+
+    def _send_rest(self) -> None:
+        """The bloc in the making, lit or not."""
+        self._send_lit()
+        if self._unlit:
+            self._send_black()
 
     def _send_black(self) -> None:
         """Noise; an acquisition begins with it, with no image where none was taken unlit."""

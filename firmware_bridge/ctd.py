@@ -9,6 +9,7 @@ refused, and so are jumps that a float cannot make.
 from __future__ import annotations
 
 import enum
+import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -58,6 +59,8 @@ MAX_RATE_DBAR_PER_S = 5.0
 """Faster than any float and any winch."""
 AGREEING = 3
 """So many readings in a row that agree with each other are believed though they jumped."""
+TELL_EVERY_S = 3600.0
+"""What is wrong with a sensor or its line is wrong every second: it is said once in so long."""
 
 _NUMBER = rb"[+-]?(?:\d{1,6}(?:\.\d{0,6})?|\.\d{1,6})"
 _CELL = re.compile(_NUMBER)
@@ -164,6 +167,7 @@ class RateCheck:
     def __init__(self, max_dbar_per_s: float = MAX_RATE_DBAR_PER_S) -> None:
         self.refused = 0
         self._max = max_dbar_per_s
+        self._tell_s = -math.inf
         self._last: tuple[float, float] | None = None
         self._doubtful: list[tuple[float, float]] = []
 
@@ -181,6 +185,16 @@ class RateCheck:
             return True
         self.refused += 1
         return False
+
+    def complaint(self, now_s: float) -> str:
+        """A sentence on the reading that was just refused; empty where one was told within `TELL_EVERY_S`."""
+        if self._last is None or not self._doubtful or now_s < self._tell_s:
+            return ""
+        self._tell_s = now_s + TELL_EVERY_S
+        return (
+            f"a pressure of {self._doubtful[-1][1]:.1f} dbar cannot be reached from {self._last[1]:.1f} dbar "
+            f"so soon: it is not used unless it stays, and this is not told again for {TELL_EVERY_S:.0f} s"
+        )
 
     def _agree(self, a: tuple[float, float], b: tuple[float, float]) -> bool:
         # A second more: sensors average, and lines come in bunches.

@@ -82,7 +82,7 @@ def host(
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda received, _: stopped.append(received))
     SerialTransport(port, baud).close()  # a wrong port is told at once
-    session = _Session(Host(acquisition), not no_clock, raw.open("w", encoding="ascii") if raw else None)
+    session = _Session(Host(acquisition), no_clock, raw.open("w", encoding="ascii") if raw else None)
     line = PortLine(session.host, lambda: SerialTransport(port, baud))
     until_s = time.monotonic() + 60 * minutes
     try:
@@ -111,30 +111,19 @@ def host(
 class _Session:
     """What the host has done and gathered."""
 
-    def __init__(self, host: Host, sets_clock: bool, raw: TextIO | None) -> None:
+    def __init__(self, host: Host, no_clock: bool, raw: TextIO | None) -> None:
         self.host, self.raw = host, raw
         self.lpm: list[LpmFrame] = []
         self.taxo: list[tuple[TaxoFrame, LpmFrame]] = []
         self.black: list[BlackFrame] = []
         self._unpaired: TaxoFrame | None = None
         self.is_over = False
-        self._sets_clock, self._stops = sets_clock, False
+        self._no_clock = no_clock
 
     def go_on(self, *, is_time: bool) -> None:
         """Give the next command when the last is done."""
-        if self.host.step is Step.MUTE:
-            self.is_over = True
-        elif self.host.step is Step.READY:
-            if is_time or self._stops:
-                self.is_over = True
-            elif self._sets_clock:
-                self._sets_clock = False
-                self.host.set_clock(_now())
-            else:
-                self.host.start()
-        elif self.host.step is Step.RUNNING and is_time:
-            self._stops = True
-            self.host.stop()
+        self.is_over = self.host.step is Step.MUTE or (self.host.step is Step.READY and is_time)
+        self.host.go_on(None if self._no_clock else _now(), wanted=not is_time)
 
     def on(self, event: object) -> None:
         """Show an event, and keep what is data."""

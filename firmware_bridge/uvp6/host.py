@@ -96,6 +96,8 @@ class Mute:
 
 
 Event = Known | Begun | Ended | Busy | Restarted | Came | Malformed | Fault | Mute
+_FINDS_IT_BUSY = (Step.HARDWARE, Step.CONFIGURATION, Step.CLOCK, Step.START)
+_ASKS_ON_HARDWARE = (Step.HARDWARE, Step.HALT, Step.RUNNING, Step.STOP, Step.MUTE)
 
 
 class Host:
@@ -120,6 +122,7 @@ class Host:
         self._command = ""
         self._is_timed = True
         """Whether `due_s` is that of the last command: its owner asks at a time that is not told here."""
+        self._is_clock_told = False
         self._hardware: Configuration | None = None
         self._acquisition: Configuration | None = None
 
@@ -127,6 +130,34 @@ class Host:
     def generation(self) -> Generation | None:
         """Firmware of the instrument, once it is known."""
         return None if self._hardware is None else self._hardware.generation
+
+    def go_on(self, at: Instant | None, *, wanted: bool) -> str:
+        """Give the next command on the way to an acquisition, or out of one, when the last is done.
+
+        To be called again and again: an instrument that has begun anew gets the time and is started again.
+
+        Parameters
+        ----------
+        at
+            The time to set its clock to; None leaves its clock alone.
+        wanted
+            Whether there is to be an acquisition.
+
+        Returns
+        -------
+        str
+            The command that it gave, or an empty string.
+        """
+        match self.step:
+            case Step.READY if wanted and at is not None and not self._is_clock_told:
+                self.set_clock(at)
+            case Step.READY if wanted:
+                self.start()
+            case Step.RUNNING if not wanted:
+                self.stop()
+            case _:
+                return ""
+        return self._command
 
     def start(self, at: Instant | None = None) -> None:
         """Start the acquisition, and tell the time where there is one."""
@@ -139,6 +170,7 @@ class Host:
         """Set the instrument's clock."""
         if self.step is not Step.READY:
             raise MisuseError(f"the instrument is not ready, it is {self.step.value}")
+        self._is_clock_told = True
         self._ask(Step.CLOCK, f"$RTCset:{at.date},{at.time};")
 
     def stop(self) -> None:
@@ -230,7 +262,10 @@ class Host:
         if self.step in (Step.STOP, Step.HALT) and code == 33:
             if self._tries == 1:  # the usual answer to the first of them; later ones are tried again in time
                 self._send()
-        elif self.step in (Step.HARDWARE, Step.CONFIGURATION) and code == 33:
+        elif self.step is Step.START and code == 33 and self._tries > 1:
+            self._begun()  # the first was heard, its acknowledgement lost
+        elif self.step in _FINDS_IT_BUSY and code == 33:
+            self._is_clock_told = False
             self._events.append(Busy())
             self._ask(Step.HALT, "$stop;")
         elif self.step is Step.START and code == 31:
@@ -245,9 +280,11 @@ class Host:
             return
         if found.kind == "HW_CONF":
             self._hardware = found
+            is_unasked = line.startswith("HW_CONF")  # it has been switched on
+            self._is_clock_told &= not is_unasked
             if self.step in (Step.RUNNING, Step.STOP):
                 self._events.append(Restarted())
-            if self.step in (Step.HARDWARE, Step.HALT, Step.RUNNING, Step.STOP, Step.MUTE):
+            if self.step in _ASKS_ON_HARDWARE or (is_unasked and self.step is not Step.CONFIGURATION):
                 self._ask(Step.CONFIGURATION, f"$confcheck:{self._name};")
         elif found.kind == "ACQ_CONF" and self.step is Step.CONFIGURATION:
             self._acquisition = found

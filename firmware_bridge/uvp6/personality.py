@@ -7,6 +7,7 @@ What the specification does not show is ours and is said here: the answers to `$
 from __future__ import annotations
 
 import enum
+import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -98,6 +99,10 @@ class Personality:
     ----------
     dropped
         Frames that the line was too slow for.
+    now_s, heard_s
+        When it was last called, and when the host's last command came, seconds as `receive` has them.
+    before_stop
+        Called before an acquisition's end is acknowledged: the bloc in the making is still taken.
     """
 
     def __init__(
@@ -111,6 +116,8 @@ class Personality:
     ) -> None:
         self.state = State.AWAKE
         self.dropped = 0
+        self.now_s, self.heard_s = 0.0, -math.inf
+        self.before_stop: Callable[[], None] = lambda: None
         self._hardware, self._acquisitions, self._taxonomies = hardware, acquisitions, taxonomies
         self._clock, self._version = clock, version
         self._splitter = Splitter("$", MAX_COMMAND_BYTES)
@@ -121,6 +128,7 @@ class Personality:
     def receive(self, data: bytes, now_s: float) -> Sequence[Event]:
         """See `sans_io.Peer`."""
         self._events = []
+        self.now_s = max(self.now_s, now_s)
         for line in self._splitter.feed(data):
             self._on_command(line[1:-1].strip())
         return self._events
@@ -171,7 +179,9 @@ class Personality:
         handler = _COMMANDS.get((name, bool(value)))
         if handler is None:
             self._refuse(command, Code.INVALID_COMMAND)
-        elif self.state is not State.AWAKE and name not in _WHILE_ACQUIRING:
+            return
+        self.heard_s = self.now_s
+        if self.state is not State.AWAKE and name not in _WHILE_ACQUIRING:
             self._refuse(command, Code.BUSY)
         else:
             handler(self, value)
@@ -220,6 +230,7 @@ class Personality:
             self._refuse("stop", Code.BUSY)
             return
         if self.state is State.STOPPING:
+            self.before_stop()
             self._events.append(Stopped())
         self.state = State.AWAKE
         self._say("$stopack;")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 
 import msgspec
 import pytest
@@ -69,9 +70,10 @@ class Float:
     config: Config = CONFIG
     boot: int = 1
     takes: bool = True
+    clock: SimulatedClock = dataclasses.field(default_factory=SimulatedClock)
 
     def __post_init__(self):
-        self.clock, self.told, self.log = SimulatedClock(), [], []
+        self.told, self.log = [], []
         self.link = Peer(wire.Role.HOST, self.boot)
         self.service = Service(
             self.config, self.bundle, self.folder, self.log.append, self.clock, self._tie,
@@ -137,6 +139,34 @@ def test_pressure_that_has_grown_old_is_none(tmp_path, bundle):
     stale_s = round(CONFIG.run.pressure.stale_s)
     assert all(known[: stale_s - 1])
     assert not any(known[stale_s + 2 :])
+
+
+def test_a_pressure_that_the_float_cannot_have_reached_is_not_used_and_told_once(tmp_path, bundle):
+    jumps = [(8 + i, ctd(5.0 if i % 2 else 3000.0 + 300 * (i % 4))) for i in range(12)]
+    float_ = Float(tmp_path, bundle).run(
+        30, *START, *jumps, (22, ctd(900.0)), (23, ctd(901.0)), (24, ctd(902.0))
+    )
+    told = [sentence for sentence in float_.log if "cannot be reached from" in sentence]
+    assert len(told) == 1
+    assert told[0].startswith("a pressure of 3000.0 dbar cannot be reached from 5.0 dbar so soon")
+    with DiveLog.open(float_.dives()[0]) as log:
+        dbar = [r.pressure_dbar for r in log.records()]
+    assert set(dbar) == {5.0, 902.0}, "what stays is believed after some readings"
+
+
+def test_a_host_whose_sensor_is_broken_is_there_all_the_same(tmp_path, bundle):
+    float_ = Float(tmp_path, bundle).run(4, *START[:2])
+    host = float_.service._host
+    assert host.reading().pressure_dbar == 5.0
+    until_s = float_.clock.monotonic_s() + 400
+    for turn in itertools.count():
+        float_.link.say(ctd(3500.0 + 3000 * (turn % 2)))
+        host.poll(5.0)
+        if float_.clock.monotonic_s() > until_s:
+            break
+    assert host.reading() is None
+    assert host._rate.refused > 50
+    assert not host.is_silent, "it talks, and says when a dive begins and ends"
 
 
 def test_a_budget_from_the_host_holds_for_the_dive(tmp_path, bundle):

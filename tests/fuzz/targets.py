@@ -1,7 +1,7 @@
 """What is fuzzed: functions that take any bytes and hold for all of them.
 
 Each asserts what must be true of hostile input; none needs the fuzzer. Here are those of telemetry; those of
-the ground floor are `bridge_targets`.
+the ground floor are `bridge_targets`, those of files and of the shore's webhook `file_targets`.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from edge.telemetry import Codebook, Decoding, Quantity, decode_messages, load_c
 from edge.telemetry.missing import Request, answer, decode_request, encode_request
 from edge.telemetry.parity import parity_bodies, restore
 from tests.fuzz.bridge_targets import BRIDGE_TARGETS, bridge_seeds
+from tests.fuzz.file_targets import FILE_TARGETS, file_seeds
 from tests.fuzz.inputs import Reader, joined
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "telemetry-1.json"
@@ -147,6 +148,7 @@ TARGETS: dict[str, Callable[[bytes], None]] = {
     "parity": parity,
     "request": request,
     **BRIDGE_TARGETS,
+    **FILE_TARGETS,
 }
 
 
@@ -154,6 +156,8 @@ def seeds(target: str) -> list[bytes]:
     """Good input to begin with, of the format as it is now."""
     if target in BRIDGE_TARGETS:
         return bridge_seeds(target)
+    if target in FILE_TARGETS:
+        return file_seeds(target)
     sent, book = golden()
     if target == "messages":
         return [*sent, joined(sent), joined([sent[0], sent[0], sent[-1][:-1]])]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 import stat
 import subprocess
 import sys
@@ -182,6 +183,94 @@ def test_the_fleets_key_is_rotated_by_itself_alone(place):
     call(keys, "rotate", "--fleet", "--out", "r.sbd")
     assert take(place, "r.sbd").change.role is Role.FLEET
     assert "cannot replace" in call(keys, "rotate", "--fleet", "--sign-with", "unit", code=2)
+
+
+def test_the_fleets_key_from_its_making_to_the_end_of_the_old_one(place):
+    installed(place)
+    (place / "other").mkdir()
+    call(keys, "new", "--unit", "float-18")
+    call(keys, "install", "float-18", place / "other")
+    call(command, "budget", "--fleet", "--budget-bytes", 700, "--out", "a.sbd")
+    assert take(place, "a.sbd").change.config.telemetry.budget_bytes == 700
+    told = call(keys, "rotate", "--fleet", "--out", "r.sbd")
+    mark = re.search(r"by ([0-9a-f]+)\.", told)[1]
+    outcome = take(place, "r.sbd")
+    assert outcome.reply.verdict is Verdict.DONE
+    assert outcome.sentence.endswith(f"replaces the fleet key: {mark} counts now")
+    # Until --done shore signs with the old key: this float refuses it, and says so in its next report.
+    call(command, "budget", "--fleet", "--budget-bytes", 900, "--out", "b.sbd")
+    orders = Orders(place / "board", CONFIG, lambda asked: pytest.fail("nothing was asked for"))
+    refused = orders.take(Path("b.sbd").read_bytes(), now_ms=1)
+    assert refused.change is None
+    assert refused.sentence == "a message from shore is not signed with a key known here"
+    assert Verdict.REFUSED_SIGNATURE in {reply.verdict for reply in orders.replies()}
+    assert orders.config.telemetry.budget_bytes == 700
+    orders.close()
+    assert take(place, "r.sbd").change is None, "the rotation itself cannot be used again"
+    # A unit without the rotation obeys the old key; after a newer command it needs the rotation anew.
+    late = Orders(place / "other", CONFIG, lambda asked: pytest.fail("nothing was asked for"))
+    assert late.take(Path("b.sbd").read_bytes(), now_ms=1).reply.verdict is Verdict.DONE
+    assert late.take(Path("r.sbd").read_bytes(), now_ms=1).reply.verdict is Verdict.REFUSED_REPLAY
+    assert mark in call(keys, "rotate", "--fleet", "--out", "r2.sbd")
+    assert late.take(Path("r2.sbd").read_bytes(), now_ms=1).reply.verdict is Verdict.DONE
+    assert mark in call(keys, "rotate", "--fleet", "--done")
+    call(command, "budget", "--fleet", "--budget-bytes", 900, "--out", "c.sbd")
+    assert take(place, "c.sbd").change.config.telemetry.budget_bytes == 900
+    assert late.take(Path("c.sbd").read_bytes(), now_ms=1).reply.verdict is Verdict.DONE
+    late.close()
+
+
+def test_a_lost_fleet_key_is_replaced_on_deck_and_until_then_the_units_key_commands(place):
+    installed(place)
+    call(command, "reset", "--fleet", "--out", "old.sbd")
+    Path("keys/fleet.key").unlink()
+    with pytest.raises(SestonError, match=r"fleet\.key: is not there; .*docs/keys\.md"):
+        call(keys, "rotate", "--fleet")
+    call(command, "budget", "--unit", "float-17", "--budget-bytes", 800, "--out", "a.sbd")
+    assert take(place, "a.sbd").reply.verdict is Verdict.DONE
+    call(keys, "new", "--fleet")
+    call(command, "reset", "--fleet", "--out", "b.sbd")
+    assert take(place, "b.sbd").change is None, "a float at sea does not know it"
+    call(keys, "install", "float-17", place / "board")
+    assert take(place, "b.sbd").reply.verdict is Verdict.DONE
+    assert take(place, "old.sbd").change is None
+    call(command, "budget", "--unit", "float-17", "--budget-bytes", 900, "--out", "c.sbd")
+    assert take(place, "c.sbd").change.config.telemetry.budget_bytes == 900
+
+
+def test_a_stolen_unit_key_is_replaced_with_the_fleets_and_what_the_thief_set_is_taken_back(place):
+    installed(place)
+    stolen = place / "stolen.key"
+    stolen.write_bytes(Path("keys/units/float-17.key").read_bytes())
+    call(
+        command, "budget", "--unit", "float-17", "--key", stolen, "--budget-bytes", 100, "--out", "thief.sbd"
+    )
+    assert take(place, "thief.sbd").change.config.telemetry.budget_bytes == 100
+    call(keys, "rotate", "--unit", "float-17", "--sign-with", "fleet", "--out", "r.sbd")
+    assert take(place, "r.sbd").reply.verdict is Verdict.DONE
+    call(
+        command, "budget", "--unit", "float-17", "--key", stolen, "--budget-bytes", 200, "--out", "again.sbd"
+    )
+    assert take(place, "again.sbd").change is None
+    call(command, "reset", "--unit", "float-17", "--sign-with", "fleet", "--out", "reset.sbd")
+    assert take(place, "reset.sbd").change.config == CONFIG
+
+
+def test_with_both_keys_lost_a_float_goes_on_as_it_was_told_until_it_is_on_deck(place):
+    installed(place)
+    call(command, "budget", "--unit", "float-17", "--budget-bytes", 700, "--out", "a.sbd")
+    take(place, "a.sbd")
+    shutil.rmtree("keys")
+    for owner in (("--fleet",), ("--unit", "float-17")):
+        call(keys, "new", *owner)
+    call(command, "reset", "--unit", "float-17", "--out", "b.sbd")
+    assert take(place, "b.sbd").change is None
+    orders = Orders(place / "board", CONFIG, lambda asked: pytest.fail("nothing was asked for"))
+    assert orders.config.telemetry.budget_bytes == 700
+    assert not orders.problems
+    orders.close()
+    call(keys, "install", "float-17", place / "board")
+    assert take(place, "b.sbd").change.config == CONFIG
 
 
 def test_schedule_and_thresholds_say_the_codebook_that_shore_needs(place):

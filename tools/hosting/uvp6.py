@@ -1,4 +1,7 @@
-"""A float that hosts a UVP6, simulated: it checks the instrument, sets its clock, starts and stops it."""
+"""A float that hosts a UVP6, simulated: it checks the instrument, sets its clock, starts and stops it.
+
+What comes next is `Host.go_on`'s, as in `seston uvp6 host`; here is only when.
+"""
 
 from __future__ import annotations
 
@@ -19,12 +22,14 @@ from firmware_bridge.uvp6.host import (
     Malformed,
     Mute,
     Restarted,
+    Step,
 )
 from firmware_bridge.uvp6.lines import BlackFrame, Instant, LpmFrame, TaxoFrame
 from tools.hosting.course import Course
 from tools.hosting.exchange import Exchange
 
-START_AFTER_S = 2.0
+NEXT_AFTER_S = 2.0
+"""From an answer to the next command."""
 AFTER_END_S = 2.0
 
 
@@ -36,7 +41,21 @@ class Stage(enum.Enum):
     STARTS = "starts the acquisition"
     DIVES = "dives"
     STOPS = "stops the acquisition"
+    WAITS = "waits for an answer that does not come"
     OFF = "has cut the power"
+
+
+STAGES = {
+    Step.HARDWARE: Stage.CHECKS,
+    Step.HALT: Stage.CHECKS,
+    Step.CONFIGURATION: Stage.CHECKS,
+    Step.READY: Stage.CHECKS,
+    Step.CLOCK: Stage.SETS_CLOCK,
+    Step.START: Stage.STARTS,
+    Step.RUNNING: Stage.DIVES,
+    Step.STOP: Stage.STOPS,
+    Step.MUTE: Stage.WAITS,
+}
 
 
 class Uvp6Float:
@@ -46,17 +65,22 @@ class Uvp6Float:
     ----------
     frames
         Lines of data that came, in order.
-    stage
-        How far it is; `OFF` is the end.
+    n_starts
+        Acquisitions that began: more than one where the instrument has begun anew.
     """
 
     def __init__(self, acquisition: str, course: Course, start_ms: int, exchange: Exchange) -> None:
         self.frames: list[str] = []
-        self.stage = Stage.CHECKS
+        self.n_starts = 0
         self._host = Host(acquisition)
         self._course, self._start_ms, self._exchange = course, start_ms, exchange
-        self._next_s = NEVER_S
-        self._began_s = 0.0
+        self._next_s = self._began_s = self._end_s = NEVER_S
+        self._is_off = False
+
+    @property
+    def stage(self) -> Stage:
+        """How far it is; `OFF` is the end."""
+        return Stage.OFF if self._is_off else STAGES[self._host.step]
 
     def receive(self, data: bytes, now_s: float) -> Sequence[None]:
         """See `sans_io.Peer`."""
@@ -76,20 +100,18 @@ class Uvp6Float:
         return min(self._host.due_s(), self._next_s)
 
     def _act(self, now_s: float) -> None:
-        match self.stage:
-            case Stage.CHECKS:
-                self.stage, self._next_s = Stage.SETS_CLOCK, now_s + START_AFTER_S
-                at = self._instant(now_s)
-                self._host.set_clock(at)
-                self._exchange.add(now_s, "float", f"$RTCset:{at.date},{at.time};")
-            case Stage.SETS_CLOCK:
-                self.stage = Stage.STARTS
-                self._host.start()
-                self._exchange.add(now_s, "float", "$start;")
-            case Stage.DIVES:
-                self.stage = Stage.STOPS
-                self._host.stop()
-                self._exchange.add(now_s, "float", "$stop;")
+        """Give the next command, and tell when to look again; answers that come before say so themselves."""
+        is_over = now_s >= self._end_s
+        if self._host.step is Step.READY and is_over:  # it began anew when the dive was just over
+            self._is_off = True
+            return
+        command = self._host.go_on(self._instant(now_s), wanted=not is_over)
+        if command:
+            self._exchange.add(now_s, "float", command)
+        if self._host.step is Step.RUNNING:
+            self._next_s = self._end_s
+        elif not is_over:
+            self._next_s = now_s + NEXT_AFTER_S
 
     def _on(self, event: Event, now_s: float) -> None:
         say = self._exchange.add
@@ -97,16 +119,18 @@ class Uvp6Float:
             case Known(hardware, acquisition):
                 camera, bloc = hardware.values["Camera_ref"], acquisition.values["Frames_per_bloc"]
                 say(now_s, "instrument", f"HW_CONF of {camera}, ACQ_CONF of {bloc} frames a bloc")
-                if self.stage is Stage.CHECKS:
-                    self._began_s = now_s + 2 * START_AFTER_S
-                    self._next_s = now_s + START_AFTER_S
+                self._next_s = now_s + NEXT_AFTER_S
+                if not self.n_starts:  # after the clock
+                    self._began_s = now_s + 2 * NEXT_AFTER_S
             case Begun():
                 say(now_s, "instrument", "$startack;")
-                self.stage, self._began_s = Stage.DIVES, now_s
-                self._next_s = now_s + self._course.end_s + AFTER_END_S
+                self.n_starts += 1
+                if self.n_starts == 1:
+                    self._began_s, self._end_s = now_s, now_s + self._course.end_s + AFTER_END_S
+                self._next_s = self._end_s
             case Ended():
                 say(now_s, "instrument", "$stopack;")
-                self.stage = Stage.OFF
+                self._is_off = True
             case Busy():
                 say(now_s, "float", "an acquisition was running: it is being stopped first")
             case Restarted():

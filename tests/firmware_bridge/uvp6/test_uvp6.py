@@ -1,10 +1,9 @@
-"""The UVP6's lines, its part and its host's: the specification's examples, both ends, hostile bytes."""
+"""The UVP6's lines, its part and its host's: both ends, bad lines, hostile bytes. Vectors: `test_golden`."""
 
 from __future__ import annotations
 
 import dataclasses
 import math
-import struct
 
 import pytest
 from hypothesis import given, settings
@@ -32,7 +31,6 @@ from firmware_bridge.uvp6.lines import (
     ACQ_FIELDS,
     HW_FIELDS,
     MAX_LINE_BYTES,
-    N_CLASSES,
     TAXO_FIELDS,
     BlackFrame,
     Configuration,
@@ -49,10 +47,8 @@ from firmware_bridge.uvp6.lines import (
 from firmware_bridge.uvp6.personality import (
     MAX_WAITING_BYTES,
     ClockSet,
-    Code,
     Personality,
     Refused,
-    Started,
     State,
     Stopped,
 )
@@ -60,92 +56,34 @@ from firmware_bridge.uvp6.slices import (
     LPM_SLICES_DBAR,
     lpm_slices,
     reduce_black,
-    reduce_lpm,
     reduce_taxa,
     slice_of,
     taxo_slices,
 )
+from tests.golden.make_uvp6 import KEPT, configuration
 
-# The pair of the specification.
-TAXO_LINE = "TAXO_DATA,1,8,1299,43,8,17085,49,8,12379,50;"
-LPM_LINE = (
-    "LPM_DATA,1554.09,20220223,040052,1,23.69,33,0,4,2,1,0,1,1,0,1,1,2,0,0,1,0,0,2,"
-    "23,0,17,21,20,0,21,19,0,29,30,35,0,0,43,0,0,50;"
-)
-BLACK_LINE = f"BLACK_DATA,-0.05,20220223,040001,10,21.38,{','.join(['12', '3'] + ['0'] * 16)};"
-LIMITS = (
-    40.3,
-    50.8,
-    64,
-    80.6,
-    102,
-    128,
-    161,
-    203,
-    256,
-    323,
-    406,
-    512,
-    645,
-    813,
-    1020,
-    1290,
-    1630,
-    2050,
-)
+TAXO_LINE, LPM_LINE, BLACK_LINE = (kept["line"] for kept in KEPT["frames"][:3])
 
 
-def hardware(generation=Generation.V2022_02):
-    values = {name: "0" for name in HW_FIELDS[generation]}
-    limits = map(str, LIMITS if generation is Generation.V2021 else (*LIMITS[1:], 2580))
-    values |= dict(zip([n for n in values if n.startswith("Lower")], limits, strict=True))
-    values |= {"Camera_ref": "000205LP", "Threshold": "21", "Aa": "2300", "Exp": "1.136"}
-    if "Version" in values:
-        values["Version"] = "ver2022.02"
-    return Configuration("HW_CONF", generation, values)
+def hardware():
+    return configuration("HW_CONF")
 
 
-def acquisition(name="ACQ_SESTON", taxo="TAXO_A", generation=Generation.V2022_02):
-    values = {field: "1" for field in ACQ_FIELDS[generation]} | {"Configuration_name": name}
-    values |= {"Taxo_flag" if generation is Generation.V2021 else "Taxo_conf": taxo}
-    return Configuration("ACQ_CONF", generation, values)
+def acquisition(name="ACQ_SESTON", taxo="TAXO_A"):
+    kept = configuration("ACQ_CONF")
+    return dataclasses.replace(kept, values=kept.values | {"Configuration_name": name, "Taxo_conf": taxo})
 
 
 def taxonomy():
-    values = {field: "00000" for field in TAXO_FIELDS} | {"Configuration_name": "TAXO_A"}
-    return Configuration("TAXO_CONF", Generation.V2022_02, values)
+    return configuration("TAXO_CONF")
 
 
 # --- lines
 
 
-def test_the_examples_of_the_specification():
-    taxo = read_frame(TAXO_LINE)
-    assert taxo == TaxoFrame(1, (TaxoObject(8, 1299, 43), TaxoObject(8, 17085, 49), TaxoObject(8, 12379, 50)))
-    lpm = read_frame(LPM_LINE)
-    assert (lpm.pressure_dbar, lpm.n_images, lpm.temperature_c) == (1554.09, 1, 23.69)
-    assert lpm.at == Instant(2022, 2, 23, 4, 0, 52)
-    assert (lpm.counts[0], lpm.counts[-1], lpm.greys[0], lpm.greys[-1]) == (33, 2, 23, 50)
-    assert [write_frame(frame) for frame in (taxo, lpm)] == [TAXO_LINE, LPM_LINE]
-    assert write_frame(read_frame(BLACK_LINE)) == BLACK_LINE
-    assert read_frame("TAXO_DATA,3;") == TaxoFrame(3)
-
-
-@pytest.mark.parametrize("generation", Generation)
-def test_configurations_of_every_firmware_come_back(generation):
-    for conf in (hardware(generation), acquisition(generation=generation), taxonomy()):
-        line = write_configuration(conf)
-        for text in (line, "$" + line, line + "\r\n", line[:-1]):
-            assert read_configuration(text, generation) == conf
-    assert len(hardware(generation).class_limits_um()) == N_CLASSES
-    assert hardware(generation).number("Aa") == 2300
-    assert acquisition().number("Operator_email") == 1
-    assert hardware().number("Camera_ref") is None
-
-
 def test_firmware_is_told_by_the_length_of_hw_conf():
-    assert [len(HW_FIELDS[g]) for g in Generation] == [43, 41, 42]
-    assert [len(ACQ_FIELDS[g]) for g in Generation] == [22, 19, 22]
+    assert hardware().number("Aa") == 2300
+    assert hardware().number("Operator_email") is hardware().number("Nothing") is None
     assert "more than one firmware" in read_configuration(write_configuration(acquisition()))
 
 
@@ -273,73 +211,12 @@ def lines(*texts):
     return "".join(text + "\r\n" for text in texts)
 
 
-def test_it_says_who_it_is_at_power_on():
-    assert Talk().say("") == lines(write_configuration(hardware()))
-
-
-def test_the_checks_of_the_specification():
+def test_starting_without_taxa():
     talk = Talk()
     talk.say("")
-    assert talk.say("$hwconfcheck;\r\n") == lines("$" + write_configuration(hardware()))
-    assert talk.say("$confcheck:ACQ_SESTON;") == lines("$" + write_configuration(acquisition()))
-    assert talk.say("$taxocheck:TAXO_A;") == lines("$" + write_configuration(taxonomy()))
-    assert talk.say("$autocheck;") == lines("$autocheckpassed;")
-    assert talk.say("$RTCread;") == lines("$RTCread:20261126,120005;")
-    assert talk.say("$VERSION;") == lines("$VERSION:seston;")
-    assert talk.say("$POWERPUset:1;") == lines("$POWERPUset:1;")
-    assert len(talk.say("$HELP;").split("\r\n")) == 12
-    assert not talk.events
-
-
-def test_starting_with_and_without_time_and_with_and_without_taxa():
-    talk = Talk()
-    talk.say("")
-    assert talk.say("$start:ACQ_SESTON,20261126,101500;") == lines(
-        write_configuration(acquisition()), write_configuration(taxonomy()), "$startack;"
-    )
-    assert talk.events == [Started(acquisition(), Instant(2026, 11, 26, 10, 15, 0))]
-    assert talk.say("$stop;") == lines("$starterr:33;")
-    assert talk.say("$stop;") == lines("$stopack;")
-    assert talk.events[1:] == [Refused("stop", Code.BUSY), Stopped()]
     plain = acquisition("ACQ_PLAIN", "NO_RE")
     assert talk.say("$start:ACQ_PLAIN;") == lines(write_configuration(plain), "$startack;")
     assert talk.uvp6.state is State.ACQUIRING
-
-
-def test_errors_have_their_numbers():
-    talk = Talk()
-    talk.say("")
-    assert talk.say("$nonsense;") == lines("$starterr:30;")
-    assert talk.say("$start;") == lines("$starterr:30;")
-    assert talk.say("$start:ACQ_OTHER;") == lines("$starterr:31;")
-    assert talk.say("$start:ACQ_SESTON,20261399,101500;") == lines("$starterr:31;")
-    assert talk.say("$confcheck:ACQ_OTHER;") == lines("$starterr:31;")
-    assert talk.say("$RTCset:1;") == lines("$starterr:31;")
-    talk.say("$start:ACQ_SESTON;")
-    assert talk.say("$start:ACQ_SESTON;") == lines("$starterr:33;")
-    assert talk.say("$hwconfcheck;") == lines("$starterr:33;")
-    assert talk.say("$stop;") == lines("$starterr:33;")
-
-
-def test_the_clock_is_set():
-    talk = Talk()
-    talk.say("")
-    assert talk.say("$RTCset:20261126,101500;") == lines("$RTCset:20261126,101500;")
-    assert talk.events == [ClockSet(Instant(2026, 11, 26, 10, 15, 0))]
-
-
-def test_blocs_go_in_their_order_and_an_over_exposed_one_says_so():
-    talk = Talk()
-    talk.say("$start:ACQ_SESTON;")
-    lpm, taxo, black = read_frame(LPM_LINE), read_frame(TAXO_LINE), read_frame(BLACK_LINE)
-    talk.uvp6.send_black(black)
-    talk.uvp6.send_lit(lpm, taxo)
-    assert talk.say("") == lines(BLACK_LINE, TAXO_LINE, LPM_LINE)
-    talk.uvp6.send_over_exposed(lpm, classifies=True)
-    zeros = ",".join("0" * 36)
-    assert talk.say("") == lines(
-        "$starterr:44;", "TAXO_DATA,0;", f"LPM_DATA,1554.09,20220223,040052,0,23.69,{zeros};"
-    )
 
 
 def test_blocs_outside_an_acquisition_are_misuse_and_a_slow_line_drops_whole_blocs():
@@ -458,6 +335,50 @@ def test_an_instrument_that_begins_anew_is_noticed_and_a_mute_one_too():
         deaf.start()
 
 
+def test_what_comes_next_is_the_clock_then_the_start_and_both_again_after_a_power_cut():
+    _, host, line = both()
+    at, given = Instant(2026, 1, 2, 3, 4, 5), []
+
+    def go_on(seconds, *, wanted=True):
+        for _ in range(seconds):
+            given.append(host.go_on(at, wanted=wanted))
+            run(line, 1.0, [])
+        return [command for command in given if command]
+
+    lead = ["$RTCset:20260102,030405;", "$start:ACQ_SESTON;"]
+    assert go_on(1) == [], "it does not know the instrument yet"
+    assert go_on(4) == lead
+    assert host.step is Step.RUNNING
+    line.peers[1] = Talk().uvp6
+    assert go_on(4) == lead * 2
+    given.clear()
+    assert go_on(4, wanted=False) == ["$stop;"]
+    line.peers[1] = Talk().uvp6  # switched on while nothing is wanted of it
+    run(line, 1.0, [])
+    given.clear()
+    assert go_on(4) == lead
+    assert go_on(4, wanted=False)[-1] == "$stop;"
+    host.start()
+    line.peers[1] = Talk().uvp6  # switched on while it is being started: whose acquisition it is is not known
+    given.clear()
+    assert go_on(15)[-2:] == lead
+    assert host.step is Step.RUNNING
+    assert host.go_on(None, wanted=True) == ""
+
+
+def test_a_start_whose_acknowledgement_was_lost_is_one():
+    uvp6, host, line = both()
+    heard = []
+    run(line, 5.0, heard)
+    host.start()
+    uvp6.receive(host.to_send(1000), line.now_s)
+    uvp6.to_send(10_000)  # lost
+    run(line, 10.0, heard)
+    assert host.step is Step.RUNNING
+    assert heard[-1] == Begun()
+    assert uvp6.state is State.ACQUIRING
+
+
 def test_a_host_that_was_reset_in_the_middle_stops_what_runs_and_starts_anew():
     uvp6, host, line = both()
     run(line, 5.0, [])
@@ -502,19 +423,6 @@ def test_both_ends_on_a_real_line():
 # --- reduction and CTS5
 
 
-def test_the_worked_example_of_the_reduction():
-    at, none = Instant(2022, 2, 23, 4, 0, 52), (0,) * 17
-    blocs = [
-        LpmFrame(p, at, n, 10.0, (count, *none), (grey, *none))
-        for p, n, count, grey in ((4.42, 1, 1010, 5), (5.43, 4, 4000, 10), (6.45, 2, 0, 0))
-    ]
-    found = reduce_lpm(blocs)
-    assert found.pressure_dbar == pytest.approx(5.43, abs=0.005)
-    assert (found.n_images, found.counts[0], found.n_blocs) == (7, 5010, 3)
-    assert found.greys[0] == pytest.approx(8.99, abs=0.005)
-    assert found.at == at
-
-
 def test_slices_are_those_that_are_recommended():
     assert slice_of(1.9, LPM_SLICES_DBAR) is None
     assert slice_of(-0.5, LPM_SLICES_DBAR) is None
@@ -536,11 +444,7 @@ def test_taxa_are_summed_and_weighted():
     assert [(t.taxon, t.count, t.volume_px3, t.grey) for t in taxa] == [(3, 1, 10, 20), (8, 2, 200, 45)]
 
 
-def test_cts5_codes_are_those_of_the_document():
-    assert cts5.pressure_code(989.4) == 0x2A8E
-    assert cts5.temperature_code(24.31) == 0x727E
-    assert struct.pack("<f", 2932.65) == struct.pack("<I", 0x45374A66)
-    assert struct.pack("<I", 1653876135) == struct.pack("<I", 0x629425A7)
+def test_cts5_records_are_as_long_as_in_the_document():
     assert (cts5.LPM_BYTES, cts5.BLACK_BYTES) == (98, 19)
 
 
@@ -575,20 +479,16 @@ def test_taxa_are_sliced_by_the_pressure_of_their_lpm_frame():
     ]  # fmt: skip
 
 
-def test_a_file_of_cts5_byte_for_byte_and_back():
+def test_slices_go_into_a_file_of_cts5_and_back():
     lpm = dataclasses.replace(read_frame(LPM_LINE), at=Instant(2022, 5, 30, 2, 2, 15), pressure_dbar=989.4)
     later = dataclasses.replace(lpm, at=Instant(2022, 5, 30, 2, 3, 0), pressure_dbar=1200.0)
     file = cts5.lpm_file(list(lpm_slices([lpm, later])), "ASCENT")
     data = cts5.write_file(file)
     assert file.epoch_s == 1653876135
-    assert data[:13] == b"\x1b[ASCENT](AM)"
-    assert data[13:17] == struct.pack("<I", 0x629425A7)
-    assert data[17:21] == b"\x00\x00\x8e\x2a"
     assert len(data) == 17 + 2 * cts5.LPM_BYTES
-    assert data[17 + 98 : 17 + 100] == struct.pack("<H", 45)
+    assert [record.after_s for record in file.records] == [0, 45]
     assert cts5.read_file(data + b"\x1a" * 9) == file
     taxo = cts5.taxo_file(list(taxo_slices([(read_frame(TAXO_LINE), lpm)])), "PARK")
-    assert cts5.write_file(taxo)[:11] == b"\x1c[PARK](AM)"
     assert cts5.read_file(cts5.write_file(taxo)).records[0].taxa[0].count == 3
     black = cts5.black_file([dataclasses.replace(read_frame(BLACK_LINE), pressure_dbar=4.2)], "DESCENT")
     assert cts5.read_file(cts5.write_file(black)) == black
