@@ -14,7 +14,7 @@ help:
 	@echo "make test   install what tests need and run them all"
 	@echo "make lint   ruff and mypy --strict"
 	@echo "make fuzz   hostile bytes for what reads any, FUZZ_SECONDS=60 a target; .ci/run does it when"
-	@echo "            edge/telemetry, firmware_bridge or tests/fuzz differ from the last tag, or there is none"
+	@echo "            what it reads differs from the last tag, or there is none"
 	@echo "make board  the bytes of telemetry on an emulated aarch64 against those of this machine"
 	@echo "make clean  remove .venv and out"
 

@@ -17,7 +17,7 @@ from edge.durable import write_durably
 from edge.errors import InputError
 from edge.installed_keys import KEYS_FILE
 from firmware_bridge.commands import Role, RotateKey, fingerprint
-from tools.keyring import NEXT, Keyring, Owner
+from tools.keyring import NEXT, Keyring, Owner, load_private
 
 
 def keyring_option(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -106,6 +106,10 @@ def install(unit: str, board: Path, keyring: Keyring) -> None:
     "--sign-with", type=click.Choice(["unit", "fleet"]),
     help="Whose key signs; the fleet's where the unit's is lost. Default: the key that is replaced.",
 )  # fmt: skip
+@click.option(
+    "--key", type=click.Path(dir_okay=False, path_type=Path),
+    help="A retired private key, which a float obeys still: tell it the key of today.",
+)  # fmt: skip
 @click.option("--done", is_flag=True, help="The float has answered `done`: sign with the new key now.")
 @click.option("--out", type=click.Path(dir_okay=False, path_type=Path), help="File of the command to send.")
 @passphrase_option
@@ -114,6 +118,7 @@ def rotate(
     unit: str | None,
     fleet: bool,
     sign_with: str | None,
+    key: Path | None,
     done: bool,
     out: Path | None,
     passphrase: bool,
@@ -122,9 +127,12 @@ def rotate(
     """Replace a key: make the next one and the command that tells it to the float.
 
     Send the command; when the float's report answers it with `done`, call this again with --done. Without
-    --done it may be called again: it signs the same next key once more.
+    --done it may be called again: it signs the same next key once more. A float that has missed all this
+    obeys the old key still: --key keys/retired/... signs with that one.
     """
     owner = owner_of(unit, fleet)
+    if key is not None and (done or sign_with is not None):
+        raise click.UsageError("--key goes with neither --done nor --sign-with")
     if done:
         public = keyring.advance(owner)
         click.echo(f"The key of {owner.label} is {fingerprint(public).hex()} now; the old one is kept.")
@@ -132,8 +140,11 @@ def rotate(
     if sign_with == "unit" and owner.role is Role.FLEET:
         raise click.UsageError("a unit's key cannot replace the fleet's")
     signer = Owner() if sign_with == "fleet" else owner
-    private = keyring.private(signer, ask_passphrase)
-    public = keyring.coming(owner) or keyring.new(owner, _new_passphrase(passphrase), within=NEXT)
+    if key is None:
+        private = keyring.private(signer, ask_passphrase)
+        public = keyring.coming(owner) or keyring.new(owner, _new_passphrase(passphrase), within=NEXT)
+    else:
+        private, public = load_private(key, ask_passphrase), _known(keyring, owner)
     mark = fingerprint(public).hex()
     order = RotateKey(owner.role, public)
     told = f"replace the key of {owner.label} by {mark}"
@@ -141,6 +152,16 @@ def rotate(
     file = out or Path(f"command-{made.counter}.sbd")
     write_durably(file, made.data)
     click.echo(f"Command {made.counter}, {len(made.data)} bytes, in {file}: {told}.")
+
+
+def _known(keyring: Keyring, owner: Owner) -> bytes:
+    """The public half of today's key."""
+    public = keyring.public(owner)
+    if public is None:
+        raise InputError(
+            f"holds no key of {owner.label}", file=keyring.folder, remedy="make one with `seston keys new`"
+        )
+    return public
 
 
 @keys.command("list")

@@ -220,6 +220,23 @@ def test_the_fleets_key_from_its_making_to_the_end_of_the_old_one(place):
     late.close()
 
 
+def test_a_unit_that_missed_the_rotation_is_told_with_the_retired_key(place):
+    """It obeys a command that is newer than the rotation, and so refuses that one as a replay."""
+    installed(place)
+    call(keys, "rotate", "--fleet", "--out", "r.sbd")
+    call(command, "budget", "--fleet", "--budget-bytes", 700, "--out", "a.sbd")
+    assert take(place, "a.sbd").reply.verdict is Verdict.DONE
+    assert take(place, "r.sbd").change is None
+    call(keys, "rotate", "--fleet", "--done")
+    (retired,) = Path("keys/retired").glob("*.key")
+    for wrong in (("--done",), ("--sign-with", "fleet")):
+        assert "--key goes with neither" in call(keys, "rotate", "--fleet", "--key", retired, *wrong, code=2)
+    call(keys, "rotate", "--fleet", "--key", retired, "--out", "again.sbd")
+    assert take(place, "again.sbd").change.role is Role.FLEET
+    call(command, "budget", "--fleet", "--budget-bytes", 800, "--out", "b.sbd")
+    assert take(place, "b.sbd").change.config.telemetry.budget_bytes == 800
+
+
 def test_a_lost_fleet_key_is_replaced_on_deck_and_until_then_the_units_key_commands(place):
     installed(place)
     call(command, "reset", "--fleet", "--out", "old.sbd")
