@@ -11,6 +11,7 @@ import enum
 from collections.abc import Callable, Sequence
 
 from firmware_bridge.errors import MisuseError
+from firmware_bridge.iridium.radio import BACKOFF_S, Radio
 from firmware_bridge.iridium.sbd_words import (
     Attempt,
     CyclePower,
@@ -36,8 +37,6 @@ GUARD_S = 1.2
 """Of silence around `+++`."""
 QUIET_S = 15.0
 """A call with nothing left to say is ended after it: shore may still have something."""
-BACKOFF_S = (20.0, 60.0, 120.0, 300.0)
-MUTE_AFTER = 3
 NO_CARRIER = b"NO CARRIER"
 _FAILED = (b"NO CARRIER", b"BUSY", b"NO DIALTONE", b"NO ANSWER", b"ERROR")
 
@@ -58,6 +57,7 @@ class Step(enum.Enum):
 
 
 _COMMANDS = {Step.WAKE: ("AT", ANSWER_S), Step.NO_ECHO: ("ATE0", ANSWER_S), Step.HANG_UP: ("ATH", ANSWER_S)}
+_RADIO = (Step.DIAL, Step.CALL, Step.GUARD, Step.ESCAPE, Step.HANG_UP)
 _AFTER = {Step.WAKE: Step.NO_ECHO, Step.NO_ECHO: Step.DIAL}
 
 
@@ -70,10 +70,8 @@ class RudicsDriver:
         Of shore's server, as the provider gives it.
     boot_id
         As `link.Peer` wants it: another at every start.
-    radio_s
-        Seconds of calls, with their dialling, until `renew`.
-    jitter
-        Draws 0 to 1, for the back-off.
+    radio_s, jitter
+        See `Radio`; the radio counts as on in calls, with their dialling.
     """
 
     max_message_bytes = MAX_MESSAGE_BYTES
@@ -87,7 +85,8 @@ class RudicsDriver:
         jitter: Callable[[], float] = lambda: 0.5,
     ) -> None:
         self.step = Step.IDLE
-        self._number, self._jitter = number, jitter
+        self._number = number
+        self._radio = Radio(radio_s, jitter)
         self._link = LinkPeer(Role.INSTRUMENT, boot_id)
         self._now_s = 0.0
         self._due_s = 0.0
@@ -97,11 +96,6 @@ class RudicsDriver:
         self._is_told = self._is_recorded = False
         self._wants_call = False
         self._quiet_since_s = 0.0
-        self._radio_s = self._radio_left_s = radio_s
-        self._radio_since_s: float | None = None
-        self._is_spent = False
-        self._failures = self._mute = 0
-        self._rest_until_s = 0.0
         self._events: list[Event] = []
 
     @property
@@ -141,9 +135,7 @@ class RudicsDriver:
 
     def renew(self, radio_s: float | None = None) -> None:
         """See `Driver`."""
-        if radio_s is not None:
-            self._radio_s = radio_s
-        self._radio_left_s, self._is_spent = self._radio_s, False
+        self._radio.renew(radio_s)
         self._wake()
 
     def powered(self) -> None:
@@ -191,12 +183,7 @@ class RudicsDriver:
             command, answer_s = f"ATDT{self._number}", DIAL_S
         if command:
             self._out += command.encode("ascii") + b"\r"
-        in_call = step in (Step.DIAL, Step.CALL, Step.GUARD, Step.ESCAPE, Step.HANG_UP)
-        if in_call and self._radio_since_s is None:
-            self._radio_since_s = self._now_s
-        elif not in_call and self._radio_since_s is not None:
-            self._radio_left_s -= self._now_s - self._radio_since_s
-            self._radio_since_s = None
+        self._radio.turn(step in _RADIO, self._now_s)
         self._due_s = self._now_s + (answer_s if command else wait_s)
 
     def _on_due(self) -> None:
@@ -218,26 +205,23 @@ class RudicsDriver:
                 self._events.append(CyclePower())
                 self._due_s = self._now_s + BACKOFF_S[-1]
             case _:
-                self._mute += 1
                 self._out.clear()
-                if self._mute >= MUTE_AFTER:
-                    self._mute = 0
+                if self._radio.is_mute():
                     self._go(Step.CYCLE, 0.0)
                 else:
                     self._go(Step.WAKE)
 
     def _decide(self) -> None:
         """Nothing is under way: call when there is a reason, and radio left."""
-        self._due_s = NEVER_S
+        wait_s = self._radio.wait_s(self._now_s)
         if self._message is None and not self._wants_call:
             self._go(Step.IDLE)
-        elif self._radio_left_s <= 0:
-            if not self._is_spent:
-                self._is_spent = True
+        elif wait_s == NEVER_S:
+            if self._radio.tell_spent():
                 self._events.append(Spent())
             self._go(Step.IDLE)
-        elif self._now_s < self._rest_until_s:
-            self._go(Step.REST, self._rest_until_s - self._now_s)
+        elif wait_s > 0:
+            self._go(Step.REST, wait_s)
         else:
             self._go(Step.WAKE)
 
@@ -247,7 +231,7 @@ class RudicsDriver:
         del self._held[:-256]
         words = bytes(self._held)
         if self.step in _AFTER and b"OK" in words:
-            self._mute = 0
+            self._radio.answered()
             self._go(_AFTER[self.step])
         elif self.step is Step.DIAL:
             if b"CONNECT" in words and words.rstrip(b" ").endswith((b"\r", b"\n")):
@@ -265,7 +249,7 @@ class RudicsDriver:
         for event in self._link.receive(data, self._now_s):
             match event:
                 case Opened():
-                    self._failures, self._quiet_since_s = 0, self._now_s
+                    self._radio.failures, self._quiet_since_s = 0, self._now_s
                 case Delivered(item) if self._message is not None and item == self._message:
                     self._events.append(Sent(item.object_id, 0))
                     self._message, self._quiet_since_s = None, self._now_s
@@ -289,7 +273,7 @@ class RudicsDriver:
         if self._link.is_open and self._message is not None and not self._is_told:
             self._is_told = True
             self._events.append(Attempt(self._message.object_id, 0))
-        spent = self._radio_since_s is not None and self._now_s - self._radio_since_s > self._radio_left_s
+        spent = self._radio.left_s(self._now_s) < 0
         is_quiet = self._message is None and self._now_s - self._quiet_since_s >= QUIET_S
         never_opened = not self._link.is_open and self._now_s - self._quiet_since_s >= DIAL_S
         if is_quiet or spent or never_opened:
@@ -311,9 +295,7 @@ class RudicsDriver:
 
     def _failed(self, reason: str) -> None:
         """The call is over; what shore has of the message stays there."""
-        wait_s = BACKOFF_S[min(self._failures, len(BACKOFF_S) - 1)] * (1 + self._jitter())
-        self._failures += 1
-        self._rest_until_s = self._now_s + wait_s
+        again_s = self._radio.back_off(self._now_s)
         if self._message is not None:
-            self._events.append(Failed(self._message.object_id, reason, self._rest_until_s))
-        self._go(Step.REST, wait_s)
+            self._events.append(Failed(self._message.object_id, reason, again_s))
+        self._go(Step.REST, again_s - self._now_s)

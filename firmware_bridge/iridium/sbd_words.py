@@ -8,14 +8,9 @@ from dataclasses import dataclass
 MAX_MESSAGE_BYTES = 340
 MIN_SIGNAL = 2
 """Bars of five below which a session costs more energy than it brings."""
-BACKOFF_S = (20.0, 60.0, 120.0, 300.0)
-"""After the first failure 20 to 40 s, so that a fleet does not call at once; then these."""
-LONG_S, REGISTRATION_S, ALARM_S = 600.0, 180.0, 1800.0
 SIGNAL_AGAIN_S = 15.0
 BOOT_S = 5.0
 """From power to the first word."""
-MUTE_AFTER = 3
-"""So many commands without an answer: power is cycled."""
 
 
 class Step(enum.Enum):
@@ -69,6 +64,15 @@ COMMANDS: dict[Step, Spec] = {
 RADIO_STEPS = (Step.SIGNAL, Step.SESSION)
 WRITE_FAULTS = {1: "did not get the message in time", 2: "got the message damaged", 3: "refuses its size"}
 """What `+SBDWB` answers after the bytes."""
+
+
+@dataclass(slots=True)
+class Message:
+    """On its way; `tried` is the modem's number of an attempt of which no end is known."""
+
+    message_id: int
+    data: bytes
+    tried: int | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,12 +12,9 @@ from firmware_bridge.errors import MisuseError
 from firmware_bridge.iridium.at import Block, Tokens, checksum
 from firmware_bridge.iridium.clock import ERA_STARTS_MS, ticks_of, utc_ms_of
 from firmware_bridge.iridium.emulator import Gateway, SbdModem, Session, Sky
+from firmware_bridge.iridium.radio import MUTE_AFTER
 from firmware_bridge.iridium.sbd import SbdDriver
 from firmware_bridge.iridium.sbd_words import (
-    ALARM_S,
-    LONG_S,
-    MUTE_AFTER,
-    REGISTRATION_S,
     Attempt,
     CyclePower,
     Failed,
@@ -30,7 +27,7 @@ from firmware_bridge.iridium.sbd_words import (
     Spent,
     Step,
 )
-from firmware_bridge.iridium.statuses import STATUSES, Action, status_of
+from firmware_bridge.iridium.statuses import ALARM_S, LONG_S, REGISTRATION_S, STATUSES, Action, status_of
 from firmware_bridge.null_modem import Faults, NullModem
 
 FAST = Sky(session_s=(1.0, 2.0), signal_s=(1.0, 2.0))
