@@ -7,104 +7,29 @@ sessions, their results, or both. After the vendor's AT manual as links of the f
 
 from __future__ import annotations
 
-import heapq
 import random
 import re
-from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 
 from firmware_bridge.iridium.at import checksum
 from firmware_bridge.iridium.clock import ERA_STARTS_MS, TICK_MS
 from firmware_bridge.iridium.sbd_words import MAX_MESSAGE_BYTES
+from firmware_bridge.iridium.sky import (
+    CREDIT_BYTES,
+    UNKNOWN_DELIVERY,
+    Agenda,
+    Gateway,
+    Outcome,
+    Session,
+    Sky,
+)
 from firmware_bridge.sans_io import NEVER_S
+
+__all__ = ["Gateway", "SbdModem", "Session", "Sky"]
 
 WRITE_TIMEOUT_S = 60.0
 RESULT_S = (0.1, 2.0)
-CREDIT_BYTES = 50
 MAX_COMMAND_BYTES = 128
-UNKNOWN_DELIVERY = (10, 13, 17, 18, 19)
-SURE_FAILURES = (11, 32, 35, 36)
-
-
-@dataclass(frozen=True, slots=True)
-class Sky:
-    """What goes wrong, as chances.
-
-    Attributes
-    ----------
-    fail
-        Of a session to fail and to say so.
-    hidden
-        Of a session to bring the message and to say that it failed.
-    mute
-        Of a session to end without an answer; half of these have brought the message.
-    hang
-        Of a session to leave the modem deaf until its power is cycled.
-    weak
-        Of a look at the signal to find less than two bars.
-    ring_within
-        Of an answer to have a ring in its middle, when a message waits.
-    session_s, signal_s
-        Shortest and longest, seconds.
-    failures
-        Statuses of sessions that fail and say so.
-    """
-
-    fail: float = 0.0
-    hidden: float = 0.0
-    mute: float = 0.0
-    hang: float = 0.0
-    weak: float = 0.0
-    ring_within: float = 0.0
-    session_s: tuple[float, float] = (5.0, 40.0)
-    signal_s: tuple[float, float] = (2.0, 10.0)
-    failures: tuple[int, ...] = (*UNKNOWN_DELIVERY, *SURE_FAILURES)
-
-
-@dataclass(frozen=True, slots=True)
-class Session:
-    """A session that the gateway has completed, and bills.
-
-    Attributes
-    ----------
-    at_s
-        When.
-    momsn
-        Of the modem.
-    data
-        The message, or None for a mailbox check.
-    credits
-        What is billed: 50 bytes each; a mailbox check is one.
-    is_hidden
-        Whether the modem says that it failed.
-    """
-
-    at_s: float
-    momsn: int
-    data: bytes | None
-    credits: int
-    is_hidden: bool = False
-
-
-@dataclass(slots=True)
-class Gateway:
-    """What survives of a modem and the sky when the power goes: numbers, and messages to the float.
-
-    Attributes
-    ----------
-    momsn, mtmsn
-        Of the next session, and of the last message to the float.
-    begun
-        Sessions that were begun, whatever came of them.
-    to_float
-        Messages that wait for the float.
-    """
-
-    momsn: int = 0
-    mtmsn: int = 0
-    begun: int = 0
-    to_float: deque[bytes] = field(default_factory=deque)
 
 
 class SbdModem:
@@ -139,8 +64,7 @@ class SbdModem:
         self._taken = bytearray()
         self._write_until_s = NEVER_S
         self._out = bytearray()
-        self._later: list[tuple[float, int, Callable[[], None]]] = []
-        self._n_later = 0
+        self._agenda = Agenda()
         self._is_busy = self._is_deaf = False
 
     def queue(self, data: bytes) -> None:
@@ -167,20 +91,19 @@ class SbdModem:
 
     def due_s(self) -> float:
         """See `sans_io.Peer`."""
-        return min(self._later[0][0] if self._later else NEVER_S, self._write_until_s)
+        return min(self._agenda.due_s(), self._write_until_s)
 
     def _on_time(self) -> None:
         until_s = self._now_s
-        while self._later and self._later[0][0] <= until_s:
-            self._now_s, _, action = heapq.heappop(self._later)
+        while (due := self._agenda.next_until(until_s)) is not None:
+            self._now_s, action = due
             action()
         self._now_s = until_s
         if self._write_until_s <= self._now_s:
             self._end_write(1)
 
     def _after(self, seconds: float, action: Callable[[], None]) -> None:
-        self._n_later += 1
-        heapq.heappush(self._later, (self._now_s + seconds, self._n_later, action))
+        self._agenda.add(self._now_s + seconds, action)
 
     def _take(self, byte: int) -> None:
         if self._is_deaf or self._is_busy:
@@ -281,22 +204,14 @@ class SbdModem:
         self._after(self._draw.uniform(*self._sky.session_s), self._end_session)
 
     def _end_session(self) -> None:
-        sky, luck = self._sky, self._draw.random()
+        outcome = self._sky.outcome(self._draw)
         code = 0
         arrives = answers = True
-        for chance, outcome in (
-            (sky.fail, "fail"),
-            (sky.hidden, "hidden"),
-            (sky.mute, "mute"),
-            (sky.hang, "hang"),
-        ):
-            if luck < chance:
-                arrives = outcome == "hidden" or (outcome == "mute" and self._draw.random() < 0.5)
-                answers = outcome in ("fail", "hidden")
-                self._is_deaf = outcome == "hang"
-                code = self._draw.choice(UNKNOWN_DELIVERY if outcome == "hidden" else sky.failures)
-                break
-            luck -= chance
+        if outcome is not Outcome.FINE:
+            arrives = outcome is Outcome.HIDDEN or (outcome is Outcome.MUTE and self._draw.random() < 0.5)
+            answers = outcome in (Outcome.FAIL, Outcome.HIDDEN)
+            self._is_deaf = outcome is Outcome.HANG
+            code = self._draw.choice(UNKNOWN_DELIVERY if outcome is Outcome.HIDDEN else self._sky.failures)
         known = code == 0 or (arrives and not answers)
         momsn = self.gateway.momsn
         mt_status, mtmsn, mt_length = 0, -1, 0

@@ -38,6 +38,8 @@ GUARD_S = 1.2
 QUIET_S = 15.0
 """A call with nothing left to say is ended after it: shore may still have something."""
 NO_CARRIER = b"NO CARRIER"
+_CUT = b"\r\n" + NO_CARRIER + b"\r"
+"""The words in a call, where bytes from shore may hold the like."""
 _FAILED = (b"NO CARRIER", b"BUSY", b"NO DIALTONE", b"NO ANSWER", b"ERROR")
 
 
@@ -95,6 +97,8 @@ class RudicsDriver:
         self._message: LinkObject | None = None
         self._is_told = self._is_recorded = False
         self._wants_call = False
+        self._why = ""
+        """Why the call is ended that is being ended; empty when nothing is wrong."""
         self._quiet_since_s = 0.0
         self._events: list[Event] = []
 
@@ -263,11 +267,12 @@ class RudicsDriver:
                 case ObjectReceived(item):
                     self._link.refuse(item, Reason.UNWANTED)
                 case Silent():
-                    self._failed("shore does not answer")
+                    # The modem may be in the call still, and would take commands for words to shore.
+                    self._end_call("shore does not answer")
                     return
         self._held += data
         del self._held[:-32]
-        if NO_CARRIER in self._held:
+        if _CUT in self._held:
             self._failed("the call was cut")
             return
         if self._link.is_open and self._message is not None and not self._is_told:
@@ -276,20 +281,24 @@ class RudicsDriver:
         spent = self._radio.left_s(self._now_s) < 0
         is_quiet = self._message is None and self._now_s - self._quiet_since_s >= QUIET_S
         never_opened = not self._link.is_open and self._now_s - self._quiet_since_s >= DIAL_S
-        if is_quiet or spent or never_opened:
-            self._end_call()
+        if never_opened:
+            self._end_call("shore does not answer")
+        elif is_quiet or spent:
+            self._end_call("the call ended before shore had it" if self._message is not None else "")
         else:
             self._due_s = self._now_s + QUIET_S / 4
 
-    def _end_call(self) -> None:
-        if self._message is None and self._wants_call:
+    def _end_call(self, why: str) -> None:
+        self._why = why
+        if not why and self._wants_call:
             self._wants_call = False
             self._events.append(Mailbox(False))
         self._go(Step.GUARD, GUARD_S)
 
     def _hung_up(self) -> None:
-        if self._message is not None:
-            self._failed("the call ended before shore had it")
+        why, self._why = self._why, ""
+        if why:
+            self._failed(why)
         else:
             self._decide()
 
