@@ -197,7 +197,7 @@ class RudicsModem:
             action()
         self._now_s = until_s
         if self._escape_s <= self._now_s:
-            self._escape_s, self.mode = NEVER_S, Mode.ESCAPED
+            self._escape_s, self._plus, self.mode = NEVER_S, 0, Mode.ESCAPED
             self._say("OK")
         if arrived := self._up.take(self._now_s):
             self._events.append(ToShore(arrived))
