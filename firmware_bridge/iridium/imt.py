@@ -318,7 +318,7 @@ class ImtDriver:
             self._events.append(Attempt(self._message[0], 0))
         else:
             self._found = False
-            self._go(Step.LISTEN, LISTEN_S)
+            self._go(Step.LISTEN, min(LISTEN_S, self._radio.left_s(self._now_s)))
 
     def _on_segment_wanted(self, body: dict[str, Any]) -> None:
         start, size = _natural(body, "segment_start"), _natural(body, "segment_length")

@@ -149,6 +149,11 @@ def test_without_sky_the_radio_is_spent_and_nothing_is_begun():
     assert driver.is_idle
     assert not modem.is_active
     assert modem.gateway.begun == 0
+    driver, modem, line = both()
+    driver.renew(10.0)
+    driver.check_mailbox()
+    assert run(driver, modem, line, 20.0) == [Mailbox(False)]
+    assert not modem.is_active, "it listens no longer than the radio may be on"
     driver, modem, line = both(weak=0.8)
     driver.send(1, b"a")
     assert any(isinstance(event, Sent) for event in run(driver, modem, line, 1000.0))
