@@ -20,6 +20,7 @@ from tools.shore.receiving.arrival import (
     check,
     read_file_name,
 )
+from tools.shore.receiving.calls import Calls
 from tools.shore.receiving.ports import Ports
 from tools.shore.receiving.products import decode_dive, is_due
 from tools.shore.receiving.store import Store
@@ -57,7 +58,13 @@ class Receiver:
         self._wake = asyncio.Event()
         self._status = ""
         self.ports = Ports(self._take, store.status, webhook_path)
-        (store.folder / INBOX).mkdir(exist_ok=True)
+        self.inbox = store.folder / INBOX
+        self.inbox.mkdir(exist_ok=True)
+
+    async def listen_calls(self, host: str, port: int, imei: str) -> int:
+        """Listen for calls of a modem; see `Ports`."""
+        calls = Calls(imei, self._store.folder, self._take, self._say)
+        return await self.ports.listen_calls(host, port, calls)
 
     async def run(self, stop: asyncio.Event) -> None:
         """Work until `stop`; then finish what has begun: answers, and the dive that is being decoded."""
@@ -132,7 +139,7 @@ class Receiver:
     async def _take_files(self, seen: dict[Path, int]) -> dict[Path, int]:
         """Take files that have not grown since the last look; returns the sizes of those that are there."""
         sizes: dict[Path, int] = {}
-        for file in sorted((self._store.folder / INBOX).glob("*.sbd")):
+        for file in sorted(self.inbox.glob("*.sbd")):
             with contextlib.suppress(OSError):
                 sizes[file] = file.stat().st_size
                 if seen.get(file) != sizes[file]:
