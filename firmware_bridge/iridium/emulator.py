@@ -30,6 +30,12 @@ __all__ = ["Gateway", "SbdModem", "Session", "Sky"]
 WRITE_TIMEOUT_S = 60.0
 RESULT_S = (0.1, 2.0)
 MAX_COMMAND_BYTES = 128
+SESSION_TIMEOUT = 17
+_LOCATION = re.compile(
+    r"[+-]?[0-8][0-9][0-5][0-9]\.[0-9]{3},[+-]?(0[0-9]{2}|1[0-7][0-9])[0-5][0-9]\.[0-9]{3}"
+)
+"""Degrees and minutes, north and east, as `+SBDIX[A]=` takes them."""
+_WITH_VALUE = ("+SBDMTA", "+SBDST", "+SBDWB", "+SBDIX", "+SBDIXA")
 
 
 class SbdModem:
@@ -59,6 +65,8 @@ class SbdModem:
         self._now_s = max(self._now_s, now_s)
         self._mo = self._mt = b""
         self._echoes, self._rings = True, False
+        self._limit_s = 0
+        """Of a session; 0 is none."""
         self._line = bytearray()
         self._wanted: int | None = None
         self._taken = bytearray()
@@ -139,7 +147,10 @@ class SbdModem:
         if not command.startswith("AT"):
             self._say("ERROR")
             return
-        name, _, value = command[2:].partition("=")
+        name, equals, value = command[2:].partition("=")
+        if equals and name not in _WITH_VALUE:
+            self._say("ERROR")
+            return
         match name:
             case "" | "&D0" | "&K0" | "&W0":
                 self._say("OK")
@@ -148,6 +159,9 @@ class SbdModem:
                 self._say("OK")
             case "+SBDMTA" if value in ("0", "1"):
                 self._rings = value == "1"
+                self._say("OK")
+            case "+SBDST" if re.fullmatch("[0-9]{1,5}", value):
+                self._limit_s = int(value)
                 self._say("OK")
             case "+SBDWB" if re.fullmatch("[0-9]{1,4}", value):
                 self._begin_write(int(value))
@@ -171,7 +185,7 @@ class SbdModem:
                 ticks = (self._utc_ms_at_0 + round(1000 * self._now_s) - ERA_STARTS_MS[-1]) // TICK_MS
                 told = f"{ticks:x}" if ticks >= 0 else "no network service"
                 self._say(f"-MSSTM: {told}", "OK")
-            case "+SBDIX" | "+SBDIXA":
+            case "+SBDIX" | "+SBDIXA" if not equals or _LOCATION.fullmatch(value):
                 self._begin_session()
             case _:
                 self._say("ERROR")
@@ -201,7 +215,11 @@ class SbdModem:
         self._is_busy = True
         self.gateway.begun += 1
         self._mt = b""  # a new session clears it
-        self._after(self._draw.uniform(*self._sky.session_s), self._end_session)
+        lasts_s = self._draw.uniform(*self._sky.session_s)
+        if self._limit_s and lasts_s > self._limit_s:
+            self._after(self._limit_s, lambda: self._tell_session(SESSION_TIMEOUT, self.gateway.momsn))
+        else:
+            self._after(lasts_s, self._end_session)
 
     def _end_session(self) -> None:
         outcome = self._sky.outcome(self._draw)
@@ -228,8 +246,13 @@ class SbdModem:
                 mt_status, mtmsn, mt_length = 1, self.gateway.mtmsn, len(self._mt)
         if answers:
             # Between the end of the session and its result the power may go too.
-            numbers = code, momsn, mt_status, mtmsn, mt_length, len(self.gateway.to_float)
-            told = "+SBDIX: " + ", ".join(map(str, numbers))
-            self._after(self._draw.uniform(*RESULT_S), lambda: self._answer(told))
+            self._tell_session(code, momsn, mt_status, mtmsn, mt_length)
         else:
             self._is_busy = False
+
+    def _tell_session(
+        self, code: int, momsn: int, mt_status: int = 0, mtmsn: int = -1, mt_length: int = 0
+    ) -> None:
+        numbers = code, momsn, mt_status, mtmsn, mt_length, len(self.gateway.to_float)
+        told = "+SBDIX: " + ", ".join(map(str, numbers))
+        self._after(self._draw.uniform(*RESULT_S), lambda: self._answer(told))

@@ -20,19 +20,8 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from firmware_bridge.errors import MisuseError
+from firmware_bridge.iridium import sbd_words as words
 from firmware_bridge.iridium.radio import BACKOFF_S, Radio
-from firmware_bridge.iridium.sbd_words import (
-    BOOT_S,
-    SIGNAL_AGAIN_S,
-    Attempt,
-    CyclePower,
-    Event,
-    Failed,
-    Mailbox,
-    Received,
-    Sent,
-    Spent,
-)
 from firmware_bridge.sans_io import NEVER_S
 
 BAUD = 230_400
@@ -114,7 +103,7 @@ class ImtDriver:
         self._reference = 0
         self._from_shore: tuple[int, bytearray] | None = None
         self._wants_mailbox = self._found = self._is_recorded = False
-        self._events: list[Event] = []
+        self._events: list[words.Event] = []
 
     @property
     def is_free(self) -> bool:
@@ -158,7 +147,7 @@ class ImtDriver:
         self._out.clear()
         self._held.clear()
         self._number = self._from_shore = None
-        self._go(Step.BOOT, BOOT_S)
+        self._go(Step.BOOT, words.BOOT_S)
 
     def _wake(self) -> None:
         if self.step is Step.IDLE:
@@ -166,7 +155,7 @@ class ImtDriver:
 
     # sans_io.Peer
 
-    def receive(self, data: bytes, now_s: float) -> Sequence[Event]:
+    def receive(self, data: bytes, now_s: float) -> Sequence[words.Event]:
         """See `sans_io.Peer`."""
         self._now_s = max(self._now_s, now_s)
         self._events = []
@@ -231,7 +220,7 @@ class ImtDriver:
                 self._go(Step.OFF if self._radio.left_s(self._now_s) <= 0 else Step.SIGNAL)
             case Step.LISTEN:
                 self._wants_mailbox = False
-                self._events.append(Mailbox(self._found))
+                self._events.append(words.Mailbox(self._found))
                 self._go(Step.SIGNAL if self._message is not None else Step.OFF)
             case Step.TOLD if self._is_recorded:
                 self._send_until_s = self._now_s + min(SEND_S, self._radio.left_s(self._now_s))
@@ -241,7 +230,7 @@ class ImtDriver:
             case Step.OFF:
                 self._go(Step.IDLE, 0.0)
             case Step.CYCLE:
-                self._events.append(CyclePower())
+                self._events.append(words.CyclePower())
                 self._due_s = self._now_s + BACKOFF_S[-1]
             case _:
                 self._on_mute()
@@ -260,7 +249,7 @@ class ImtDriver:
             self._go(Step.IDLE)
         elif wait_s == NEVER_S:
             if self._radio.tell_spent():
-                self._events.append(Spent())
+                self._events.append(words.Spent())
             self._go(Step.IDLE)
         elif wait_s > 0:
             self._go(Step.REST, wait_s)
@@ -309,13 +298,13 @@ class ImtDriver:
             return
         if body.get("constellation_visible") is not True or not _natural(body, "signal_bars"):
             if self.step is Step.SIGNAL:
-                self._go(Step.NO_SIGNAL, SIGNAL_AGAIN_S)
+                self._go(Step.NO_SIGNAL, words.SIGNAL_AGAIN_S)
         elif self._radio.left_s(self._now_s) <= 0:
             self._go(Step.OFF)
         elif self._message is not None:
             self._is_recorded, self._number = False, None
             self._go(Step.TOLD)
-            self._events.append(Attempt(self._message[0], 0))
+            self._events.append(words.Attempt(self._message[0], 0))
         else:
             self._found = False
             self._go(Step.LISTEN, min(LISTEN_S, self._radio.left_s(self._now_s)))
@@ -336,7 +325,7 @@ class ImtDriver:
         if self._message is None or not self._is_ours(body):
             return
         if body.get("final_mo_status") == "mo_ack_received":
-            self._events.append(Sent(self._message[0], 0))
+            self._events.append(words.Sent(self._message[0], 0))
             self._message, self._number, self._radio.failures = None, None, 0
             if self.step is Step.SEND:
                 self._go(Step.SIGNAL)
@@ -350,7 +339,7 @@ class ImtDriver:
     def _failed(self, reason: str, *, alarm: bool = False) -> None:
         again_s = self._radio.back_off(self._now_s)
         if self._message is not None:
-            self._events.append(Failed(self._message[0], reason, again_s, alarm))
+            self._events.append(words.Failed(self._message[0], reason, again_s, alarm))
         if self.step in (Step.SEND, Step.ORIGINATE, Step.SIGNAL):
             self._go(Step.OFF)
         else:
@@ -380,7 +369,9 @@ class ImtDriver:
         data = bytes(got[:-CRC_BYTES])
         if body.get("final_mt_status") == "complete" and data and sealed(data) == got:
             self._found = True
-            self._events.append(Received(data, number, 0))
+            self._events.append(words.Received(data, number, 0))
+        else:
+            self._events.append(words.Damaged(number))
 
 
 def _parsed(text: bytes) -> dict[str, Any] | None:

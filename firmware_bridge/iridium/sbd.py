@@ -320,6 +320,8 @@ class SbdDriver:
         mtmsn, queued = self._buffers.unread or (-1, 0)
         if not self._buffers.read(is_good=block.data is not None):
             return
+        if block.data is None:
+            self._events.append(words.Damaged(mtmsn))
         if block.data:
             self._events.append(words.Received(block.data, mtmsn, queued))
         self._tell_mailbox(bool(block.data))

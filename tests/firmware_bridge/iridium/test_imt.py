@@ -15,7 +15,16 @@ from edge.outbox import Outbox
 from firmware_bridge.errors import MisuseError
 from firmware_bridge.iridium.imt import BAUD, MAX_MESSAGE_BYTES, TOPIC, ImtDriver, Step, sealed
 from firmware_bridge.iridium.imt_emulator import FAILURES, SEGMENT_BYTES, ImtModem
-from firmware_bridge.iridium.sbd_words import Attempt, CyclePower, Failed, Mailbox, Received, Sent, Spent
+from firmware_bridge.iridium.sbd_words import (
+    Attempt,
+    CyclePower,
+    Damaged,
+    Failed,
+    Mailbox,
+    Received,
+    Sent,
+    Spent,
+)
 from firmware_bridge.iridium.sky import Gateway, Session, Sky
 from firmware_bridge.null_modem import Faults, NullModem, SimulatedLine
 
@@ -137,7 +146,7 @@ def test_a_damaged_message_from_shore_is_not_taken():
     talk.until_active()
     talk.give(b"order", spoil=b"?")
     talk.hear(wait=60.0)
-    assert talk.events == [Mailbox(False)]
+    assert talk.events == [Damaged(30), Mailbox(False)]
 
 
 def test_without_sky_the_radio_is_spent_and_nothing_is_begun():

@@ -8,15 +8,21 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from edge.links import ModemLink
+from edge.outbox import Outbox
 from firmware_bridge.errors import MisuseError
 from firmware_bridge.iridium.at import Block, Tokens, checksum
 from firmware_bridge.iridium.clock import ERA_STARTS_MS, ticks_of, utc_ms_of
 from firmware_bridge.iridium.emulator import Gateway, SbdModem, Session, Sky
 from firmware_bridge.iridium.radio import MUTE_AFTER
 from firmware_bridge.iridium.sbd import SbdDriver
+from firmware_bridge.iridium.sbd_buffers import MAX_BAD_READS
 from firmware_bridge.iridium.sbd_words import (
+    SESSION_ANSWER_S,
+    SESSION_S,
     Attempt,
     CyclePower,
+    Damaged,
     Failed,
     Held,
     Mailbox,
@@ -52,7 +58,8 @@ class Talk:
         assert self.hear(b"\r\nOK\r\n") == b"AT&D0\r"
         assert self.hear(b"\r\nOK\r\n") == b"AT&K0\r"
         assert self.hear(b"\r\nOK\r\n") == b"AT+SBDMTA=1\r"
-        assert self.hear(b"\r\nOK\r\n") == b"AT-MSSTM\r"
+        assert self.hear(b"\r\nOK\r\n") == b"AT+SBDST=90\r"
+        assert self.hear(b"\r\nERROR\r\n") == b"AT-MSSTM\r", "a modem without it works as well"
         assert self.hear(b"\r\n-MSSTM: no network service\r\n\r\nOK\r\n") == b"AT+SBDS\r"
         return self.hear(b"\r\n+SBDS: %d, %d, %d, -1\r\n\r\nOK\r\n" % (mo, momsn, mt))
 
@@ -106,6 +113,35 @@ def test_a_damaged_message_from_shore_is_read_again_and_not_taken():
     assert talk.hear(b"\x00\x03abc\x00\x00\r\nOK\r\n") == b"AT+SBDRB\r"
     talk.hear(b"\x00\x03abc" + checksum(b"abc") + b"\r\nOK\r\n")
     assert [e for e in talk.events if isinstance(e, Received)] == [Received(b"abc", 55, 0)]
+
+
+def test_a_message_from_shore_that_stays_damaged_is_told_and_read_no_more():
+    talk = Talk()
+    talk.until_session()
+    assert talk.hear(b"\r\n+SBDIX: 0, 7, 1, 55, 3, 1\r\n\r\nOK\r\n") == b"AT+SBDRB\r"
+    bad = b"\x00\x03abc\x00\x00\r\nOK\r\n"
+    for _ in range(MAX_BAD_READS):
+        assert talk.hear(bad) == b"AT+SBDRB\r"
+        assert not any(isinstance(event, Damaged) for event in talk.events)
+    assert talk.hear(bad) == b"AT+SBDD0\r"
+    assert talk.events[-1] == Damaged(55)
+    assert talk.hear(b"\r\n0\r\n\r\nOK\r\n") == b"AT+CSQ\r", "another waits at the gateway"
+
+
+def test_what_came_damaged_is_a_sentence_for_a_person(tmp_path):
+    class Line:
+        def carry(self, wait_s):
+            return [Damaged(55)]
+
+        def close(self):
+            pass
+
+    said = []
+    with Outbox(tmp_path / "outbox.sqlite") as box:
+        link = ModemLink(box, SbdDriver(), Line(), lambda: 0, lambda data: None, say=said.append)
+        link.poll(0.0)
+    assert said == ["ALARM: a message from shore (MTMSN 55) came damaged: it must be sent again"]
+    assert link.counts.damaged == 1
 
 
 @pytest.mark.parametrize("at", range(0, 27, 2))
@@ -197,7 +233,7 @@ def test_a_session_without_an_answer_is_looked_up_and_not_repeated():
     talk = Talk()
     talk.until_session()
     assert talk.hear(wait=121.0) == b"AT\r"
-    for _ in range(5):
+    for _ in range(6):
         sent = talk.hear(b"\r\nOK\r\n")
     assert sent == b"AT-MSSTM\r"
     assert talk.hear(b"\r\nOK\r\n") == b"AT+SBDS\r"
@@ -213,7 +249,7 @@ def test_a_session_without_an_answer_has_failed_only_when_the_modem_says_so():
     talk = Talk()
     talk.until_session()
     assert talk.hear(wait=121.0) == b"AT\r"
-    for _ in range(5):
+    for _ in range(6):
         talk.hear(b"\r\nOK\r\n")
     assert talk.hear(b"\r\nOK\r\n") == b"AT+SBDS\r"
     assert not any(isinstance(event, Failed) for event in talk.events), "the attempt's number is needed still"
@@ -372,6 +408,43 @@ def test_the_modem_sends_again_what_was_not_cleared_and_forgets_on_power():
     assert modem.gateway.momsn == 3
     modem.power(600.0)
     assert ask(b"AT+SBDS\r", 601.0)[0].endswith(b"+SBDS: 0, 3, 0, 0\r\n\r\nOK\r\n")
+
+
+@pytest.mark.parametrize("words", [
+    b"AT+SBDIX", b"AT+SBDIXA", b"at+sbdixa", b"AT+SBDIX=5212.483,-00007.350",
+    b"AT+SBDIXA=+8959.999,17959.999",
+])  # fmt: skip
+def test_the_forms_of_a_session_that_a_modem_takes(words):
+    modem = SbdModem(FAST)
+    modem.receive(b"ATE0\r" + words + b"\r", 1.0)
+    modem.receive(b"", 100.0)
+    assert modem.to_send(1000).endswith(b"\r\n+SBDIX: 0, 0, 0, -1, 0, 0\r\n\r\nOK\r\n")
+
+
+@pytest.mark.parametrize("words", [
+    b"AT+SBDIXB", b"AT+SBDIXAA", b"AT+SBDIX=", b"AT+SBDIXA=1", b"AT+SBDIX=9012.483,00007.350",
+    b"AT+SBDIX=5212.483,18007.350", b"AT+SBDIX=5260.000,00000.000", b"AT+SBDIX=5212.483,00007.350,1",
+    b"AT+SBDIX A", b"AT+SBDRB=1", b"AT+SBDS=1", b"AT+CSQ=1", b"AT+SBDMTA", b"AT+SBDMTA=2", b"AT+SBDST=x",
+    b"AT=1", b"SBDIX",
+])  # fmt: skip
+def test_the_forms_that_a_modem_refuses(words):
+    modem = SbdModem(FAST)
+    modem.receive(b"ATE0\r", 1.0)
+    modem.to_send(1000)
+    modem.receive(words + b"\r", 2.0)
+    modem.receive(b"", 100.0)
+    assert modem.to_send(1000) == b"\r\nERROR\r\n"
+    assert modem.gateway.begun == 0
+
+
+def test_a_session_is_ended_by_the_modem_before_the_driver_gives_it_up():
+    driver, modem, line = sky_and_driver(Sky(session_s=(100.0, 110.0), signal_s=(1.0, 2.0)))
+    driver.send(1, b"hello")
+    heard = run(line, driver, modem, 150.0)
+    failed = [event for event in heard if isinstance(event, Failed)]
+    assert ["session timeout" in event.reason for event in failed] == [True]
+    assert not any(isinstance(event, Session | CyclePower) for event in heard)
+    assert SESSION_S < SESSION_ANSWER_S
 
 
 @settings(deadline=None, max_examples=25)
