@@ -17,6 +17,7 @@ import click
 
 from edge.errors import InputError
 from tools.shore.receiving.receiver import Receiver
+from tools.shore.receiving.signature import WebhookKey
 from tools.shore.receiving.store import Store
 
 Listen = Callable[[str, int], Awaitable[int]]
@@ -43,6 +44,10 @@ Listen = Callable[[str, int], Awaitable[int]]
 @click.option(
     "--webhook-path", default="", metavar="/PATH", help="Answer POSTs to this path alone: a secret one."
 )
+@click.option(
+    "--webhook-key", type=click.Path(dir_okay=False, path_type=Path),
+    help="PEM file: take from the webhook only what this RSA key has signed (RockBLOCK's JWT).",
+)  # fmt: skip
 def receive(
     directip: int | None,
     webhook: int | None,
@@ -51,12 +56,18 @@ def receive(
     host: str,
     imeis: tuple[str, ...],
     webhook_path: str,
+    webhook_key: Path | None,
 ) -> None:
     """Receive messages until stopped: keep each once, confirm it, decode its dive."""
     callers = [_caller(text, imeis) for text in calls]
+    if webhook_key is not None and webhook is None:
+        raise click.UsageError("--webhook-key verifies what comes by --webhook, which is not given")
+    key = None if webhook_key is None else WebhookKey(webhook_key)
     store = Store(folder, {*imeis, *(imei for _, imei in callers)} if imeis else ())
-    receiver = Receiver(store, click.echo, webhook_path)
+    receiver = Receiver(store, click.echo, webhook_path, None if key is None else key.claims)
     try:
+        if webhook is not None and key is None:
+            click.echo("webhook: who has sent a message is not verified; --webhook-key FILE does")
         asyncio.run(_receive(receiver, directip, webhook, callers, host))
     finally:
         store.close()

@@ -12,7 +12,7 @@ from http import HTTPStatus
 
 from firmware_bridge.iridium.directip import write_confirmation
 from tools.shore.receiving import http
-from tools.shore.receiving.arrival import Arrival, Unreadable, read_webhook
+from tools.shore.receiving.arrival import Arrival, Claims, Unreadable, read_webhook
 from tools.shore.receiving.calls import Calls, Take
 from tools.shore.receiving.directip import packet_bytes, read_packet
 
@@ -38,12 +38,16 @@ class Ports:
         A line for those who GET it.
     webhook_path
         Path that a POST must have; "" for any.
+    claims
+        See `read_webhook`.
     """
 
-    def __init__(self, take: Take, status: Callable[[], str], webhook_path: str = "") -> None:
+    def __init__(
+        self, take: Take, status: Callable[[], str], webhook_path: str = "", claims: Claims | None = None
+    ) -> None:
         self._take = take
         self._status = status
-        self._path = webhook_path
+        self._path, self._claims = webhook_path, claims
         self._servers: list[asyncio.Server] = []
         self._calls: list[Calls] = []
         self._waiting: dict[asyncio.Task[None], None] = {}
@@ -164,7 +168,7 @@ class Ports:
             await self._take(Unreadable("ends in the middle"), bytes(data))
             return HTTPStatus.REQUEST_TIMEOUT, ""
         body = bytes(data[head.body_at : end])
-        found = read_webhook(head.content_type, body)
+        found = read_webhook(head.content_type, body, self._claims)
         try:
             await self._take(found, body)
         except OSError:

@@ -16,6 +16,7 @@ from tools.shore.receiving.arrival import (
     MAX_PAYLOAD_BYTES,
     UNKNOWN_TIME_S,
     Arrival,
+    Claims,
     Unreadable,
     check,
     read_file_name,
@@ -45,11 +46,17 @@ class Receiver:
         Where messages go.
     say
         Takes one line for a person.
-    webhook_path
+    webhook_path, claims
         See `Ports`.
     """
 
-    def __init__(self, store: Store, say: Callable[[str], None], webhook_path: str = "") -> None:
+    def __init__(
+        self,
+        store: Store,
+        say: Callable[[str], None],
+        webhook_path: str = "",
+        claims: Claims | None = None,
+    ) -> None:
         self._store = store
         self._say = say
         self._disk = ThreadPoolExecutor(max_workers=1)
@@ -57,7 +64,7 @@ class Receiver:
         self._undecoded: dict[Path, None] = {}
         self._wake = asyncio.Event()
         self._status = ""
-        self.ports = Ports(self._take, store.status, webhook_path)
+        self.ports = Ports(self._take, store.status, webhook_path, claims)
         self.inbox = store.folder / INBOX
         self.inbox.mkdir(exist_ok=True)
 
