@@ -1,7 +1,7 @@
 """The signature of a webhook's message: Ground Control's JSON Web Token (RS256), against its public key.
 
 The token carries every field of the message, so what is signed is what is read, and fields beside it are not
-looked at. Form: RFC 7515 (compact), RFC 7518 section 3.3; field JWT and key: docs.groundcontrol.com, RockBLOCK
+looked at. Form: RFC 7515 (compact), RFC 7518 section 3.3; field and key: docs.groundcontrol.com, RockBLOCK
 web services.
 """
 
