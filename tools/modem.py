@@ -131,7 +131,7 @@ def _address(text: str) -> tuple[str, int]:
     return host, int(port)
 
 
-class _Shore:
+class Shore:
     """Shore's end of an emulated modem's calls: a TCP connection for each."""
 
     def __init__(self, modem: RudicsModem, host: str, port: int) -> None:
@@ -183,7 +183,7 @@ class _Shore:
 def _emulate_calls(peer: RudicsModem, host: str, port: int) -> None:
     stopped = _stop_on_signal()
     begun_s = time.monotonic()
-    shore = _Shore(peer, host, port)
+    shore = Shore(peer, host, port)
     with PtyTransport() as pty:
         click.echo(f"modem on {pty.port}")
         line = PortLine(peer, lambda: pty, lambda: time.monotonic() - begun_s)

@@ -8,6 +8,7 @@ once by their id. The AT words are those of any modem with data calls; nothing w
 from __future__ import annotations
 
 import enum
+import re
 from collections.abc import Callable, Sequence
 
 from firmware_bridge.errors import MisuseError
@@ -40,6 +41,7 @@ QUIET_S = 15.0
 NO_CARRIER = b"NO CARRIER"
 _CUT = b"\r\n" + NO_CARRIER + b"\r"
 """The words in a call, where bytes from shore may hold the like."""
+_CONNECT = re.compile(rb"CONNECT[^\r\n]{0,32}[\r\n]+")
 _FAILED = (b"NO CARRIER", b"BUSY", b"NO DIALTONE", b"NO ANSWER", b"ERROR")
 
 
@@ -231,17 +233,18 @@ class RudicsDriver:
 
     def _on_words(self, data: bytes) -> None:
         """Lines of the modem, outside a call."""
-        self._held += data
-        del self._held[:-256]
-        words = bytes(self._held)
+        words = bytes(self._held) + data
+        self._held[:] = words[-256:]
         if self.step in _AFTER and b"OK" in words:
             self._radio.answered()
             self._go(_AFTER[self.step])
         elif self.step is Step.DIAL:
-            if b"CONNECT" in words and words.rstrip(b" ").endswith((b"\r", b"\n")):
+            connected = _CONNECT.search(words)
+            if connected is not None:
                 self._link.line_is_back(self._now_s)
                 self._go(Step.CALL, 0.0)
                 self._quiet_since_s = self._now_s
+                self._on_call(words[connected.end() :])  # shore may speak at once
             elif any(word in words for word in _FAILED):
                 self._failed("the call was not taken")
         elif self.step is Step.HANG_UP and (b"OK" in words or NO_CARRIER in words):

@@ -64,6 +64,7 @@ def test_messages_go_by_an_emulated_modem_to_a_receiver_and_orders_come_back(tmp
     assert all(data in kept for data in sent)
 
 
+@pytest.mark.slow
 def test_an_emulated_9704_takes_long_messages_to_the_same_receiver(tmp_path):
     sent = [os.urandom(20_000), b"short"]
     for i, data in enumerate(sent):

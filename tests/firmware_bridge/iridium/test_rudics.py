@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from edge.links import ModemLink
 from edge.outbox import Outbox
 from firmware_bridge.errors import MisuseError
-from firmware_bridge.iridium.rudics import GUARD_S, RudicsDriver
+from firmware_bridge.iridium.rudics import GUARD_S, RudicsDriver, Step
 from firmware_bridge.iridium.rudics_emulator import (
     MAX_FLYING_BYTES,
     Dialled,
@@ -169,6 +169,23 @@ def test_a_call_that_goes_dead_is_hung_up_and_made_again():
     assert not any(isinstance(event, CyclePower) for event in heard), "the modem itself did nothing wrong"
     assert phone.got == [(1, bytes(3000))]
     assert phone.calls == 2
+
+
+@pytest.mark.parametrize("size", [1, 7, 10_000])
+def test_what_shore_says_together_with_the_connection_is_heard(size):
+    driver, shore, now = RudicsDriver("1", 7), Peer(Role.HOST, 8), 0.0
+    driver.send(1, b"a")
+    said = driver.receive(b"", now) or driver.to_send(100)
+    assert said == b"AT\r"
+    driver.receive(b"\r\nOK\r\n", now)
+    driver.receive(b"\r\nOK\r\n", now)
+    assert driver.to_send(100).endswith(b"ATDT1\r")
+    words = b"\r\nCONNECT 9600\r\n" + b"noise" * 100 + shore.to_send(1000)
+    for at in range(0, len(words), size):
+        driver.receive(words[at : at + size], now)
+    assert driver.step is Step.CALL
+    assert driver._link.peer is not None
+    assert driver._link.peer.boot_id == 8
 
 
 def test_words_of_the_modem_within_an_order_end_no_call():

@@ -26,7 +26,7 @@ from firmware_bridge.link_records import Reason, Role
 from firmware_bridge.link_wire import Kind
 from firmware_bridge.transport import PortLine, PtyTransport, SerialTransport
 from tests.tools.shore.test_receive import IMEI, receiving
-from tools.modem import _Shore
+from tools.modem import Shore
 from tools.shore.receive import receive
 from tools.shore.receiving import calls, orders
 from tools.shore.receiving.calls import MAX_CALLS, Calls
@@ -43,7 +43,7 @@ class Float:
     def __init__(self, folder, port, sky=SKY):
         self.box, self.modem = Outbox(folder / "outbox.sqlite"), RudicsModem(sky, seed=3)
         self.pty, self.shore, self.came, self.n_calls, self.n_bytes = PtyTransport(), None, [], 0, 0
-        self.shore = _Shore(self.modem, "127.0.0.1", port)
+        self.shore = Shore(self.modem, "127.0.0.1", port)
         self.line = PortLine(self.modem, lambda: self.pty, self.now_s)
         driver = RudicsDriver("0088160000500", 1 + os.getpid(), jitter=lambda: 0.0)
         port_line = PortLine(driver, lambda: SerialTransport(self.pty.port, 19_200), self.now_s)
@@ -221,7 +221,6 @@ def test_what_is_no_message_is_refused(shore):
 
 def test_an_order_that_the_float_refuses_stays(shore):
     place = shore.folder / IMEI / orders.FOLDER
-    place.mkdir(parents=True, exist_ok=True)
     (place / "2.sbd").write_bytes(b"refused")
     (place / "3.sbd").write_bytes(b"")
     (place / "4.sbd").write_bytes(bytes(orders.MAX_ORDER_BYTES + 1))
@@ -239,7 +238,7 @@ def test_an_order_that_the_float_refuses_stays(shore):
 
 def test_a_disk_that_refuses_ends_the_call_and_acknowledges_nothing(tmp_path):
     with receiving(tmp_path, "--rudics", f"0:{IMEI}") as running:
-        (tmp_path / IMEI).write_text("in the way")
+        (tmp_path / IMEI / "other").write_text("in the way")
         item = LinkObject(Kind.MESSAGE, 1, b"data")
         caller = Caller(port_of(running))
         caller.peer.send(item)
@@ -247,7 +246,7 @@ def test_a_disk_that_refuses_ends_the_call_and_acknowledges_nothing(tmp_path):
         assert caller.is_over
         caller.socket.close()
         running.wait_for("the disk refuses it")
-        (tmp_path / IMEI).unlink()
+        (tmp_path / IMEI / "other").unlink()
         caller = Caller(port_of(running))
         caller.peer.send(item)
         assert caller.hear(Delivered)[-1] == Delivered(item)

@@ -44,17 +44,16 @@ class _Call:
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, peer: Peer) -> None:
         self.peer, self.n_messages = peer, 0
         self.begun = bytearray()
-        self.is_understood = False
-        """Whether there was a frame in what was heard last."""
         self._reader, self._writer = reader, writer
         self._now_s = asyncio.get_running_loop().time
-        self._ends_s = self._now_s() + OPEN_TIMEOUT_S
+        self.understood_s = self._now_s()
+        """When there was a frame the last time, or the call began."""
+        self._ends_s = self.understood_s + OPEN_TIMEOUT_S
 
     async def hear(self) -> Sequence[Event] | None:
         """What the float says next, or nothing after a while; None when the call is over."""
         while said := self.peer.to_send(READ_BYTES):
             self._writer.write(said)
-        self.is_understood = False
         now_s = self._now_s()
         try:
             async with asyncio.timeout(WRITE_TIMEOUT_S):
@@ -75,9 +74,10 @@ class _Call:
         if not before:
             self.begun += data[: KEPT_BYTES - len(self.begun)]
         events = self.peer.receive(data, self._now_s())
-        self.is_understood = self.peer.counts.frames > before
-        if self.peer.is_open and self.is_understood:
-            self._ends_s = self._now_s() + SILENT_TIMEOUT_S
+        if self.peer.counts.frames > before:
+            self.understood_s = self._now_s()
+            if self.peer.is_open:
+                self._ends_s = self.understood_s + SILENT_TIMEOUT_S
         return events
 
 
@@ -100,15 +100,19 @@ class Calls:
         self._imei, self._folder, self._take, self._say = imei, folder, take, say
         self._stored: deque[Header] = deque(maxlen=REMEMBERED)
         self._partial: Partial | None = None
-        self._calls: dict[asyncio.Task[None], Peer] = {}
-        """The one that was heard last is last."""
+        self._calls: set[_Call] = set()
+        self._waiting: dict[asyncio.Task[None], _Call] = {}
+        """Those that wait for the float: they may be ended; what is on its way to the disk may not."""
+        self._is_closed = False
 
     async def talk(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Serve one call until it ends."""
         task = asyncio.current_task()
         assert task is not None
-        if len(self._calls) >= MAX_CALLS:
-            next(iter(self._calls)).cancel()
+        if len(self._calls) >= MAX_CALLS and self._waiting:
+            silent = min(self._waiting, key=lambda one: self._waiting[one].understood_s)
+            self._calls.discard(self._waiting.pop(silent))
+            silent.cancel()
         peer = Peer(
             Role.HOST,
             secrets.randbelow((1 << 32) - 1) + 1,
@@ -117,22 +121,27 @@ class Calls:
             stored=self._stored,
             partial=self._most_partial(),
         )
-        self._calls[task] = peer
         call = _Call(reader, writer, peer)
+        self._calls.add(call)
         try:
-            while await self._serve(call):
-                if call.is_understood:
-                    self._calls[task] = self._calls.pop(task)
+            while await self._serve(call, task):
+                pass
         finally:
-            del self._calls[task]
+            self._calls.discard(call)
             self._partial = peer.partial or self._partial
             self._say(self._end(call))
         if not peer.counts.frames and call.begun:
             await self._take(Unreadable("is no call of a float"), bytes(call.begun))
 
-    async def _serve(self, call: _Call) -> bool:
+    async def _serve(self, call: _Call, task: asyncio.Task[None]) -> bool:
         """Take what the float says next; False when the call is over."""
-        events = await call.hear()
+        if self._is_closed:
+            return False
+        self._waiting[task] = call
+        try:
+            events = await call.hear()
+        finally:
+            self._waiting.pop(task, None)
         if events is None:
             return False
         for event in events:
@@ -142,12 +151,13 @@ class Calls:
 
     def close(self) -> None:
         """End all calls."""
-        for task in list(self._calls):
+        self._is_closed = True
+        for task in list(self._waiting):
             task.cancel()
 
     def _most_partial(self) -> Partial | None:
         """What has come of a message, maybe in a call that is dead and does not know."""
-        known = [self._partial, *(peer.partial for peer in self._calls.values())]
+        known = [self._partial, *(call.peer.partial for call in self._calls)]
         return max((one for one in known if one is not None), key=lambda one: len(one[1]), default=None)
 
     async def _on(self, event: Event, call: _Call) -> bool:

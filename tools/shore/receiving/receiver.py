@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from tools.shore.decode import CLIMATOLOGIES, CODEBOOKS
+from tools.shore.receiving import orders
 from tools.shore.receiving.arrival import (
     MAX_PAYLOAD_BYTES,
     UNKNOWN_TIME_S,
@@ -69,7 +70,9 @@ class Receiver:
         self.inbox.mkdir(exist_ok=True)
 
     async def listen_calls(self, host: str, port: int, imei: str) -> int:
-        """Listen for calls of a modem; see `Ports`."""
+        """Listen for calls of a modem, and make the folder for its orders; see `Ports`."""
+        with contextlib.suppress(OSError):  # of a disk that refuses the first message will tell
+            (self._store.folder / imei / orders.FOLDER).mkdir(parents=True, exist_ok=True)
         calls = Calls(imei, self._store.folder, self._take, self._say)
         return await self.ports.listen_calls(host, port, calls)
 
