@@ -111,7 +111,9 @@ class Calls:
         assert task is not None
         if len(self._calls) >= MAX_CALLS and self._waiting:
             silent = min(self._waiting, key=lambda one: self._waiting[one].understood_s)
-            self._calls.discard(self._waiting.pop(silent))
+            gone = self._waiting.pop(silent)
+            self._calls.discard(gone)
+            self._partial = gone.peer.partial or self._partial
             silent.cancel()
         peer = Peer(
             Role.HOST,
