@@ -42,6 +42,8 @@ class SbdDriver:
         """Since the last completed session: the next one answers it, by another command."""
         self._is_unanswered = False
         """A session gave no answer, and the modem has not yet said what came of it."""
+        self._is_unconfirmed = False
+        """A session seems to have completed, and the modem's number has not yet said so too."""
         self._session_line = NumberLine(b"+SBDIX:", 6)
         self._told: tuple[int, ...] | None = None
         """Numbers of the answer that is not finished yet."""
@@ -207,7 +209,7 @@ class SbdDriver:
             case Step.NUMBERS | Step.READ:
                 if self._buffers.unread is not None:  # the modem keeps it until the next session
                     self._go(Step.READ)
-                elif self._buffers.momsn is None:
+                elif self.step is Step.NUMBERS and self._buffers.momsn is None:
                     self._go(Step.REST, BACKOFF_S[0])
                 else:
                     self._decide()
@@ -279,30 +281,23 @@ class SbdDriver:
         numbers = self._session_line.read(text)
         if numbers is not None and self._told is None:
             self._told = numbers
-            self._tell_sent(numbers)
         return numbers is not None
-
-    def _tell_sent(self, numbers: tuple[int, ...]) -> None:
-        """At once: until its owner has written it down, a power cut costs another session."""
-        code, momsn, *_ = numbers
-        if status_of(code).action is not Action.SENT:
-            return
-        self._buffers.completed(momsn)
-        self._has_rung = False
-        if self._message is None:
-            self._told_mailbox = True
-        else:
-            self._let_go(words.Sent(self._message.message_id, momsn & 0xFFFF))
 
     def _session_over(self, numbers: tuple[int, ...] | None) -> None:
         if numbers is None:
             self._back_off(Status(Action.RETRY, "the modem refused the session"), -1)
             self._decide()
             return
-        code, _, mt_status, mtmsn, mt_length, queued = numbers
+        code, momsn, mt_status, mtmsn, mt_length, queued = numbers
         status = status_of(code)
         if status.action is Action.SENT:
-            self._wants_mailbox = queued > 0
+            self._wants_mailbox, self._has_rung = queued > 0, False
+            if self._message is None:
+                self._buffers.completed(momsn)
+                self._told_mailbox = True
+            else:
+                # The line has no checksum, and "32" that lost a character is a success: the number decides.
+                self._buffers.momsn, self._is_unconfirmed = None, True
         elif status.action is Action.HOLD and self._message is not None:
             self._let_go(words.Held(self._message.message_id, code, status.words))
         else:
@@ -341,11 +336,14 @@ class SbdDriver:
             return
         is_unanswered, self._is_unanswered = self._is_unanswered, False
         if message is not None and message.tried is not None:
+            is_unconfirmed, self._is_unconfirmed = self._is_unconfirmed, False
             if buffers.had_completed(message.tried):
                 self._let_go(words.Sent(message.message_id, message.tried))
                 message = None
             else:
                 message.tried = None
+                if is_unconfirmed:
+                    self._back_off(Status(Action.SAME_AGAIN, "the modem's number denies the session"), -1)
         if is_unanswered and (message is not None or self._wants_mailbox):
             self._back_off(Status(Action.SAME_AGAIN, "the session gave no answer"), -1)
         wait_s = self._radio.wait_s(self._now_s)
