@@ -285,6 +285,7 @@ class SbdDriver:
 
     def _session_over(self, numbers: tuple[int, ...] | None) -> None:
         if numbers is None:
+            self._buffers.written = None  # it may have taken less than was meant, and the rest for commands
             self._back_off(Status(Action.RETRY, "the modem refused the session"), -1)
             self._decide()
             return

@@ -91,6 +91,16 @@ def test_a_message_word_by_word():
     assert talk.driver.is_free
 
 
+def test_a_message_is_written_again_when_the_modem_refuses_the_session():
+    talk = Talk()
+    talk.until_session()
+    assert talk.hear(b"\r\nERROR\r\n") == b""
+    assert talk.hear(wait=talk.events[-1].again_s - talk.now + 0.1) == b"AT+CSQ\r"
+    talk.hear(b"\r\n+CSQ:5\r\n\r\nOK\r\n")
+    talk.driver.recorded()
+    assert talk.hear() == b"AT+SBDWB=5\r"
+
+
 @pytest.mark.parametrize("status", [b"3", b"2"])
 def test_a_failure_that_lost_a_character_is_no_success(status):
     talk = Talk()
@@ -481,7 +491,7 @@ def test_every_message_arrives_whatever_sky_and_line_do(seed, sky, faults):
     driver, modem, line = sky_and_driver(sky, faults, seed)
     sent, arrived = [], []
     for number in range(4):
-        data = bytes([number]) * (30 + 50 * number)
+        data = random.Random(number).randbytes(30 + 50 * number)  # zeros would have a sum however many
         driver.send(number, data)
         for _ in range(100):
             heard = run(line, driver, modem, 600.0)
