@@ -27,6 +27,7 @@ class Counts:
     delivered: int = 0
     failed: int = 0
     received: int = 0
+    damaged: int = 0
     power_cycles: int = 0
 
 
@@ -154,6 +155,9 @@ class ModemLink:
             case words.Received(data):
                 self.counts.received += 1
                 self._on_command(data)
+            case words.Damaged(mtmsn):
+                self.counts.damaged += 1
+                self._say(f"ALARM: a message from shore (MTMSN {mtmsn}) came damaged: it must be sent again")
             case words.NetworkTime(ticks):
                 self._on_ticks(ticks)
             case words.CyclePower():

@@ -102,6 +102,37 @@ def checksum(data: bytes) -> bytes:
     return (sum(data) & 0xFFFF).to_bytes(2, "big")
 
 
+def numbers_after(name: bytes, text: bytes, count: int) -> tuple[int, ...] | None:
+    """Numbers of a line that begins with a name, exactly so many; None for any other line."""
+    if not text.startswith(name):
+        return None
+    try:
+        found = tuple(int(part) for part in text[len(name) :].split(b","))
+    except ValueError:
+        return None
+    return found if len(found) == count and all(abs(n) < 1 << 17 for n in found) else None
+
+
+class NumberLine:
+    """A line of numbers that may come in two: a ring stood within, and came in pieces itself."""
+
+    def __init__(self, name: bytes, count: int) -> None:
+        self._name, self._count = name, count
+        self._broken = b""
+
+    def forget(self) -> None:
+        """Another answer begins."""
+        self._broken = b""
+
+    def read(self, text: bytes) -> tuple[int, ...] | None:
+        """The numbers when the line is whole; None for any other."""
+        whole = numbers_after(self._name, self._broken + text, self._count)
+        numbers = whole or numbers_after(self._name, text, self._count)
+        if numbers is None:
+            self._broken = text if text.startswith(self._name) else b""
+        return numbers
+
+
 def _line_end(held: bytearray) -> int:
     ends = [at for at in (held.find(b"\r"), held.find(b"\n")) if at >= 0]
     return min(ends, default=-1)

@@ -22,16 +22,26 @@ class Driver(Peer[Event], Protocol):
         """Whether nothing is under way, and nothing will be before its owner says something."""
 
     def send(self, message_id: int, data: bytes, tried: int | None = None) -> None:
-        """Take a message; `tried` is `Attempt.momsn` of an attempt of which no end is known."""
+        """Take a message.
+
+        Parameters
+        ----------
+        message_id
+            The owner's own.
+        data
+            1 to `max_message_bytes` bytes.
+        tried
+            `Attempt.momsn` of the last attempt of which no end is known, from before a power cut; or None.
+        """
 
     def recorded(self) -> None:
         """The attempt is durable: it may begin."""
 
     def check_mailbox(self) -> None:
-        """Ask for messages from shore."""
+        """Ask for messages from shore when nothing else is to be sent; with SBD it costs a credit."""
 
     def renew(self, radio_s: float | None = None) -> None:
         """Allow the radio its time again, or another one; with 0 nothing is begun any more."""
 
     def powered(self) -> None:
-        """The modem has power again, or anew."""
+        """The modem has power again, or anew: what it knew is gone."""

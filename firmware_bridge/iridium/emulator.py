@@ -7,104 +7,35 @@ sessions, their results, or both. After the vendor's AT manual as links of the f
 
 from __future__ import annotations
 
-import heapq
 import random
 import re
-from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 
 from firmware_bridge.iridium.at import checksum
 from firmware_bridge.iridium.clock import ERA_STARTS_MS, TICK_MS
 from firmware_bridge.iridium.sbd_words import MAX_MESSAGE_BYTES
+from firmware_bridge.iridium.sky import (
+    CREDIT_BYTES,
+    UNKNOWN_DELIVERY,
+    Agenda,
+    Gateway,
+    Outcome,
+    Session,
+    Sky,
+)
 from firmware_bridge.sans_io import NEVER_S
+
+__all__ = ["Gateway", "SbdModem", "Session", "Sky"]
 
 WRITE_TIMEOUT_S = 60.0
 RESULT_S = (0.1, 2.0)
-CREDIT_BYTES = 50
 MAX_COMMAND_BYTES = 128
-UNKNOWN_DELIVERY = (10, 13, 17, 18, 19)
-SURE_FAILURES = (11, 32, 35, 36)
-
-
-@dataclass(frozen=True, slots=True)
-class Sky:
-    """What goes wrong, as chances.
-
-    Attributes
-    ----------
-    fail
-        Of a session to fail and to say so.
-    hidden
-        Of a session to bring the message and to say that it failed.
-    mute
-        Of a session to end without an answer; half of these have brought the message.
-    hang
-        Of a session to leave the modem deaf until its power is cycled.
-    weak
-        Of a look at the signal to find less than two bars.
-    ring_within
-        Of an answer to have a ring in its middle, when a message waits.
-    session_s, signal_s
-        Shortest and longest, seconds.
-    failures
-        Statuses of sessions that fail and say so.
-    """
-
-    fail: float = 0.0
-    hidden: float = 0.0
-    mute: float = 0.0
-    hang: float = 0.0
-    weak: float = 0.0
-    ring_within: float = 0.0
-    session_s: tuple[float, float] = (5.0, 40.0)
-    signal_s: tuple[float, float] = (2.0, 10.0)
-    failures: tuple[int, ...] = (*UNKNOWN_DELIVERY, *SURE_FAILURES)
-
-
-@dataclass(frozen=True, slots=True)
-class Session:
-    """A session that the gateway has completed, and bills.
-
-    Attributes
-    ----------
-    at_s
-        When.
-    momsn
-        Of the modem.
-    data
-        The message, or None for a mailbox check.
-    credits
-        What is billed: 50 bytes each; a mailbox check is one.
-    is_hidden
-        Whether the modem says that it failed.
-    """
-
-    at_s: float
-    momsn: int
-    data: bytes | None
-    credits: int
-    is_hidden: bool = False
-
-
-@dataclass(slots=True)
-class Gateway:
-    """What survives of a modem and the sky when the power goes: numbers, and messages to the float.
-
-    Attributes
-    ----------
-    momsn, mtmsn
-        Of the next session, and of the last message to the float.
-    begun
-        Sessions that were begun, whatever came of them.
-    to_float
-        Messages that wait for the float.
-    """
-
-    momsn: int = 0
-    mtmsn: int = 0
-    begun: int = 0
-    to_float: deque[bytes] = field(default_factory=deque)
+SESSION_TIMEOUT = 17
+_LOCATION = re.compile(
+    r"[+-]?[0-8][0-9][0-5][0-9]\.[0-9]{3},[+-]?(0[0-9]{2}|1[0-7][0-9])[0-5][0-9]\.[0-9]{3}"
+)
+"""Degrees and minutes, north and east, as `+SBDIX[A]=` takes them."""
+_WITH_VALUE = ("+SBDMTA", "+SBDST", "+SBDWB", "+SBDIX", "+SBDIXA")
 
 
 class SbdModem:
@@ -134,13 +65,14 @@ class SbdModem:
         self._now_s = max(self._now_s, now_s)
         self._mo = self._mt = b""
         self._echoes, self._rings = True, False
+        self._limit_s = 0
+        """Of a session; 0 is none."""
         self._line = bytearray()
         self._wanted: int | None = None
         self._taken = bytearray()
         self._write_until_s = NEVER_S
         self._out = bytearray()
-        self._later: list[tuple[float, int, Callable[[], None]]] = []
-        self._n_later = 0
+        self._agenda = Agenda()
         self._is_busy = self._is_deaf = False
 
     def queue(self, data: bytes) -> None:
@@ -167,20 +99,19 @@ class SbdModem:
 
     def due_s(self) -> float:
         """See `sans_io.Peer`."""
-        return min(self._later[0][0] if self._later else NEVER_S, self._write_until_s)
+        return min(self._agenda.due_s(), self._write_until_s)
 
     def _on_time(self) -> None:
         until_s = self._now_s
-        while self._later and self._later[0][0] <= until_s:
-            self._now_s, _, action = heapq.heappop(self._later)
+        while (due := self._agenda.next_until(until_s)) is not None:
+            self._now_s, action = due
             action()
         self._now_s = until_s
         if self._write_until_s <= self._now_s:
             self._end_write(1)
 
     def _after(self, seconds: float, action: Callable[[], None]) -> None:
-        self._n_later += 1
-        heapq.heappush(self._later, (self._now_s + seconds, self._n_later, action))
+        self._agenda.add(self._now_s + seconds, action)
 
     def _take(self, byte: int) -> None:
         if self._is_deaf or self._is_busy:
@@ -216,7 +147,10 @@ class SbdModem:
         if not command.startswith("AT"):
             self._say("ERROR")
             return
-        name, _, value = command[2:].partition("=")
+        name, equals, value = command[2:].partition("=")
+        if equals and name not in _WITH_VALUE:
+            self._say("ERROR")
+            return
         match name:
             case "" | "&D0" | "&K0" | "&W0":
                 self._say("OK")
@@ -225,6 +159,9 @@ class SbdModem:
                 self._say("OK")
             case "+SBDMTA" if value in ("0", "1"):
                 self._rings = value == "1"
+                self._say("OK")
+            case "+SBDST" if re.fullmatch("[0-9]{1,5}", value):
+                self._limit_s = int(value)
                 self._say("OK")
             case "+SBDWB" if re.fullmatch("[0-9]{1,4}", value):
                 self._begin_write(int(value))
@@ -248,7 +185,7 @@ class SbdModem:
                 ticks = (self._utc_ms_at_0 + round(1000 * self._now_s) - ERA_STARTS_MS[-1]) // TICK_MS
                 told = f"{ticks:x}" if ticks >= 0 else "no network service"
                 self._say(f"-MSSTM: {told}", "OK")
-            case "+SBDIX" | "+SBDIXA":
+            case "+SBDIX" | "+SBDIXA" if not equals or _LOCATION.fullmatch(value):
                 self._begin_session()
             case _:
                 self._say("ERROR")
@@ -278,25 +215,21 @@ class SbdModem:
         self._is_busy = True
         self.gateway.begun += 1
         self._mt = b""  # a new session clears it
-        self._after(self._draw.uniform(*self._sky.session_s), self._end_session)
+        lasts_s = self._draw.uniform(*self._sky.session_s)
+        if self._limit_s and lasts_s > self._limit_s:
+            self._after(self._limit_s, lambda: self._tell_session(SESSION_TIMEOUT, self.gateway.momsn))
+        else:
+            self._after(lasts_s, self._end_session)
 
     def _end_session(self) -> None:
-        sky, luck = self._sky, self._draw.random()
+        outcome = self._sky.outcome(self._draw)
         code = 0
         arrives = answers = True
-        for chance, outcome in (
-            (sky.fail, "fail"),
-            (sky.hidden, "hidden"),
-            (sky.mute, "mute"),
-            (sky.hang, "hang"),
-        ):
-            if luck < chance:
-                arrives = outcome == "hidden" or (outcome == "mute" and self._draw.random() < 0.5)
-                answers = outcome in ("fail", "hidden")
-                self._is_deaf = outcome == "hang"
-                code = self._draw.choice(UNKNOWN_DELIVERY if outcome == "hidden" else sky.failures)
-                break
-            luck -= chance
+        if outcome is not Outcome.FINE:
+            arrives = outcome is Outcome.HIDDEN or (outcome is Outcome.MUTE and self._draw.random() < 0.5)
+            answers = outcome in (Outcome.FAIL, Outcome.HIDDEN)
+            self._is_deaf = outcome is Outcome.HANG
+            code = self._draw.choice(UNKNOWN_DELIVERY if outcome is Outcome.HIDDEN else self._sky.failures)
         known = code == 0 or (arrives and not answers)
         momsn = self.gateway.momsn
         mt_status, mtmsn, mt_length = 0, -1, 0
@@ -313,8 +246,13 @@ class SbdModem:
                 mt_status, mtmsn, mt_length = 1, self.gateway.mtmsn, len(self._mt)
         if answers:
             # Between the end of the session and its result the power may go too.
-            numbers = code, momsn, mt_status, mtmsn, mt_length, len(self.gateway.to_float)
-            told = "+SBDIX: " + ", ".join(map(str, numbers))
-            self._after(self._draw.uniform(*RESULT_S), lambda: self._answer(told))
+            self._tell_session(code, momsn, mt_status, mtmsn, mt_length)
         else:
             self._is_busy = False
+
+    def _tell_session(
+        self, code: int, momsn: int, mt_status: int = 0, mtmsn: int = -1, mt_length: int = 0
+    ) -> None:
+        numbers = code, momsn, mt_status, mtmsn, mt_length, len(self.gateway.to_float)
+        told = "+SBDIX: " + ", ".join(map(str, numbers))
+        self._after(self._draw.uniform(*RESULT_S), lambda: self._answer(told))

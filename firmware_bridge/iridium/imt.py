@@ -20,20 +20,8 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from firmware_bridge.errors import MisuseError
-from firmware_bridge.iridium.sbd_words import (
-    BACKOFF_S,
-    BOOT_S,
-    MUTE_AFTER,
-    SIGNAL_AGAIN_S,
-    Attempt,
-    CyclePower,
-    Event,
-    Failed,
-    Mailbox,
-    Received,
-    Sent,
-    Spent,
-)
+from firmware_bridge.iridium import sbd_words as words
+from firmware_bridge.iridium.radio import BACKOFF_S, Radio
 from firmware_bridge.sans_io import NEVER_S
 
 BAUD = 230_400
@@ -96,18 +84,16 @@ class ImtDriver:
 
     Parameters
     ----------
-    radio_s
-        Seconds that the modem may be active until `renew`.
-    jitter
-        Draws 0 to 1, for the back-off.
+    radio_s, jitter
+        See `Radio`; the radio counts as on while the modem is active.
     """
 
     max_message_bytes = MAX_MESSAGE_BYTES
 
     def __init__(self, *, radio_s: float = NEVER_S, jitter: Callable[[], float] = lambda: 0.5) -> None:
         self.step = Step.IDLE
-        self._jitter = jitter
-        self._now_s = self._due_s = self._rest_until_s = self._send_until_s = 0.0
+        self._radio = Radio(radio_s, jitter)
+        self._now_s = self._due_s = self._send_until_s = 0.0
         self._held, self._out = bytearray(), bytearray()
         self._version: dict[str, int] = {}
         self._message: tuple[int, bytes] | None = None
@@ -116,11 +102,8 @@ class ImtDriver:
         """The modem's, of the message that it has taken."""
         self._reference = 0
         self._from_shore: tuple[int, bytearray] | None = None
-        self._wants_mailbox = self._found = self._is_recorded = self._is_spent = False
-        self._failures = self._mute = 0
-        self._radio_s = self._radio_left_s = radio_s
-        self._radio_since_s: float | None = None
-        self._events: list[Event] = []
+        self._wants_mailbox = self._found = self._is_recorded = False
+        self._events: list[words.Event] = []
 
     @property
     def is_free(self) -> bool:
@@ -156,9 +139,7 @@ class ImtDriver:
 
     def renew(self, radio_s: float | None = None) -> None:
         """See `Driver`."""
-        if radio_s is not None:
-            self._radio_s = radio_s
-        self._radio_left_s, self._is_spent = self._radio_s, False
+        self._radio.renew(radio_s)
         self._wake()
 
     def powered(self) -> None:
@@ -166,7 +147,7 @@ class ImtDriver:
         self._out.clear()
         self._held.clear()
         self._number = self._from_shore = None
-        self._go(Step.BOOT, BOOT_S)
+        self._go(Step.BOOT, words.BOOT_S)
 
     def _wake(self) -> None:
         if self.step is Step.IDLE:
@@ -174,7 +155,7 @@ class ImtDriver:
 
     # sans_io.Peer
 
-    def receive(self, data: bytes, now_s: float) -> Sequence[Event]:
+    def receive(self, data: bytes, now_s: float) -> Sequence[words.Event]:
         """See `sans_io.Peer`."""
         self._now_s = max(self._now_s, now_s)
         self._events = []
@@ -208,11 +189,7 @@ class ImtDriver:
 
     def _go(self, step: Step, wait_s: float = NEVER_S) -> None:
         self.step = step
-        if step in _RADIO and self._radio_since_s is None:
-            self._radio_since_s = self._now_s
-        elif step not in _RADIO and self._radio_since_s is not None:
-            self._radio_left_s -= self._now_s - self._radio_since_s
-            self._radio_since_s = None
+        self._radio.turn(step in _RADIO, self._now_s)
         if step in COMMANDS:
             method, target, _ = COMMANDS[step]
             self._say(method, target, self._body(step))
@@ -240,48 +217,42 @@ class ImtDriver:
             case Step.BOOT:
                 self._go(Step.WAKE)
             case Step.NO_SIGNAL:
-                self._go(Step.OFF if self._radio_now_s() <= 0 else Step.SIGNAL)
+                self._go(Step.OFF if self._radio.left_s(self._now_s) <= 0 else Step.SIGNAL)
             case Step.LISTEN:
                 self._wants_mailbox = False
-                self._events.append(Mailbox(self._found))
+                self._events.append(words.Mailbox(self._found))
                 self._go(Step.SIGNAL if self._message is not None else Step.OFF)
             case Step.TOLD if self._is_recorded:
-                self._send_until_s = self._now_s + min(SEND_S, self._radio_now_s())
+                self._send_until_s = self._now_s + min(SEND_S, self._radio.left_s(self._now_s))
                 self._go(Step.ORIGINATE)
             case Step.SEND:
                 self._failed("the modem told no end of it")
             case Step.OFF:
                 self._go(Step.IDLE, 0.0)
             case Step.CYCLE:
-                self._events.append(CyclePower())
+                self._events.append(words.CyclePower())
                 self._due_s = self._now_s + BACKOFF_S[-1]
             case _:
                 self._on_mute()
 
     def _on_mute(self) -> None:
-        self._mute += 1
         self._out.clear()
-        if self._mute >= MUTE_AFTER:
-            self._mute = 0
+        if self._radio.is_mute():
             self._go(Step.CYCLE, 0.0)
         else:
             self._go(Step.WAKE)
 
-    def _radio_now_s(self) -> float:
-        """Seconds of radio that are left."""
-        since_s = self._now_s if self._radio_since_s is None else self._radio_since_s
-        return self._radio_left_s - (self._now_s - since_s)
-
     def _decide(self) -> None:
         """The modem is at rest: make it active when there is a reason, and radio left."""
-        has_reason = self._message is not None or self._wants_mailbox
-        if not has_reason or self._radio_now_s() <= 0:
-            if has_reason and not self._is_spent:
-                self._is_spent = True
-                self._events.append(Spent())
+        wait_s = self._radio.wait_s(self._now_s)
+        if self._message is None and not self._wants_mailbox:
             self._go(Step.IDLE)
-        elif self._now_s < self._rest_until_s:
-            self._go(Step.REST, self._rest_until_s - self._now_s)
+        elif wait_s == NEVER_S:
+            if self._radio.tell_spent():
+                self._events.append(words.Spent())
+            self._go(Step.IDLE)
+        elif wait_s > 0:
+            self._go(Step.REST, wait_s)
         else:
             self._go(Step.WAKE)
 
@@ -303,7 +274,7 @@ class ImtDriver:
             if self.step is not Step.WAKE:  # whose first answer may be 405: it is asked again in time
                 self._failed(f"the modem refuses {target} with {code}", alarm=True)
             return
-        self._mute = 0
+        self._radio.answered()
         match self.step:
             case Step.WAKE:
                 versions = body.get("supported_versions")
@@ -327,16 +298,16 @@ class ImtDriver:
             return
         if body.get("constellation_visible") is not True or not _natural(body, "signal_bars"):
             if self.step is Step.SIGNAL:
-                self._go(Step.NO_SIGNAL, SIGNAL_AGAIN_S)
-        elif self._radio_now_s() <= 0:
+                self._go(Step.NO_SIGNAL, words.SIGNAL_AGAIN_S)
+        elif self._radio.left_s(self._now_s) <= 0:
             self._go(Step.OFF)
         elif self._message is not None:
             self._is_recorded, self._number = False, None
             self._go(Step.TOLD)
-            self._events.append(Attempt(self._message[0], 0))
+            self._events.append(words.Attempt(self._message[0], 0))
         else:
             self._found = False
-            self._go(Step.LISTEN, LISTEN_S)
+            self._go(Step.LISTEN, min(LISTEN_S, self._radio.left_s(self._now_s)))
 
     def _on_segment_wanted(self, body: dict[str, Any]) -> None:
         start, size = _natural(body, "segment_start"), _natural(body, "segment_length")
@@ -354,8 +325,8 @@ class ImtDriver:
         if self._message is None or not self._is_ours(body):
             return
         if body.get("final_mo_status") == "mo_ack_received":
-            self._events.append(Sent(self._message[0], 0))
-            self._message, self._number, self._failures = None, None, 0
+            self._events.append(words.Sent(self._message[0], 0))
+            self._message, self._number, self._radio.failures = None, None, 0
             if self.step is Step.SEND:
                 self._go(Step.SIGNAL)
         elif self.step is Step.SEND:
@@ -366,15 +337,13 @@ class ImtDriver:
         return self._number is not None and is_same and body.get("topic_id") == TOPIC
 
     def _failed(self, reason: str, *, alarm: bool = False) -> None:
-        wait_s = BACKOFF_S[min(self._failures, len(BACKOFF_S) - 1)] * (1 + self._jitter())
-        self._failures += 1
-        self._rest_until_s = self._now_s + wait_s
+        again_s = self._radio.back_off(self._now_s)
         if self._message is not None:
-            self._events.append(Failed(self._message[0], reason, self._rest_until_s, alarm))
+            self._events.append(words.Failed(self._message[0], reason, again_s, alarm))
         if self.step in (Step.SEND, Step.ORIGINATE, Step.SIGNAL):
             self._go(Step.OFF)
         else:
-            self._go(Step.REST, wait_s)
+            self._go(Step.REST, again_s - self._now_s)
 
     def _on_shore_begins(self, body: dict[str, Any]) -> None:
         number = _natural(body, "message_id")
@@ -400,7 +369,9 @@ class ImtDriver:
         data = bytes(got[:-CRC_BYTES])
         if body.get("final_mt_status") == "complete" and data and sealed(data) == got:
             self._found = True
-            self._events.append(Received(data, number, 0))
+            self._events.append(words.Received(data, number, 0))
+        else:
+            self._events.append(words.Damaged(number))
 
 
 def _parsed(text: bytes) -> dict[str, Any] | None:

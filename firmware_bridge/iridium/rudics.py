@@ -8,9 +8,11 @@ once by their id. The AT words are those of any modem with data calls; nothing w
 from __future__ import annotations
 
 import enum
+import re
 from collections.abc import Callable, Sequence
 
 from firmware_bridge.errors import MisuseError
+from firmware_bridge.iridium.radio import BACKOFF_S, Radio
 from firmware_bridge.iridium.sbd_words import (
     Attempt,
     CyclePower,
@@ -36,9 +38,10 @@ GUARD_S = 1.2
 """Of silence around `+++`."""
 QUIET_S = 15.0
 """A call with nothing left to say is ended after it: shore may still have something."""
-BACKOFF_S = (20.0, 60.0, 120.0, 300.0)
-MUTE_AFTER = 3
 NO_CARRIER = b"NO CARRIER"
+_CUT = b"\r\n" + NO_CARRIER + b"\r"
+"""The words in a call, where bytes from shore may hold the like."""
+_CONNECT = re.compile(rb"CONNECT[^\r\n]{0,32}[\r\n]+")
 _FAILED = (b"NO CARRIER", b"BUSY", b"NO DIALTONE", b"NO ANSWER", b"ERROR")
 
 
@@ -58,6 +61,7 @@ class Step(enum.Enum):
 
 
 _COMMANDS = {Step.WAKE: ("AT", ANSWER_S), Step.NO_ECHO: ("ATE0", ANSWER_S), Step.HANG_UP: ("ATH", ANSWER_S)}
+_RADIO = (Step.DIAL, Step.CALL, Step.GUARD, Step.ESCAPE, Step.HANG_UP)
 _AFTER = {Step.WAKE: Step.NO_ECHO, Step.NO_ECHO: Step.DIAL}
 
 
@@ -70,10 +74,8 @@ class RudicsDriver:
         Of shore's server, as the provider gives it.
     boot_id
         As `link.Peer` wants it: another at every start.
-    radio_s
-        Seconds of calls, with their dialling, until `renew`.
-    jitter
-        Draws 0 to 1, for the back-off.
+    radio_s, jitter
+        See `Radio`; the radio counts as on in calls, with their dialling.
     """
 
     max_message_bytes = MAX_MESSAGE_BYTES
@@ -87,7 +89,8 @@ class RudicsDriver:
         jitter: Callable[[], float] = lambda: 0.5,
     ) -> None:
         self.step = Step.IDLE
-        self._number, self._jitter = number, jitter
+        self._number = number
+        self._radio = Radio(radio_s, jitter)
         self._link = LinkPeer(Role.INSTRUMENT, boot_id)
         self._now_s = 0.0
         self._due_s = 0.0
@@ -96,12 +99,9 @@ class RudicsDriver:
         self._message: LinkObject | None = None
         self._is_told = self._is_recorded = False
         self._wants_call = False
+        self._why = ""
+        """Why the call is ended that is being ended; empty when nothing is wrong."""
         self._quiet_since_s = 0.0
-        self._radio_s = self._radio_left_s = radio_s
-        self._radio_since_s: float | None = None
-        self._is_spent = False
-        self._failures = self._mute = 0
-        self._rest_until_s = 0.0
         self._events: list[Event] = []
 
     @property
@@ -141,9 +141,7 @@ class RudicsDriver:
 
     def renew(self, radio_s: float | None = None) -> None:
         """See `Driver`."""
-        if radio_s is not None:
-            self._radio_s = radio_s
-        self._radio_left_s, self._is_spent = self._radio_s, False
+        self._radio.renew(radio_s)
         self._wake()
 
     def powered(self) -> None:
@@ -191,12 +189,7 @@ class RudicsDriver:
             command, answer_s = f"ATDT{self._number}", DIAL_S
         if command:
             self._out += command.encode("ascii") + b"\r"
-        in_call = step in (Step.DIAL, Step.CALL, Step.GUARD, Step.ESCAPE, Step.HANG_UP)
-        if in_call and self._radio_since_s is None:
-            self._radio_since_s = self._now_s
-        elif not in_call and self._radio_since_s is not None:
-            self._radio_left_s -= self._now_s - self._radio_since_s
-            self._radio_since_s = None
+        self._radio.turn(step in _RADIO, self._now_s)
         self._due_s = self._now_s + (answer_s if command else wait_s)
 
     def _on_due(self) -> None:
@@ -218,42 +211,40 @@ class RudicsDriver:
                 self._events.append(CyclePower())
                 self._due_s = self._now_s + BACKOFF_S[-1]
             case _:
-                self._mute += 1
                 self._out.clear()
-                if self._mute >= MUTE_AFTER:
-                    self._mute = 0
+                if self._radio.is_mute():
                     self._go(Step.CYCLE, 0.0)
                 else:
                     self._go(Step.WAKE)
 
     def _decide(self) -> None:
         """Nothing is under way: call when there is a reason, and radio left."""
-        self._due_s = NEVER_S
+        wait_s = self._radio.wait_s(self._now_s)
         if self._message is None and not self._wants_call:
             self._go(Step.IDLE)
-        elif self._radio_left_s <= 0:
-            if not self._is_spent:
-                self._is_spent = True
+        elif wait_s == NEVER_S:
+            if self._radio.tell_spent():
                 self._events.append(Spent())
             self._go(Step.IDLE)
-        elif self._now_s < self._rest_until_s:
-            self._go(Step.REST, self._rest_until_s - self._now_s)
+        elif wait_s > 0:
+            self._go(Step.REST, wait_s)
         else:
             self._go(Step.WAKE)
 
     def _on_words(self, data: bytes) -> None:
         """Lines of the modem, outside a call."""
-        self._held += data
-        del self._held[:-256]
-        words = bytes(self._held)
+        words = bytes(self._held) + data
+        self._held[:] = words[-256:]
         if self.step in _AFTER and b"OK" in words:
-            self._mute = 0
+            self._radio.answered()
             self._go(_AFTER[self.step])
         elif self.step is Step.DIAL:
-            if b"CONNECT" in words and words.rstrip(b" ").endswith((b"\r", b"\n")):
+            connected = _CONNECT.search(words)
+            if connected is not None:
                 self._link.line_is_back(self._now_s)
                 self._go(Step.CALL, 0.0)
                 self._quiet_since_s = self._now_s
+                self._on_call(words[connected.end() :])  # shore may speak at once
             elif any(word in words for word in _FAILED):
                 self._failed("the call was not taken")
         elif self.step is Step.HANG_UP and (b"OK" in words or NO_CARRIER in words):
@@ -265,7 +256,7 @@ class RudicsDriver:
         for event in self._link.receive(data, self._now_s):
             match event:
                 case Opened():
-                    self._failures, self._quiet_since_s = 0, self._now_s
+                    self._radio.failures, self._quiet_since_s = 0, self._now_s
                 case Delivered(item) if self._message is not None and item == self._message:
                     self._events.append(Sent(item.object_id, 0))
                     self._message, self._quiet_since_s = None, self._now_s
@@ -279,41 +270,44 @@ class RudicsDriver:
                 case ObjectReceived(item):
                     self._link.refuse(item, Reason.UNWANTED)
                 case Silent():
-                    self._failed("shore does not answer")
+                    # The modem may be in the call still, and would take commands for words to shore.
+                    self._end_call("shore does not answer")
                     return
         self._held += data
         del self._held[:-32]
-        if NO_CARRIER in self._held:
+        if _CUT in self._held:
             self._failed("the call was cut")
             return
         if self._link.is_open and self._message is not None and not self._is_told:
             self._is_told = True
             self._events.append(Attempt(self._message.object_id, 0))
-        spent = self._radio_since_s is not None and self._now_s - self._radio_since_s > self._radio_left_s
+        spent = self._radio.left_s(self._now_s) < 0
         is_quiet = self._message is None and self._now_s - self._quiet_since_s >= QUIET_S
         never_opened = not self._link.is_open and self._now_s - self._quiet_since_s >= DIAL_S
-        if is_quiet or spent or never_opened:
-            self._end_call()
+        if never_opened:
+            self._end_call("shore does not answer")
+        elif is_quiet or spent:
+            self._end_call("the call ended before shore had it" if self._message is not None else "")
         else:
             self._due_s = self._now_s + QUIET_S / 4
 
-    def _end_call(self) -> None:
-        if self._message is None and self._wants_call:
+    def _end_call(self, why: str) -> None:
+        self._why = why
+        if not why and self._wants_call:
             self._wants_call = False
             self._events.append(Mailbox(False))
         self._go(Step.GUARD, GUARD_S)
 
     def _hung_up(self) -> None:
-        if self._message is not None:
-            self._failed("the call ended before shore had it")
+        why, self._why = self._why, ""
+        if why:
+            self._failed(why)
         else:
             self._decide()
 
     def _failed(self, reason: str) -> None:
         """The call is over; what shore has of the message stays there."""
-        wait_s = BACKOFF_S[min(self._failures, len(BACKOFF_S) - 1)] * (1 + self._jitter())
-        self._failures += 1
-        self._rest_until_s = self._now_s + wait_s
+        again_s = self._radio.back_off(self._now_s)
         if self._message is not None:
-            self._events.append(Failed(self._message.object_id, reason, self._rest_until_s))
-        self._go(Step.REST, wait_s)
+            self._events.append(Failed(self._message.object_id, reason, again_s))
+        self._go(Step.REST, again_s - self._now_s)

@@ -8,14 +8,11 @@ from dataclasses import dataclass
 MAX_MESSAGE_BYTES = 340
 MIN_SIGNAL = 2
 """Bars of five below which a session costs more energy than it brings."""
-BACKOFF_S = (20.0, 60.0, 120.0, 300.0)
-"""After the first failure 20 to 40 s, so that a fleet does not call at once; then these."""
-LONG_S, REGISTRATION_S, ALARM_S = 600.0, 180.0, 1800.0
 SIGNAL_AGAIN_S = 15.0
+SESSION_S, SESSION_ANSWER_S = 90, 120.0
+"""The modem itself ends a session after so long, and says so; its answer is waited for a little longer."""
 BOOT_S = 5.0
 """From power to the first word."""
-MUTE_AFTER = 3
-"""So many commands without an answer: power is cycled."""
 
 
 class Step(enum.Enum):
@@ -27,6 +24,7 @@ class Step(enum.Enum):
     NO_DTR = "no dtr"
     NO_FLOW = "no flow control"
     RINGS = "rings"
+    LIMIT = "session limit"
     TIME = "network time"
     NUMBERS = "message numbers"
     IDLE = "idle"
@@ -55,13 +53,14 @@ COMMANDS: dict[Step, Spec] = {
     Step.NO_ECHO: Spec("ATE0", 3.0, Step.NO_DTR),
     Step.NO_DTR: Spec("AT&D0", 3.0, Step.NO_FLOW),
     Step.NO_FLOW: Spec("AT&K0", 3.0, Step.RINGS),
-    Step.RINGS: Spec("AT+SBDMTA=1", 3.0, Step.TIME),
+    Step.RINGS: Spec("AT+SBDMTA=1", 3.0, Step.LIMIT),
+    Step.LIMIT: Spec(f"AT+SBDST={SESSION_S}", 3.0, Step.TIME),
     Step.TIME: Spec("AT-MSSTM", 10.0, Step.NUMBERS),
     Step.NUMBERS: Spec("AT+SBDS", 5.0),
     Step.SIGNAL: Spec("AT+CSQ", 60.0),
     Step.WRITE: Spec("AT+SBDWB={}", 10.0),
     Step.BYTES: Spec("", 65.0),
-    Step.SESSION: Spec("AT+SBDIX", 120.0),
+    Step.SESSION: Spec("AT+SBDIX", SESSION_ANSWER_S),
     Step.READ: Spec("AT+SBDRB", 10.0),
     Step.CLEAR: Spec("AT+SBDD0", 5.0),
 }
@@ -69,6 +68,15 @@ COMMANDS: dict[Step, Spec] = {
 RADIO_STEPS = (Step.SIGNAL, Step.SESSION)
 WRITE_FAULTS = {1: "did not get the message in time", 2: "got the message damaged", 3: "refuses its size"}
 """What `+SBDWB` answers after the bytes."""
+
+
+@dataclass(slots=True)
+class Message:
+    """On its way; `tried` is the modem's number of an attempt of which no end is known."""
+
+    message_id: int
+    data: bytes
+    tried: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +124,13 @@ class Received:
 
 
 @dataclass(frozen=True, slots=True)
+class Damaged:
+    """A message from shore came, and not whole: it is lost, and shore has to send it again."""
+
+    mtmsn: int
+
+
+@dataclass(frozen=True, slots=True)
 class NetworkTime:
     """Ticks of 90 ms: see `clock`."""
 
@@ -144,4 +159,6 @@ class Mailbox:
     found: bool
 
 
-Event = Attempt | Sent | Failed | Held | Received | NetworkTime | Rang | CyclePower | Spent | Mailbox
+Event = (
+    Attempt | Sent | Failed | Held | Received | Damaged | NetworkTime | Rang | CyclePower | Spent | Mailbox
+)

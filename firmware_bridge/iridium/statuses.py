@@ -22,6 +22,16 @@ class Action(enum.Enum):
     """This message, or this modem, will not go: it is kept and nothing more is tried with it."""
 
 
+LONG_S, REGISTRATION_S, ALARM_S = 600.0, 180.0, 1800.0
+PAUSE_S: dict[Action, float] = {
+    Action.WAIT_LONG: LONG_S,
+    Action.WAIT_REGISTRATION: REGISTRATION_S,
+    Action.ALARM: ALARM_S,
+    Action.HOLD: ALARM_S,
+}
+"""After those the pause is always the same; after all others it is `Radio`'s, which grows."""
+
+
 @dataclass(frozen=True, slots=True)
 class Status:
     """One MO status."""

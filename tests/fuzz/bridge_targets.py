@@ -21,7 +21,10 @@ from firmware_bridge.iridium.directip import (
     write_mo,
     write_mt,
 )
+from firmware_bridge.iridium.driver import Driver
 from firmware_bridge.iridium.emulator import SbdModem
+from firmware_bridge.iridium.rudics import RudicsDriver
+from firmware_bridge.iridium.rudics_emulator import Dialled, RudicsModem
 from firmware_bridge.iridium.sbd import SbdDriver
 from firmware_bridge.iridium.sbd_words import Attempt, CyclePower
 from firmware_bridge.link import ObjectReceived, Peer
@@ -61,19 +64,26 @@ def link(data: bytes) -> None:
 
 
 def modem(data: bytes) -> None:
-    """The driver hears it as a modem's words, the modem as a driver's."""
-    driver, emulated = SbdDriver(), SbdModem()
-    driver.send(1, b"x" * 340)
-    driver.check_mailbox()
+    """The drivers hear it as their modem's words, the modems as a driver's."""
+    drivers: tuple[Driver, ...] = SbdDriver(), RudicsDriver("0088160000500", 7)
+    emulated, caller = SbdModem(), RudicsModem()
+    for driver in drivers:
+        driver.send(1, b"x" * 340)
+        driver.check_mailbox()
     for now_s, piece in timed(data):
-        for event in driver.receive(piece, now_s):
-            if isinstance(event, Attempt):
-                driver.recorded()
-            elif isinstance(event, CyclePower):
-                driver.powered()
+        for driver in drivers:
+            for event in driver.receive(piece, now_s):
+                if isinstance(event, Attempt):
+                    driver.recorded()
+                elif isinstance(event, CyclePower):
+                    driver.powered()
         emulated.receive(piece, now_s)
-        for peer in (driver, emulated):
-            assert len(peer.to_send(1 << 20)) < MOST_TO_SEND_BYTES
+        for call in caller.receive(piece, now_s):
+            if isinstance(call, Dialled):
+                caller.connected()
+        caller.from_shore(piece)
+        for to_send in (*(driver.to_send for driver in drivers), emulated.to_send, caller.to_send):
+            assert len(to_send(1 << 20)) < MOST_TO_SEND_BYTES
 
 
 def uvp6(data: bytes) -> None:
@@ -115,7 +125,9 @@ def bridge_seeds(target: str) -> list[bytes]:
         lines = [b"\r\nOK\r\n", b"\r\n+SBDS: 0, 7, 0, -1\r\n\r\nOK\r\n", b"\r\n+CSQ:4\r\n\r\nOK\r\n"]
         lines += [b"\r\nREADY\r\n", b"\r\n0\r\n\r\nOK\r\n", b"\r\n+SBDIX: 0, 7, 1, 3, 5, 0\r\n\r\nOK\r\n"]
         lines += [b"\x00\x05hello\x02\x14\r\nOK\r\n", b"AT+SBDWB=5\r", b"hello\x02\x14", b"AT+SBDIX\r"]
-        return [joined([b"\x20" + line for line in lines]), joined([b"\x01" + b"".join(lines)])]
+        words = [b"AT\rATE0\rATDT1\r", b"\r\nCONNECT 9600\r\n", b"+++", b"ATH\r", b"\r\nNO CARRIER\r\n"]
+        seeds = [joined([b"\x20" + line for line in found]) for found in (lines, words)]
+        return [*seeds, joined([b"\x01" + b"".join(lines)])]
     if target == "uvp6":
         words = [b"$hwconfcheck;", b"$start:1,20260102,030405;", b"$stop;$stop;", b"$starterr:33;$stopack;"]
         return [joined([b"\x01" + word for word in words])]

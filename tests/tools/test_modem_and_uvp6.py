@@ -64,6 +64,42 @@ def test_messages_go_by_an_emulated_modem_to_a_receiver_and_orders_come_back(tmp
     assert all(data in kept for data in sent)
 
 
+@pytest.mark.slow
+def test_an_emulated_9704_takes_long_messages_to_the_same_receiver(tmp_path):
+    sent = [os.urandom(20_000), b"short"]
+    for i, data in enumerate(sent):
+        (tmp_path / f"{i}.bin").write_bytes(data)
+    (tmp_path / "order.mt").write_bytes(b"order")
+    fleet = tmp_path / "fleet"
+    with started("receive", "--directip", 0, "--folder", fleet) as receiver:
+        port = re.search(r"directip on \S+:(\d+)", next(iter(receiver.stdout.readline, "")))[1]
+        options = ("--kind", "imt", "--fast", "--out", tmp_path / "sbd", "--mt", tmp_path / "order.mt")
+        with started("modem", "emulate", *options, "--directip", f"127.0.0.1:{port}") as modem:
+            pty = re.search(r"modem on (\S+)", modem.stdout.readline())[1]
+            files = tmp_path / "0.bin", tmp_path / "1.bin"
+            options = ("--kind", "imt", "--radio-s", 10, "--received", tmp_path / "mt")
+            done = run("modem", "send", pty, *files, *options)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "2 delivered, 0 of 0 bytes wait, 1 came" in done.stdout
+    assert {file.read_bytes() for file in (tmp_path / "sbd").glob("*.sbd")} == set(sent)
+    assert (tmp_path / "mt" / "001.mt").read_bytes() == b"order"
+    kept = [file.read_bytes() for file in fleet.rglob("*.sbd")]
+    assert sorted(kept) == sorted(sent)
+
+
+@pytest.mark.parametrize(("words", "told"), [
+    (("emulate", "--kind", "rudics"), "--kind rudics and --shore go together"),
+    (("emulate", "--shore", "localhost:1"), "--kind rudics and --shore go together"),
+    (("emulate", "--kind", "rudics", "--shore", "localhost"), "HOST:PORT is expected"),
+    (("emulate", "--kind", "rudics", "--shore", "localhost:1", "--out", "x"), "are for sbd and imt"),
+    (("send", "/dev/no-such-port", "--kind", "rudics"), "--kind rudics and --number go together"),
+])  # fmt: skip
+def test_what_does_not_go_together_is_told(words, told):
+    done = run("modem", *words)
+    assert done.returncode == 2
+    assert told in " ".join(done.stderr.split())
+
+
 @pytest.mark.parametrize("size", [0, 341])
 def test_a_file_that_no_session_takes_is_told_before_anything_is_sent(tmp_path, size):
     (tmp_path / "a.bin").write_bytes(b"x" * size)

@@ -1,4 +1,4 @@
-"""The driver of an IMT modem against an emulated 9704 that loses, repeats and refuses."""
+"""The driver of an IMT modem: its words, and with the emulated 9704 that loses, repeats and refuses."""
 
 from __future__ import annotations
 
@@ -14,118 +14,77 @@ from edge.links import ModemLink
 from edge.outbox import Outbox
 from firmware_bridge.errors import MisuseError
 from firmware_bridge.iridium.imt import BAUD, MAX_MESSAGE_BYTES, TOPIC, ImtDriver, Step, sealed
-from firmware_bridge.iridium.sbd_words import Attempt, CyclePower, Failed, Mailbox, Received, Sent, Spent
-from firmware_bridge.null_modem import NullModem, SimulatedLine
-from firmware_bridge.sans_io import NEVER_S
+from firmware_bridge.iridium.imt_emulator import FAILURES, SEGMENT_BYTES, ImtModem
+from firmware_bridge.iridium.sbd_words import (
+    Attempt,
+    CyclePower,
+    Damaged,
+    Failed,
+    Mailbox,
+    Received,
+    Sent,
+    Spent,
+)
+from firmware_bridge.iridium.sky import Gateway, Session, Sky
+from firmware_bridge.null_modem import Faults, NullModem, SimulatedLine
 
-SEGMENT_BYTES = 1446
+FAST = {"session_s": (1.0, 2.0), "signal_s": (1.0, 2.0)}
+CLEAN = Faults()
 
 
-class Modem:
-    """An emulated 9704: asks for segments, gives the message to shore; `loss` of its last words are lost."""
+class Talk:
+    """A driver and a script in the modem's place."""
 
-    def __init__(self, *, seed=1, loss=0.0, sky=True, mail=()):
-        self.draw, self.loss, self.sky, self.mail = random.Random(seed), loss, sky, list(mail)
-        self.line, self.out = bytearray(), bytearray()
-        self.got, self.asked, self.refuses = [], [], {}
-        self.is_mute, self.is_cold, self.is_active = False, True, False
-        self.number, self.size, self.message = -1, 0, bytearray()
+    def __init__(self):
+        self.driver, self.now, self.events = ImtDriver(), 0.0, []
 
-    def receive(self, data, now_s):
-        self.line += data
-        while b"\r" in self.line:
-            line, _, rest = bytes(self.line).partition(b"\r")
-            self.line = bytearray(rest)
-            if not self.is_mute:
-                self.obey(*line.decode().split(" ", 2))
-        return ()
+    def hear(self, code=0, target="", wait=0.01, **body):
+        """What the driver says to words of the modem, or to time alone."""
+        self.now += wait
+        line = f"{code} {target} {json.dumps(body)}\r".encode() if target else b""
+        new = self.driver.receive(line, self.now)
+        self.events += new
+        for event in new:
+            if isinstance(event, Attempt):
+                self.driver.recorded()
+                self.events += self.driver.receive(b"", self.now)
+        return self.driver.to_send(1 << 20).decode()
 
-    def say(self, code, target, **body):
-        self.out += f"{code} {target} {json.dumps(body, separators=(',', ':'))}\r".encode()
+    def until_active(self):
+        assert self.hear().startswith("GET apiVersion")
+        said = self.hear(200, "apiVersion", supported_versions=[{"major": 1, "minor": 7, "patch": 0}])
+        assert said == 'PUT apiVersion {"active_version": {"major": 1, "minor": 7, "patch": 0}}\r'
+        assert self.hear(200, "apiVersion").startswith("PUT simConfig")
+        assert self.hear(200, "simConfig") == 'PUT operationalState {"state": "active"}\r'
+        assert self.hear(200, "operationalState").startswith("GET constellationState")
+        return self.hear(200, "constellationState", constellation_visible=True, signal_bars=4)
 
-    def want(self):
-        size = min(SEGMENT_BYTES, self.size - len(self.message))
-        where = {"segment_length": size, "segment_start": len(self.message)}
-        self.say(299, "messageOriginateSegment", topic_id=TOPIC, message_id=self.number, **where)
-
-    def obey(self, method, target, text):
-        self.asked.append(f"{method} {target}")
-        body = json.loads(text)
-        if self.is_cold:
-            self.is_cold = False
-            self.say(405, "MALFORMED")
-        elif target in self.refuses:
-            self.say(self.refuses[target], target)
-        elif target == "apiVersion":
-            version = {"major": 1, "minor": 7, "patch": 0}
-            assert method == "GET" or body == {"active_version": version}
-            self.say(200, target, supported_versions=[version, {"major": 1, "minor": 6, "patch": 1}])
-        elif target == "operationalState":
-            self.say(406 if self.is_active == (body["state"] == "active") else 200, target)
-            self.is_active = body["state"] == "active"
-        elif target == "constellationState":
-            bars = 4 if self.sky else 0
-            self.say(200, target, constellation_visible=self.sky, signal_bars=bars)
-            if self.sky and self.mail:
-                self.give(self.mail.pop())
-        elif target == "messageOriginate":
-            self.number = (self.number + 1) % 8
-            self.size, self.message = body["message_length"], bytearray()
-            accepted = {"message_id": self.number, "message_response": "message_accepted"}
-            reference = body["request_reference"]
-            self.say(200, target, topic_id=body["topic_id"], request_reference=reference, **accepted)
-            self.want()
-        elif target == "messageOriginateSegment":
-            data = base64.b64decode(body["data"])
-            assert (body["segment_start"], body["segment_length"]) == (len(self.message), len(data))
-            self.message += data
-            self.say(200, target, topic_id=TOPIC, message_id=self.number)
-            if len(self.message) < self.size:
-                self.want()
-            else:
-                self.finish()
-        else:
-            self.say(402, target)
-
-    def finish(self):
-        said = "message_dropped_local_crc_error"
-        if sealed(bytes(self.message[:-2])) == self.message:
-            self.got.append(bytes(self.message[:-2]))
-            said = "mo_ack_received"
-        if self.draw.random() >= self.loss:
-            self.say(
-                299, "messageOriginateStatus", topic_id=TOPIC, message_id=self.number, final_mo_status=said
-            )
+    def until_sending(self, data=b"a"):
+        self.driver.send(1, data)
+        assert self.until_active().startswith("PUT messageOriginate {")
+        self.hear(200, "messageOriginate", message_id=0, message_response="message_accepted")
+        assert self.driver.step is Step.SEND
 
     def give(self, data, *, spoil=b""):
-        who, whole = {"topic_id": TOPIC, "message_id": 30}, sealed(data)[: None if not spoil else -1] + spoil
-        self.say(299, "messageTerminate", message_length_max=100_000, **who)
+        who, whole = {"topic_id": TOPIC, "message_id": 30}, sealed(data)[: -1 if spoil else None] + spoil
+        self.hear(299, "messageTerminate", message_length_max=100_000, **who)
         for start in range(0, len(whole), SEGMENT_BYTES):
             part = whole[start : start + SEGMENT_BYTES]
-            text = base64.b64encode(part).decode()
+            where = {"segment_length": len(part), "segment_start": start}
             for _ in range(2):  # a segment that comes twice counts once
-                self.say(
-                    299, "messageTerminateSegment", segment_length=len(part), segment_start=start, data=text,
-                    **who,
-                )  # fmt: skip
+                text = base64.b64encode(part).decode()
+                self.hear(299, "messageTerminateSegment", data=text, **where, **who)
         for _ in range(2):
-            self.say(299, "messageTerminateStatus", final_mt_status="complete", **who)
-
-    def to_send(self, limit_bytes):
-        taken = bytes(self.out[:limit_bytes])
-        del self.out[: len(taken)]
-        return taken
-
-    def due_s(self):
-        return NEVER_S
+            self.hear(299, "messageTerminateStatus", final_mt_status="complete", **who)
 
 
-def both(**options):
-    driver, modem = ImtDriver(), Modem(**options)
-    return driver, modem, NullModem((driver, modem), baud=BAUD)
+def both(*, seed=1, mail=(), faults=CLEAN, **sky):
+    driver, modem = ImtDriver(), ImtModem(Sky(**FAST | sky), seed=seed, gateway=Gateway())
+    modem.gateway.to_float.extend(mail)
+    return driver, modem, NullModem((driver, modem), baud=BAUD, faults=(faults, faults), seed=seed)
 
 
-def run(driver, line, seconds):
+def run(driver, modem, line, seconds):
     heard = []
 
     def react(end, event):
@@ -133,6 +92,7 @@ def run(driver, line, seconds):
         if isinstance(event, Attempt):
             driver.recorded()
         if isinstance(event, CyclePower):
+            modem.power(line.now_s)
             driver.powered()
 
     line.run(line.now_s + seconds, react)
@@ -152,85 +112,112 @@ def test_a_message_of_any_size_goes_and_the_modem_is_put_to_rest(size):
     driver, modem, line = both()
     data = random.Random(size).randbytes(size)
     driver.send(41, data)
-    heard = run(driver, line, 200.0)
-    assert [type(event) for event in heard] == [Attempt, Sent, Mailbox]
-    assert heard[1].message_id == 41
-    assert modem.got == [data]
+    heard = run(driver, modem, line, 200.0)
+    assert [type(event) for event in heard] == [Attempt, Session, Sent, Mailbox]
+    assert heard[1].data == data
+    assert heard[2].message_id == 41
     assert driver.is_idle
     assert not modem.is_active
 
 
 def test_messages_come_from_shore_once_and_whole():
     long = random.Random(1).randbytes(5000)
-    driver, _, line = both(mail=[long])
+    driver, modem, line = both(mail=[b"order", long])
     driver.check_mailbox()
-    heard = run(driver, line, 100.0)
-    assert heard == [Received(long, 30, 0), Mailbox(True)]
+    heard = run(driver, modem, line, 100.0)
+    assert heard == [Received(b"order", 0, 0), Received(long, 1, 0), Mailbox(True)]
+    assert not modem.gateway.to_float
 
 
-def test_a_damaged_message_from_shore_is_not_told():
-    driver, modem, line = both()
-    driver.check_mailbox()
-    run(driver, line, 20.0)
-    assert driver.step is Step.LISTEN
-    modem.give(b"order", spoil=b"?")
-    assert run(driver, line, 100.0) == [Mailbox(False)]
+def test_a_segment_that_comes_twice_counts_once():
+    talk = Talk()
+    talk.driver.check_mailbox()
+    assert talk.until_active() == ""
+    assert talk.driver.step is Step.LISTEN
+    long = random.Random(1).randbytes(5000)
+    talk.give(long)
+    talk.hear(wait=60.0)
+    assert talk.events == [Received(long, 30, 0), Mailbox(True)]
+
+
+def test_a_damaged_message_from_shore_is_not_taken():
+    talk = Talk()
+    talk.driver.check_mailbox()
+    talk.until_active()
+    talk.give(b"order", spoil=b"?")
+    talk.hear(wait=60.0)
+    assert talk.events == [Damaged(30), Mailbox(False)]
 
 
 def test_without_sky_the_radio_is_spent_and_nothing_is_begun():
-    driver, modem, line = both(sky=False)
+    driver, modem, line = both(weak=1.0)
     driver.renew(100.0)
     driver.send(1, b"a")
-    heard = run(driver, line, 1000.0)
+    heard = run(driver, modem, line, 1000.0)
     assert heard == [Spent()]
     assert driver.is_idle
     assert not modem.is_active
-    modem.sky = True
-    driver.renew()
-    assert any(isinstance(event, Sent) for event in run(driver, line, 100.0))
+    assert modem.gateway.begun == 0
+    driver, modem, line = both()
+    driver.renew(10.0)
+    driver.check_mailbox()
+    assert run(driver, modem, line, 20.0) == [Mailbox(False)]
+    assert not modem.is_active, "it listens no longer than the radio may be on"
+    driver, modem, line = both(weak=0.8)
+    driver.send(1, b"a")
+    assert any(isinstance(event, Sent) for event in run(driver, modem, line, 1000.0))
 
 
 def test_a_refusal_is_an_alarm_and_is_tried_again():
-    driver, modem, line = both()
-    modem.refuses["messageOriginate"] = 418
-    driver.send(1, b"a")
-    failed = [event for event in run(driver, line, 60.0) if isinstance(event, Failed)]
-    assert failed[0].alarm
-    assert "418" in failed[0].reason
-    modem.refuses.clear()
-    assert any(isinstance(event, Sent) for event in run(driver, line, 600.0))
+    talk = Talk()
+    talk.driver.send(1, b"a")
+    assert talk.until_active().startswith("PUT messageOriginate {")
+    assert talk.hear(418, "messageOriginate") == 'PUT operationalState {"state": "inactive"}\r'
+    failed = talk.events[-1]
+    assert isinstance(failed, Failed)
+    assert failed.alarm
+    assert "418" in failed.reason
+    assert talk.hear(200, "operationalState") == ""
+    assert talk.hear(wait=failed.again_s - talk.now - 0.1) == ""
+    assert talk.hear(wait=0.2).startswith("GET apiVersion")
 
 
 def test_a_mute_modem_is_cycled():
-    driver, modem, line = both()
-    modem.is_mute = True
+    driver, modem, line = both(faults=Faults(cuts=((0.0, 60.0),)))
     driver.send(1, b"a")
-    assert any(isinstance(event, CyclePower) for event in run(driver, line, 60.0))
-    modem.is_mute = False
-    assert any(isinstance(event, Sent) for event in run(driver, line, 600.0))
+    assert any(isinstance(event, CyclePower) for event in run(driver, modem, line, 60.0))
+    assert any(isinstance(event, Sent) for event in run(driver, modem, line, 600.0))
 
 
 def test_an_end_that_comes_late_counts():
-    driver, modem, line = both(loss=1.0)
-    driver.send(1, b"a")
-    heard = run(driver, line, 315.0)
-    assert isinstance(heard[-1], Failed)
-    modem.say(299, "messageOriginateStatus", topic_id=TOPIC, message_id=7, final_mo_status="mo_ack_received")
-    assert run(driver, line, 1.0) == []
-    modem.say(299, "messageOriginateStatus", topic_id=TOPIC, message_id=0, final_mo_status="mo_ack_received")
-    assert run(driver, line, 1.0) == [Sent(1, 0)]
-    assert driver.is_free
+    talk = Talk()
+    talk.until_sending()
+    assert "inactive" in talk.hear(wait=301.0)
+    assert isinstance(talk.events[-1], Failed)
+    end = {"topic_id": TOPIC, "final_mo_status": "mo_ack_received"}
+    talk.hear(299, "messageOriginateStatus", message_id=7, **end)
+    assert isinstance(talk.events[-1], Failed)
+    talk.hear(299, "messageOriginateStatus", message_id=0, **end)
+    assert talk.events[-1] == Sent(1, 0)
+    assert talk.driver.is_free
 
 
 @settings(deadline=None, max_examples=25)
-@given(st.integers(0, 1000), st.floats(0.0, 0.7))
-def test_the_outbox_sends_all_though_ends_are_lost(tmp_path_factory, seed, loss):
-    driver, modem, line = both(seed=seed, loss=loss)
-    parts = [bytes([number]) * 3000 for number in range(3)]
+@given(
+    st.integers(0, 1000),
+    st.builds(
+        dict, fail=st.floats(0, 0.4), hidden=st.floats(0, 0.2), mute=st.floats(0, 0.2),
+        hang=st.floats(0, 0.1), weak=st.floats(0, 0.5),
+    ),
+)  # fmt: skip
+def test_the_outbox_sends_all_whatever_the_sky_does(tmp_path_factory, seed, sky):
+    driver, modem, line = both(seed=seed, **sky)
+    parts, sessions = [bytes([number]) * 3000 for number in range(3)], []
     with Outbox(tmp_path_factory.mktemp("imt") / "outbox.sqlite") as box:
         box.put(1, parts, 0)
         link = ModemLink(
-            box, driver, SimulatedLine(line, 0, lambda event: None), lambda: 0, lambda data: None
+            box, driver, SimulatedLine(line, 0, sessions.append), lambda: 0, lambda data: None,
+            cycle_power=lambda: modem.power(line.now_s),
         )  # fmt: skip
         link.open(1e6)
         for _ in range(500):
@@ -238,8 +225,69 @@ def test_the_outbox_sends_all_though_ends_are_lost(tmp_path_factory, seed, loss)
             if not box.waiting():
                 break
         assert box.waiting() == []
-    assert set(modem.got) == set(parts)
+    assert {session.data for session in sessions} == set(parts)
     assert link.counts.delivered == len(parts)
+    assert [session.momsn for session in sessions] == list(range(len(sessions)))
+
+
+def ask(modem, now, method, target, **body):
+    modem.receive(f"{method} {target} {json.dumps(body)}\r".encode(), now)
+    answers = [line.split(" ", 2) for line in modem.to_send(1 << 20).decode().split("\r")[:-1]]
+    return [(int(code), target, json.loads(text)) for code, target, text in answers]
+
+
+def awake(sky):
+    """A modem that is active; what `ask` says to it comes after its first words."""
+    modem, version = ImtModem(sky), {"major": 1, "minor": 7, "patch": 0}
+    assert [code for code, *_ in ask(modem, 0.0, "GET", "apiVersion")] == [405], "the first words are lost"
+    assert ask(modem, 0.0, "PUT", "simConfig", interface="internal")[0][0] == 400
+    assert ask(modem, 0.0, "GET", "apiVersion")[0][2]["supported_versions"][0] == version
+    assert ask(modem, 0.0, "PUT", "apiVersion", active_version={"major": 9})[0][0] == 408
+    assert ask(modem, 0.0, "PUT", "apiVersion", active_version=version)[0][0] == 200
+    assert ask(modem, 0.0, "PUT", "apiVersion", active_version=version)[0][0] == 402
+    assert ask(modem, 0.0, "PUT", "operationalState", state="active")[0][0] == 410
+    assert ask(modem, 0.0, "PUT", "simConfig", interface="internal")[0][0] == 200
+    assert ask(modem, 0.0, "PUT", "messageOriginate", topic_id=TOPIC, message_length=9)[0][0] == 406
+    assert ask(modem, 0.0, "PUT", "operationalState", state="active")[0][0] == 200
+    assert ask(modem, 0.0, "PUT", "operationalState", state="active")[0][0] == 406
+    return modem
+
+
+def test_the_modem_refuses_by_the_vendors_codes():
+    modem = awake(Sky(**FAST))
+    assert ask(modem, 0.0, "GET", "nothing")[0][0] == 404
+    assert ask(modem, 0.0, "GET", "simConfig")[0][0] == 401
+    assert ask(modem, 0.0, "PUT", "operationalState", state=[])[0][0] == 408
+    assert ask(modem, 0.0, "PUT", "messageOriginate", topic_id=1, message_length=9)[0][0] == 418
+    assert ask(modem, 0.0, "PUT", "messageOriginate", topic_id=TOPIC, message_length=2)[0][0] == 408
+    assert ask(modem, 0.0, "PUT", "messageOriginateSegment", message_id=0, segment_start=0)[0][0] == 408
+    assert ask(modem, 0.0, "PUT", "messageOriginate", topic_id=TOPIC, x="x" * 9000)[0][0] == 403
+    modem.receive(b"PUT messageOriginate {nonsense}\r", 0.0)
+    assert modem.to_send(100).startswith(b"407 ")
+    assert ask(modem, 0.0, "PUT", "messageOriginate", topic_id=TOPIC, message_length=9)[0][0] == 200
+    assert ask(modem, 0.0, "PUT", "messageOriginate", topic_id=TOPIC, message_length=9)[0][0] == 406
+
+
+@pytest.mark.parametrize(("chance", "arrived", "told"), [
+    ("fail", {0}, FAILURES), ("hidden", {1}, FAILURES), ("mute", {0, 1}, ()), ("hang", {0}, ()),
+])  # fmt: skip
+def test_the_sky_loses_ends_messages_or_both(chance, arrived, told):
+    seen = set()
+    for seed in range(8):
+        modem = awake(Sky(**FAST, **{chance: 1.0}))
+        modem._draw.seed(seed)
+        ask(modem, 5.0, "PUT", "messageOriginate", topic_id=TOPIC, message_length=3)
+        data = base64.b64encode(sealed(b"a")).decode()
+        ask(modem, 5.0, "PUT", "messageOriginateSegment", message_id=0, segment_start=0, data=data)
+        sessions = modem.receive(b"", 60.0)
+        ends = [json.loads(line.split(b" ", 2)[2]) for line in modem.to_send(1 << 20).split(b"\r")[:-1]]
+        assert [end["final_mo_status"] in told for end in ends] == [True] * bool(told)
+        seen.add(len(sessions))
+        assert bool(ask(modem, 61.0, "GET", "apiVersion")) is (chance != "hang")
+        modem.power(62.0)
+        assert ask(modem, 62.0, "GET", "apiVersion")[0][0] == 405
+        assert not modem.is_active
+    assert seen == arrived
 
 
 def test_what_cannot_be_sent_is_misuse():
@@ -317,6 +365,17 @@ def hear(driver, chunks):
         assert len(driver.to_send(1 << 20)) < 200_000
         assert len(driver._held) <= 4097
     return heard
+
+
+@settings(deadline=None, max_examples=50)
+@given(st.lists(st.tuples(HOSTILE, st.floats(0, 50)), max_size=30))
+def test_hostile_lines_never_raise_in_the_emulator_either(chunks):
+    modem, now = ImtModem(Sky(**FAST)), 0.0
+    for data, wait in chunks:
+        now += wait
+        modem.receive(data.replace(b"200 ", b"PUT ").replace(b"299 ", b"GET "), now)
+        assert len(modem.to_send(1 << 20)) < 200_000
+        assert len(modem._line) <= 8193
 
 
 @settings(deadline=None, max_examples=150)

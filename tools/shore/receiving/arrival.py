@@ -10,6 +10,7 @@ import base64
 import binascii
 import math
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -20,6 +21,8 @@ import msgspec
 MAX_PAYLOAD_BYTES = 100_000
 """The largest message of any Iridium service (IMT)."""
 UNKNOWN_TIME_S = 0
+TOKEN = "JWT"
+"""The field with RockBLOCK's signature."""
 _IMEI = re.compile(r"[0-9]{15}")
 _FILE_NAME = re.compile(r"([0-9]{15})_([0-9]{1,6})(?:\.|_|$)")
 _MAX_TIME_S = 253_402_300_799  # the last second of year 9999
@@ -62,7 +65,11 @@ class Unreadable:
     sentence: str
 
 
-def read_webhook(content_type: str, body: bytes) -> Arrival | Unreadable:
+Claims = Callable[[str], dict[str, Any] | Unreadable]
+"""What a signed token says, or why it is not believed."""
+
+
+def read_webhook(content_type: str, body: bytes, claims: Claims | None = None) -> Arrival | Unreadable:
     """The message in the body of a POST. Never raises.
 
     Parameters
@@ -71,6 +78,9 @@ def read_webhook(content_type: str, body: bytes) -> Arrival | Unreadable:
         Header of that name: a form, or JSON.
     body
         As it came.
+    claims
+        Verifies the field JWT: then the message is what that says, and nothing beside it. None: it is not
+        looked at.
     """
     kind = content_type.partition(";")[0].strip().lower()
     try:
@@ -78,9 +88,13 @@ def read_webhook(content_type: str, body: bytes) -> Arrival | Unreadable:
             tree = msgspec.json.decode(body)
             if not isinstance(tree, dict):
                 return Unreadable("is JSON and no object")
-            return _from_lingo(tree) if isinstance(tree.get("sbd"), dict) else _from_fields(tree)
-        fields = parse_qs(body.decode("ascii"), keep_blank_values=True, max_num_fields=100)
-        return _from_fields({name: values[0] for name, values in fields.items()})
+        else:
+            fields = parse_qs(body.decode("ascii"), keep_blank_values=True, max_num_fields=100)
+            tree = {name: values[0] for name, values in fields.items()}
+        if claims is not None:
+            signed = claims(str(tree.get(TOKEN, "")))
+            return signed if isinstance(signed, Unreadable) else _from_fields(signed)
+        return _from_lingo(tree) if isinstance(tree.get("sbd"), dict) else _from_fields(tree)
     except (msgspec.DecodeError, ValueError, RecursionError) as cause:
         return Unreadable(f"cannot be read ({cause})")
 

@@ -7,16 +7,16 @@ from tools.shore.receiving.arrival import Arrival, Unreadable, check
 
 HEAD_BYTES = 3
 """Revision and length."""
-MAX_PACKET_BYTES = 4096
-"""The longest payload of a modem has 1960 bytes, all else some 60."""
 
 
 def packet_bytes(data: bytearray) -> int:
-    """Bytes of the packet that begins here, as far as is known; only its head where it is none of ours."""
+    """Bytes of the packet that begins here, as far as is known; only its head where it is none of ours.
+
+    64 kB at most: SBD has messages of 1960 bytes, an emulated IMT modem has longer ones.
+    """
     if len(data) < HEAD_BYTES or data[0] != REVISION:
         return HEAD_BYTES
-    length = HEAD_BYTES + int.from_bytes(data[1:HEAD_BYTES], "big")
-    return length if length <= MAX_PACKET_BYTES else HEAD_BYTES
+    return HEAD_BYTES + int.from_bytes(data[1:HEAD_BYTES], "big")
 
 
 def read_packet(data: bytes) -> Arrival | Unreadable:

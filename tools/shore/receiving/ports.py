@@ -1,4 +1,4 @@
-"""The ports of the receiver: DirectIP and webhook, for many clients at once, none of whom holds up another.
+"""The ports of the receiver: DirectIP, webhook, calls; for many clients, none of whom holds up another.
 
 A message is confirmed when it is on the disk and not before; decoding happens elsewhere and later.
 """
@@ -12,7 +12,8 @@ from http import HTTPStatus
 
 from firmware_bridge.iridium.directip import write_confirmation
 from tools.shore.receiving import http
-from tools.shore.receiving.arrival import Arrival, Unreadable, read_webhook
+from tools.shore.receiving.arrival import Arrival, Claims, Unreadable, read_webhook
+from tools.shore.receiving.calls import Calls, Take
 from tools.shore.receiving.directip import packet_bytes, read_packet
 
 MAX_CONNECTIONS = 64
@@ -23,8 +24,6 @@ MESSAGE_TIMEOUT_S = 30.0
 """In this time a message must be there, however it drips."""
 READ_BYTES = 16_384
 
-Take = Callable[[Arrival | Unreadable, bytes], Awaitable[None]]
-"""Keeps what came, durably; raises `OSError` when the disk refuses."""
 Talk = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 
@@ -39,13 +38,18 @@ class Ports:
         A line for those who GET it.
     webhook_path
         Path that a POST must have; "" for any.
+    claims
+        See `read_webhook`.
     """
 
-    def __init__(self, take: Take, status: Callable[[], str], webhook_path: str = "") -> None:
+    def __init__(
+        self, take: Take, status: Callable[[], str], webhook_path: str = "", claims: Claims | None = None
+    ) -> None:
         self._take = take
         self._status = status
-        self._path = webhook_path
+        self._path, self._claims = webhook_path, claims
         self._servers: list[asyncio.Server] = []
+        self._calls: list[Calls] = []
         self._waiting: dict[asyncio.Task[None], None] = {}
         self._all: set[asyncio.Task[None]] = set()
 
@@ -57,12 +61,19 @@ class Ports:
         """Listen for a provider's web server; returns the port. Raises `OSError` when it cannot be had."""
         return await self._listen(host, port, self._webhook)
 
+    async def listen_calls(self, host: str, port: int, calls: Calls) -> int:
+        """Listen for calls of one modem; returns the port. Raises `OSError` when it cannot be had."""
+        self._calls.append(calls)
+        return await self._listen(host, port, calls.talk)
+
     async def close(self, timeout_s: float = 5.0) -> None:
         """Take no more; whoever's message is all there gets an answer, within so long."""
         for server in self._servers:
             server.close()
         for task in list(self._waiting):
             task.cancel()
+        for calls in self._calls:
+            calls.close()
         if self._all:
             await asyncio.wait(self._all, timeout=timeout_s)
 
@@ -157,7 +168,7 @@ class Ports:
             await self._take(Unreadable("ends in the middle"), bytes(data))
             return HTTPStatus.REQUEST_TIMEOUT, ""
         body = bytes(data[head.body_at : end])
-        found = read_webhook(head.content_type, body)
+        found = read_webhook(head.content_type, body, self._claims)
         try:
             await self._take(found, body)
         except OSError:

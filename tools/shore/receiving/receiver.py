@@ -12,14 +12,17 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from tools.shore.decode import CLIMATOLOGIES, CODEBOOKS
+from tools.shore.receiving import orders
 from tools.shore.receiving.arrival import (
     MAX_PAYLOAD_BYTES,
     UNKNOWN_TIME_S,
     Arrival,
+    Claims,
     Unreadable,
     check,
     read_file_name,
 )
+from tools.shore.receiving.calls import Calls
 from tools.shore.receiving.ports import Ports
 from tools.shore.receiving.products import decode_dive, is_due
 from tools.shore.receiving.store import Store
@@ -44,11 +47,17 @@ class Receiver:
         Where messages go.
     say
         Takes one line for a person.
-    webhook_path
+    webhook_path, claims
         See `Ports`.
     """
 
-    def __init__(self, store: Store, say: Callable[[str], None], webhook_path: str = "") -> None:
+    def __init__(
+        self,
+        store: Store,
+        say: Callable[[str], None],
+        webhook_path: str = "",
+        claims: Claims | None = None,
+    ) -> None:
         self._store = store
         self._say = say
         self._disk = ThreadPoolExecutor(max_workers=1)
@@ -56,8 +65,16 @@ class Receiver:
         self._undecoded: dict[Path, None] = {}
         self._wake = asyncio.Event()
         self._status = ""
-        self.ports = Ports(self._take, store.status, webhook_path)
-        (store.folder / INBOX).mkdir(exist_ok=True)
+        self.ports = Ports(self._take, store.status, webhook_path, claims)
+        self.inbox = store.folder / INBOX
+        self.inbox.mkdir(exist_ok=True)
+
+    async def listen_calls(self, host: str, port: int, imei: str) -> int:
+        """Listen for calls of a modem, and make the folder for its orders; see `Ports`."""
+        with contextlib.suppress(OSError):  # of a disk that refuses the first message will tell
+            (self._store.folder / imei / orders.FOLDER).mkdir(parents=True, exist_ok=True)
+        calls = Calls(imei, self._store.folder, self._take, self._say)
+        return await self.ports.listen_calls(host, port, calls)
 
     async def run(self, stop: asyncio.Event) -> None:
         """Work until `stop`; then finish what has begun: answers, and the dive that is being decoded."""
@@ -132,7 +149,7 @@ class Receiver:
     async def _take_files(self, seen: dict[Path, int]) -> dict[Path, int]:
         """Take files that have not grown since the last look; returns the sizes of those that are there."""
         sizes: dict[Path, int] = {}
-        for file in sorted((self._store.folder / INBOX).glob("*.sbd")):
+        for file in sorted(self.inbox.glob("*.sbd")):
             with contextlib.suppress(OSError):
                 sizes[file] = file.stat().st_size
                 if seen.get(file) != sizes[file]:
