@@ -29,7 +29,8 @@ PURE = (
     "firmware_bridge/link_wire.py", "firmware_bridge/commands.py", "firmware_bridge/settings.py",
     "firmware_bridge/iridium/at.py", "firmware_bridge/iridium/clock.py",
     "firmware_bridge/iridium/directip.py", "firmware_bridge/iridium/sbd.py", "firmware_bridge/iridium/imt.py",
-    "firmware_bridge/iridium/driver.py", "firmware_bridge/iridium/rudics.py",
+    "firmware_bridge/iridium/driver.py", "firmware_bridge/iridium/radio.py",
+    "firmware_bridge/iridium/sbd_buffers.py", "firmware_bridge/iridium/rudics.py",
     "firmware_bridge/iridium/sbd_words.py", "firmware_bridge/iridium/statuses.py", "firmware_bridge/uvp6",
 )  # fmt: skip
 OPENS_SOMETHING = {
