@@ -155,8 +155,88 @@ class ProfileConfig(Section, frozen=True):
         return edges
 
 
+class PhaseName(enum.StrEnum):
+    """A part of a dive, as a configuration names it."""
+
+    DESCENT = "descent"
+    PARK = "park"
+    ASCENT = "ascent"
+
+
+DEEPEST_DBAR = 12_000.0
+
+
+class ZoneConfig(Section, frozen=True):
+    """What is done in a part of the water; the first zone that a frame lies in counts.
+
+    Attributes
+    ----------
+    phases
+        Of the dive.
+    from_dbar, to_dbar
+        Pressures, the second not included. A frame without pressure lies in no zone of descent or ascent; in
+        the park phase it lies in the first of that phase.
+    frame_rate_hz
+        Frames a second; that of the camera when it is not given.
+    frames_per_bloc
+        Frames between two commits; that of the log when it is not given.
+    black_every
+        Every so many frames one is taken without light, to know the noise; 0 is never.
+    classify
+        Whether larger particles are named; else they are counted by size alone, and as not named.
+    save
+        Whether their vignettes are kept.
+    share
+        Of the dive's budget, against the other zones'.
+    """
+
+    phases: tuple[PhaseName, ...] = tuple(PhaseName)
+    from_dbar: Annotated[float, msgspec.Meta(ge=0, le=DEEPEST_DBAR)] = 0.0
+    to_dbar: Annotated[float, msgspec.Meta(gt=0, le=DEEPEST_DBAR)] = DEEPEST_DBAR
+    frame_rate_hz: Annotated[float, msgspec.Meta(gt=0, le=100)] | None = None
+    frames_per_bloc: Annotated[int, msgspec.Meta(ge=1, le=255)] | None = None
+    black_every: Annotated[int, msgspec.Meta(ge=0, le=100_000)] = 0
+    classify: bool = True
+    save: bool = True
+    share: Annotated[float, msgspec.Meta(ge=0, le=1000)] = 1.0
+
+    def __post_init__(self) -> None:
+        if self.from_dbar >= self.to_dbar:
+            raise ValueError(f"from_dbar {self.from_dbar:g} must be less than to_dbar {self.to_dbar:g}")
+        if not self.phases:
+            raise ValueError("phases are empty: leave the key out for all of them")
+
+
+class BudgetConfig(Section, frozen=True):
+    """What a dive may cost; none sets no bound. Each zone has its share, kept for it all through the dive.
+
+    Attributes
+    ----------
+    classify_s
+        Time for classification, s; a zone that has used up its share counts sizes alone.
+    vignettes_mb
+        Vignettes; a zone that has used up its share keeps no more.
+    energy_j
+        Energy; a zone that has used up its share takes a frame at `rest_frame_rate_hz`, and counts sizes
+        alone.
+    rest_frame_rate_hz
+        See `energy_j`.
+    idle_w, busy_w, frame_j
+        What the energy is reckoned from: power of the instrument at rest, what a busy processor takes beyond
+        that, W; camera and light for a frame, J. `seston bench power` measures the times behind them.
+    """
+
+    classify_s: Annotated[float, msgspec.Meta(ge=0)] | None = None
+    vignettes_mb: Annotated[float, msgspec.Meta(ge=0)] | None = None
+    energy_j: Annotated[float, msgspec.Meta(ge=0)] | None = None
+    rest_frame_rate_hz: Annotated[float, msgspec.Meta(gt=0, le=100)] = 1 / 60
+    idle_w: Annotated[float, msgspec.Meta(ge=0, le=1000)] = 1.0
+    busy_w: Annotated[float, msgspec.Meta(ge=0, le=1000)] = 1.5
+    frame_j: Annotated[float, msgspec.Meta(ge=0, le=1000)] = 0.5
+
+
 class MissionConfig(Section, frozen=True):
-    """How phases are told from pressure when nobody says them.
+    """What is done where, and how phases are told from pressure when nobody says them.
 
     Attributes
     ----------
@@ -168,12 +248,18 @@ class MissionConfig(Section, frozen=True):
         Pressure within `turn_dbar` for this long is the park phase.
     stop_dbar
         The dive ends when an ascent passes this.
+    zones
+        What is done where: `[[mission.zones]]`. Elsewhere all is done at the camera's frame rate.
+    budget
+        What a dive may cost.
     """
 
     start_dbar: float = 2.0
     turn_dbar: Length = 10.0
     park_after_s: Length = 1800.0
     stop_dbar: float = 1.0
+    zones: tuple[ZoneConfig, ...] = ()
+    budget: BudgetConfig = BudgetConfig()
 
 
 SBD_BYTES = 340

@@ -58,11 +58,12 @@ class Dive:
         next_frame: int = 0,
         observe: Observer | None = None,
         namer: Namer | None = None,
+        spent: dict[str, list[float]] | None = None,
     ) -> None:
         flat = config.vision.flat_field
         self.folder, self.log, self.config, self.next_frame = folder, log, config, next_frame
         self.instrument = Instrument(
-            config, bundle, log, mission=mission, observe=observe, namer=namer,
+            config, bundle, log, mission=mission, observe=observe, namer=namer, spent=spent,
             flat_field=None if flat is None else read_image(flat),
         )  # fmt: skip
         self._wall, self._say = wall, say
@@ -203,7 +204,7 @@ def resume(
         mission = replace(mission, state=State.SURFACE)
     dive = Dive(
         folder, log, config, bundle, wall, say, mission=mission, next_frame=next_frame, observe=observe,
-        namer=namer,
+        namer=namer, spent=spent[-1][1] if (spent := log.inputs("spent")) else None,
     )  # fmt: skip
     dive.note("restart", {"frames": next_frame})
     return dive

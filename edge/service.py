@@ -154,8 +154,10 @@ class Service:
                     continue
                 self._say("the camera has no more frames: the host ends the dive")
                 continue
-            period_s = 1 / self._dive.config.run.camera.frame_rate_hz
-            self._take(self._dive, frame)
+            dive, begun_s = self._dive, self._clock.monotonic_s()
+            self._take(dive, frame)
+            dive.instrument.was_busy(self._clock.monotonic_s() - begun_s)
+            period_s = dive.instrument.orders.period_s or 1 / dive.config.run.camera.frame_rate_hz
             period_s = period_s if self._replay is None else self._replay.period_s(frame)
             due_s = max(due_s + period_s, self._clock.monotonic_s() - period_s)
             self._serve_until(due_s)
@@ -371,6 +373,7 @@ class Service:
         waiting = self._courier.waiting()
         self._health = read_health(dive.folder, None if waiting is None else waiting[0])
         dive.note("health", msgspec.to_builtins(self._health))
+        dive.note("spent", {**dive.instrument.spent})
 
     def _end_dive(self) -> None:
         """Make the messages of the dive, queue them, and hand them over."""
