@@ -553,7 +553,11 @@ def to_struct(
         unknown = re.search(r"unknown field `(.+?)`", text)
         if unknown:
             name = unknown.group(1)
-            near = difflib.get_close_matches(name, _all_keys(kind), n=1, cutoff=0.6)
+            beside, anywhere = _keys_at(kind, path), _all_keys(kind)
+            near = [
+                *difflib.get_close_matches(name, beside, n=1, cutoff=0.6),
+                *difflib.get_close_matches(name, anywhere, n=1, cutoff=0.6),
+            ]
             remedy = f"perhaps `{near[0]}` is meant" if near else "remove it"
             raise error(
                 "is not a key known here",
@@ -571,15 +575,34 @@ def _field(text: str) -> str:
     return match.group(1) if match else ""
 
 
+def _keys_at(kind: Any, path: str) -> list[str]:
+    """Keys of the section at a path such as `mission.zones[0]`, or none."""
+    for name in filter(None, re.sub(r"\[.*?\]", "", path).split(".")):
+        fields = {} if not _structs(kind) else {f.encode_name: f for f in _structs(kind)[0].fields}
+        if name not in fields:
+            return []
+        kind = fields[name].type
+    return [field.encode_name for struct in _structs(kind)[:1] for field in struct.fields]
+
+
+def _structs(kind: Any) -> list[Any]:
+    """The structs that a type, or what it may be or hold, is."""
+    info: Any = kind if isinstance(kind, msgspec.inspect.Type) else msgspec.inspect.type_info(kind)
+    if isinstance(info, msgspec.inspect.StructType):
+        return [info]
+    if isinstance(info, msgspec.inspect.UnionType):
+        return [found for one in info.types for found in _structs(one)]
+    if isinstance(info, (msgspec.inspect.VarTupleType, msgspec.inspect.ListType)):
+        return _structs(info.item_type)
+    return []
+
+
 def _all_keys(kind: Any) -> list[str]:
     """Every key that the struct and the structs in it know, for suggestions."""
     keys: list[str] = []
-    todo = [msgspec.inspect.type_info(kind)]
+    todo: list[Any] = [kind]
     while todo:
-        info: Any = todo.pop()
-        if isinstance(info, msgspec.inspect.StructType):
-            keys += [field.encode_name for field in info.fields]
-            todo += [field.type for field in info.fields]
-        elif isinstance(info, msgspec.inspect.UnionType):
-            todo += list(info.types)
+        for struct in _structs(todo.pop()):
+            keys += [field.encode_name for field in struct.fields]
+            todo += [field.type for field in struct.fields]
     return keys
