@@ -248,6 +248,10 @@ class MissionConfig(Section, frozen=True):
         Pressure within `turn_dbar` for this long is the park phase.
     stop_dbar
         The dive ends when an ascent passes this.
+    transmit_s
+        Longest time after a dive that is given to transmission before the next is waited for, s.
+    sleep_after_s
+        Time without a dive after which the camera is switched off until the next begins, s; none is never.
     zones
         What is done where: `[[mission.zones]]`. Elsewhere all is done at the camera's frame rate.
     budget
@@ -258,6 +262,8 @@ class MissionConfig(Section, frozen=True):
     turn_dbar: Length = 10.0
     park_after_s: Length = 1800.0
     stop_dbar: float = 1.0
+    transmit_s: Length = 6 * 3600.0
+    sleep_after_s: Length | None = None
     zones: tuple[ZoneConfig, ...] = ()
     budget: BudgetConfig = BudgetConfig()
 
