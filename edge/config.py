@@ -63,6 +63,9 @@ class VisionConfig(Section, frozen=True):
         every side. A model is only as good as its vignettes are like those it was trained on.
     blank_others
         Blank the pixels of other particles in a vignette.
+    mask_dirt
+        Leave out what stays at one place while the water goes by (`edge.vision.dirt`); how much it was stands
+        in the log, frame by frame.
     """
 
     background: Background = Background.NONE
@@ -75,6 +78,7 @@ class VisionConfig(Section, frozen=True):
     vignette_box_ratio: Annotated[float, msgspec.Meta(ge=1, le=3)] = 1.5
     vignette_margin_px: Annotated[int, msgspec.Meta(ge=0, le=64)] = 4
     blank_others: bool = True
+    mask_dirt: bool = True
 
 
 class Overload(enum.StrEnum):

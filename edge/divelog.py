@@ -208,10 +208,10 @@ class DiveLog:
             self._db.execute("SELECT frame, taxon, esd_um FROM particles ORDER BY frame, particle")
         )
         rows = self._db.execute(
-            "SELECT frame, pressure_dbar, phase, outcome, temperature_c, histogram, unnamed FROM frames"
+            "SELECT frame, pressure_dbar, phase, outcome, temperature_c, histogram, unnamed, dirt FROM frames"
             " ORDER BY frame"
         )
-        for frame, pressure_dbar, phase, outcome, temperature_c, histogram, unnamed in rows:
+        for frame, pressure_dbar, phase, outcome, temperature_c, histogram, unnamed, dirt in rows:
             found = taxa.of(frame)
             yield FrameRecord(
                 frame,
@@ -224,6 +224,7 @@ class DiveLog:
                 found[:, 0],
                 found[:, 1],
                 unnamed,
+                dirt,
             )
         for logged in self._pending:
             yield replace(logged.record, time_ms=next(times))
@@ -312,7 +313,7 @@ class DiveLog:
                 number += 1
         try:
             self._db.execute("BEGIN IMMEDIATE")
-            self._db.executemany(f"INSERT INTO frames VALUES ({marks(16)})", frames)
+            self._db.executemany(f"INSERT INTO frames VALUES ({marks(17)})", frames)
             self._db.executemany(f"INSERT INTO particles VALUES ({marks(15)})", particles)
             self._db.executemany("INSERT INTO vignettes VALUES (?, ?)", vignettes)
             self._db.execute("COMMIT")

@@ -35,7 +35,8 @@ CREATE TABLE frames (
     sharpness REAL,                 -- 0 to 1 (edge.vision.quality); since version 2
     boot INTEGER,                   -- which run of the board took it, null for a recording; since version 3
     monotonic_ms INTEGER,           -- since that boot, on a clock that never jumps; since version 3
-    unnamed INTEGER NOT NULL DEFAULT 0  -- large enough to be classified, and not; since version 3
+    unnamed INTEGER NOT NULL DEFAULT 0, -- large enough to be classified, and not; since version 3
+    dirt INTEGER NOT NULL DEFAULT 0     -- regions left out, for they never move; since version 3
 );
 CREATE TABLE particles (
     particle INTEGER PRIMARY KEY,
@@ -68,6 +69,7 @@ _UPGRADES: dict[int, tuple[str, ...]] = {
         "ALTER TABLE frames ADD COLUMN boot INTEGER",
         "ALTER TABLE frames ADD COLUMN monotonic_ms INTEGER",
         "ALTER TABLE frames ADD COLUMN unnamed INTEGER NOT NULL DEFAULT 0",
+        "ALTER TABLE frames ADD COLUMN dirt INTEGER NOT NULL DEFAULT 0",
     ),
 }
 """What a log of each earlier version lacks: unknown in the rows that are there."""
@@ -168,6 +170,7 @@ def frame_row(logged: LoggedFrame) -> tuple[Any, ...]:
         None if logged.stamp is None else logged.stamp.boot,
         None if logged.stamp is None else logged.stamp.monotonic_ms,
         record.unnamed,
+        record.dirt,
     )
 
 

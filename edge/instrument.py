@@ -43,9 +43,10 @@ from edge.telemetry.planner import plan, plan_totals
 from edge.telemetry.replies import Reply, Verdict
 from edge.telemetry.summary import DiveSummary, Quantity
 from edge.vision.background import BackgroundRemover
+from edge.vision.dirt import DirtMap
 from edge.vision.morphology import MEASURES, measure
 from edge.vision.quality import judge_exposure, judge_focus, sharpness
-from edge.vision.segmentation import Regions, find_foreground, join
+from edge.vision.segmentation import Foreground, Regions, find_foreground, join
 from edge.vision.vignette import cut_vignette, encode_vignette
 
 Pixels = NDArray[np.uint8]
@@ -299,6 +300,7 @@ class _Look:
     sharpness: float | None = None
     cut: tuple[_Cut, ...] = ()
     unnamed: int = 0
+    dirt: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -370,6 +372,7 @@ class Instrument:
         self._bloc_closed_ms = -math.inf
         self._newest_ms = -math.inf
         self._previous: Frame | None = None
+        self._dirt = DirtMap()
         self._open: deque[_Open] = deque()
         self._named: dict[int, Named] = {}
 
@@ -414,6 +417,11 @@ class Instrument:
     def spent(self) -> dict[str, list[float]]:
         """What was spent of the dive's budget, by zone."""
         return self._schedule.spent
+
+    @property
+    def dirt_permille(self) -> int:
+        """Share of the view that dirt covers, thousandths."""
+        return self._dirt.permille
 
     def was_busy(self, seconds: float) -> None:
         """The processor was busy for so long with the last frame."""
@@ -468,6 +476,7 @@ class Instrument:
             look.taxa,
             look.esd_um,
             look.unnamed,
+            look.dirt,
         )
         logged = LoggedFrame(
             record, frame.lit, frame.source, look.note, frame.environment, look.particles, look.sharpness,
@@ -522,24 +531,34 @@ class Instrument:
             self._remover.learn(pixels)
         if outcome is not None:
             return _Look(outcome, f"{100 * foreground.fraction:.1f} % of the pixels are above threshold")
-        regions = join(foreground)
+        everything = join(foreground)
+        is_dirt = self._find_dirt(frame, foreground, everything)
+        dirt = int(is_dirt.sum())
+        regions = everything.only(~is_dirt) if dirt else everything
         sharp = sharpness(white, regions)
         outcome = judge_focus(sharp, vision)
         if outcome is not None:
-            return _Look(outcome, sharpness=sharp)
+            return _Look(outcome, sharpness=sharp, dirt=dirt)
         histogram = _histogram(regions)
         if not len(regions):
-            return _Look(FrameOutcome.EMPTY, regions=regions)  # no particle, no edge to judge
-        large = np.flatnonzero(regions.area_px >= self._min_area_px)
+            return _Look(FrameOutcome.EMPTY, regions=regions, dirt=dirt)  # no particle, no edge to judge
+        large = np.flatnonzero((everything.area_px >= self._min_area_px) & ~is_dirt)
         wanted = len(large) if self.orders.classify else 0
         allowed = self._allowance.take(wanted, _now_ms(frame), self._namer.pace_s)
         n = min(allowed, self._namer.room)
-        chosen = large[choose(regions.area_px[large], n, self.config.classify.overload, frame.index)]
-        cut = tuple(self._cut(white, regions, int(i)) for i in chosen)
-        unnamed = len(large) - len(chosen)
+        chosen = large[choose(everything.area_px[large], n, self.config.classify.overload, frame.index)]
         return _Look(
-            FrameOutcome.ANALYSED, "", histogram, regions=regions, sharpness=sharp, cut=cut, unnamed=unnamed
-        )
+            FrameOutcome.ANALYSED, "", histogram, regions=regions, sharpness=sharp, dirt=dirt,
+            cut=tuple(self._cut(white, everything, int(i)) for i in chosen),
+            unnamed=len(large) - len(chosen),
+        )  # fmt: skip
+
+    def _find_dirt(self, frame: Frame, foreground: Foreground, regions: Regions) -> NDArray[np.bool_]:
+        """Which regions stay at their places of the view, bool (n,)."""
+        if not self.config.vision.mask_dirt:
+            return np.zeros(len(regions), dtype=np.bool_)
+        self._dirt.see(foreground, _now_ms(frame), frame.pressure_dbar)
+        return self._dirt.find(regions)
 
     def _with_names(self, done: _Open, named: Named) -> _Look:
         """What a frame turns out to be once its particles have names, or have none."""

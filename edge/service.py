@@ -404,6 +404,7 @@ class Service:
         waiting = self._courier.waiting()
         self._health = read_health(dive.folder, None if waiting is None else waiting[0])
         dive.note("health", msgspec.to_builtins(self._health))
+        dive.note("lens", {"dirt_permille": dive.instrument.dirt_permille})
         dive.note("spent", {**dive.instrument.spent})
 
     def _end_dive(self) -> None:
