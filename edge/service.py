@@ -1,8 +1,8 @@
 """The process aboard: waits for a dive, runs it, hands its messages over, waits for the next.
 
-One thread: a camera asked frame by frame; a host on a line, or pressure alone; messages to the host, to a
-satellite modem, or into a folder. What decides is `mission`, `instrument` and `orders`; what is open is
-`ends`'; here is who is asked when.
+One thread, but for a live camera's own: a camera asked frame by frame; a host on a line, or pressure alone;
+messages to the host, to a satellite modem, or into a folder. What decides is `mission`, `instrument` and
+`orders`; what is open is `ends`'; here is who is asked when.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from pathlib import Path
 import msgspec
 
 from edge import dive as dives
+from edge.cameras.replay import ReplayCamera
 from edge.clock import Clock, SystemClock, WallClock
 from edge.config import Config, Delivery, PressureSource, TelemetryConfig
 from edge.courier import Courier
@@ -58,6 +59,8 @@ from firmware_bridge.ctd import Reading
 from firmware_bridge.iridium.clock import utc_ms_of
 
 STANDBY_POLL_S = 0.5
+CAMERA_POLL_S = 0.05
+"""How long the host is served between two looks for a frame."""
 HEALTH_EVERY_S = 600
 """Time between two readings of battery, temperature and disk during a dive."""
 BEGIN_AGAIN_S = 30.0
@@ -119,7 +122,11 @@ class Service:
         if self._pressure is None and config.run.pressure.source is PressureSource.PORT:
             self._pressure = SerialPressure(config.run.pressure, self._clock.monotonic_s)
         self._namer = open_classifier(config, bundle, say, is_replay=replay is not None)
-        self._frames = open_camera(config.run.camera) if replay is None else replay.frames
+        self._camera = (
+            open_camera(config.run.camera, self._wall, self._clock.monotonic_s, say)
+            if replay is None
+            else ReplayCamera(replay.frames, replay.period_s)
+        )
         # What is wrong in these is known on deck too.
         self._climatology = read_climatology(config)
         priorities_of(config.telemetry)
@@ -145,7 +152,10 @@ class Service:
                 self._stand_by(may_begin=not is_over)
                 due_s = self._clock.monotonic_s()
                 continue
-            frame = next(self._frames, None)
+            frame = self._camera.next_frame(0.0)
+            if frame is None and not self._camera.is_over:
+                self._poll(CAMERA_POLL_S)
+                continue
             if frame is None:
                 is_over = True
                 if self._host.is_silent:
@@ -154,9 +164,8 @@ class Service:
                     continue
                 self._say("the camera has no more frames: the host ends the dive")
                 continue
-            period_s = 1 / self._dive.config.run.camera.frame_rate_hz
             self._take(self._dive, frame)
-            period_s = period_s if self._replay is None else self._replay.period_s(frame)
+            period_s = self._camera.period_s(frame)
             due_s = max(due_s + period_s, self._clock.monotonic_s() - period_s)
             self._serve_until(due_s)
         if self._dive is not None:
@@ -165,7 +174,8 @@ class Service:
         self.close()
 
     def close(self) -> None:
-        """Let ports and files go."""
+        """Let camera, ports and files go."""
+        self._camera.close()
         if self._pressure is not None:
             self._pressure.close()
         self._host.close()
@@ -339,6 +349,7 @@ class Service:
             self._say(f"ALARM: the dive cannot begin: {error}")
             return
         self._namer.renew()
+        self._camera.start(config.run.camera.frame_rate_hz)
         self._mission, self._wished = mission, None
         self._begin_due_s = self._health_due_s = -math.inf
         self._courier.dive()
@@ -375,6 +386,7 @@ class Service:
     def _end_dive(self) -> None:
         """Make the messages of the dive, queue them, and hand them over."""
         dive, self._dive = self._dive, None
+        self._camera.stop()
         self._mission = Mission()
         if dive is None:
             return
@@ -421,4 +433,5 @@ class Service:
         if self._mission.state is State.SURFACE:
             self._end_dive()
             return
+        self._camera.start(dive.config.run.camera.frame_rate_hz)
         self._say(f"dive {dive.folder.name} goes on after {dive.next_frame} frames")
