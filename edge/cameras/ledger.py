@@ -82,8 +82,7 @@ class Ledger:
         self._clock = CameraClock()
         self._number: int | None = None
         self._heard_s = self._grid_s = began_s
-        self._told = self._owed = 0
-        self._told_until_s = -math.inf
+        self._told, self._told_until_s = 0, began_s  # frames after the last that came
         self.told_before = 0
 
     def reopened(self, shape: tuple[int, int] | None = None) -> None:
@@ -102,34 +101,29 @@ class Ledger:
             return []
         since_s = self._grid_s + (self._told + 1) / self._rate_hz
         self._told += count
-        self._owed += count
         self._told_until_s = self._grid_s + self._told / self._rate_hz
         return [Missing(count, since_s, self._told_until_s, SILENT)]
 
     def came(self, shot: Shot, *, lit: bool = True) -> list[Taken | Missing]:
         """What a shot, lit or not, says of itself and of frames before it."""
         told: list[Taken | Missing] = [*self.passed(shot.arrived_s)]
-        last_s = self._heard_s
-        taken_s = self._clock.taken_s(shot.device_ns, shot.arrived_s)
+        self._heard_s = shot.arrived_s
         if shot.number is not None and shot.number == self._number:
-            self._hear(shot.arrived_s, taken_s)
-            return [*told, Taken(taken_s, None, lit, FrameOutcome.DUPLICATE, "the camera gave it twice")]
-        gap = self._gap(shot.number, shot.arrived_s - last_s)
-        self._number = shot.number
-        covered = min(gap, self._owed)
-        self._owed -= covered
+            return [*told, Taken(self._grid_s, None, lit, FrameOutcome.DUPLICATE, "the camera gave it twice")]
+        taken_s = self._clock.taken_s(shot.device_ns, shot.arrived_s)
+        gap = self._gap(shot.number, shot.arrived_s - self._grid_s)
+        covered = min(gap, self._told)
         if gap > covered:
-            told.append(Missing(gap - covered, min(self._grid_s, taken_s), taken_s, SKIPPED))
-        is_told = self._owed > 0 and taken_s <= self._told_until_s + 0.5 / self._rate_hz
-        self._owed = self._owed - 1 if is_told else 0
-        self._hear(shot.arrived_s, taken_s)
+            step_s = max(0.0, taken_s - self._grid_s) / (gap + 1)
+            since_s = self._grid_s + step_s * (covered + 1)
+            told.append(Missing(gap - covered, since_s, self._grid_s + step_s * gap, SKIPPED))
+        left = self._told - covered
+        is_told = left > 0 and taken_s <= self._told_until_s + 0.5 / self._rate_hz
+        self._number, self._grid_s, self._told = shot.number, taken_s, left - 1 if is_told else 0
         if is_told:
             self.told_before += 1
             return told
         return [*told, self._judged(shot, taken_s, lit=lit)]
-
-    def _hear(self, arrived_s: float, taken_s: float) -> None:
-        self._heard_s, self._grid_s, self._told = arrived_s, taken_s, 0
 
     def _gap(self, number: int | None, elapsed_s: float) -> int:
         """Frames that the camera counted since the last and that did not come."""

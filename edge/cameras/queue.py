@@ -43,16 +43,16 @@ class FrameQueue:
     def put(self, entry: Taken | Missing) -> None:
         """Take what came; never waits."""
         with self._changed:
+            is_full = self._n_frames == self._limit
             if isinstance(entry, Missing):
                 self._lose(entry)
-            elif self._n_frames < self._limit:
-                self._entries.append(entry)
-                self._n_frames += 1
-            elif self._drop is Drop.NEWEST:
+            elif is_full and self._drop is Drop.NEWEST:
                 self._lose(Missing(1, entry.taken_s, entry.taken_s, NO_TIME))
             else:
-                self._lose_oldest()
+                if is_full:
+                    self._lose_oldest()
                 self._entries.append(entry)
+                self._n_frames += 1
             self._changed.notify()
 
     def take(self, wait_s: float = 0.0) -> Taken | None:

@@ -88,7 +88,9 @@ class V4L2Camera:
                 continue
             self._capture.set(prop, value / unit)
             found = unit * self._capture.get(prop)
-            if abs(found - value) > TOLERANCE * value:
+            if found < 0:
+                notes.append(f"has no {name}")
+            elif abs(found - value) > TOLERANCE * value:
                 notes.append(f"does not take {name} {value:g}: it has {found:g}")
         return notes
 
