@@ -111,8 +111,9 @@ def _set_up(camera: Any, errors: type[Exception], told: dict[str, Any]) -> list[
         camera.set_pixel_format_from_string("Mono8")
     except errors as cause:
         raise _RefusedError(
-            f"gives no Mono8 ({_words(cause)})", "pixel_format", "take a monochrome camera"
-        ) from None
+            f"cannot be set to Mono8 ({_words(cause)})", "pixel_format",
+            "take a camera that has it, and that nobody else controls",
+        ) from None  # fmt: skip
     if told["width_px"] is not None:
         ask("width_px", told["width_px"], lambda v: camera.set_region(0, 0, v, told["height_px"]),
             lambda: camera.get_region()[2])  # fmt: skip

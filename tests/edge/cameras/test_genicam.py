@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import shutil
@@ -96,8 +97,8 @@ def test_frames_come_whole_numbered_and_dated(fake):
     found = shots(camera, 5)
     camera.close()
     assert all(shot.problem == "" and shot.pixels.shape == (128, 256) for shot in found)
-    assert [b.number - a.number for a, b in zip(found, found[1:], strict=False)] == [1] * 4
-    steps_ms = [(b.device_ns - a.device_ns) / 1e6 for a, b in zip(found[1:], found[2:], strict=False)]
+    assert [b.number - a.number for a, b in itertools.pairwise(found)] == [1] * 4
+    steps_ms = [(b.device_ns - a.device_ns) / 1e6 for a, b in itertools.pairwise(found[1:])]
     assert steps_ms == pytest.approx([50] * 3, abs=25)
 
 
@@ -117,9 +118,23 @@ def test_a_triggered_camera_gives_one_frame_a_trigger(fake):
 
 @needs_aravis
 def test_what_the_camera_does_not_take_is_said(fake):
-    camera = opened(width_px=4096, height_px=4096)
+    camera = opened(gain=0.1, frame_rate_hz=1e5)
     camera.close()
-    assert camera.notes[0].startswith("does not take width_px 4096")
+    assert camera.notes == (
+        "does not take frame_rate_hz 100000: it has 1000",
+        "does not take gain 0.1: it has 0",
+    )
+    told = {"trigger": Trigger.HARDWARE, "trigger_line": "Line7"}
+    with pytest.raises(CameraError, match=r"run\.camera\.trigger: takes no trigger of Line7 \("):
+        GenicamCamera(config(**told), 1.0)
+
+
+@needs_aravis
+def test_a_camera_that_somebody_else_controls_is_a_sentence(fake):
+    other = opened()
+    with pytest.raises(CameraError, match="that nobody else controls"):
+        GenicamCamera(config(), 1.0)
+    other.close()
 
 
 @needs_aravis
