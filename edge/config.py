@@ -185,7 +185,8 @@ class ZoneConfig(Section, frozen=True):
     frames_per_bloc
         Frames between two commits; that of the log when it is not given.
     black_every
-        Every so many frames one is taken without light, to know the noise; 0 is never.
+        One of so many frames is taken without light, to know the noise; 0 is never, and none is as
+        `run.camera` has it. It needs a camera that we trigger.
     classify
         Whether larger particles are named; else they are counted by size alone, and as not named.
     save
@@ -199,7 +200,7 @@ class ZoneConfig(Section, frozen=True):
     to_dbar: Annotated[float, msgspec.Meta(gt=0, le=DEEPEST_DBAR)] = DEEPEST_DBAR
     frame_rate_hz: Annotated[float, msgspec.Meta(gt=0, le=100)] | None = None
     frames_per_bloc: Annotated[int, msgspec.Meta(ge=1, le=255)] | None = None
-    black_every: Annotated[int, msgspec.Meta(ge=0, le=100_000)] = 0
+    black_every: Annotated[int, msgspec.Meta(ge=0, le=100_000)] | None = None
     classify: bool = True
     save: bool = True
     share: Annotated[float, msgspec.Meta(ge=0, le=1000)] = 1.0
@@ -341,22 +342,84 @@ class CameraKind(enum.StrEnum):
 
     REPLAY = "replay"
     V4L2 = "v4l2"
+    PICAMERA2 = "picamera2"
+    GENICAM = "genicam"
+
+
+class Trigger(enum.StrEnum):
+    """Who says when a frame is taken."""
+
+    FREE = "free"
+    SOFTWARE = "software"
+    HARDWARE = "hardware"
+
+
+class Drop(enum.StrEnum):
+    """Which frame is given up when nobody has time for all."""
+
+    OLDEST = "oldest"
+    NEWEST = "newest"
 
 
 class CameraConfig(Section, frozen=True):
-    """Where `seston run` takes frames from.
+    """Where `seston run` takes frames from (docs/cameras.md).
 
     Attributes
     ----------
     kind, source
-        `replay` with the folder of a recording, or `v4l2` with a device such as /dev/video0.
+        `replay` with the folder of a recording; `v4l2` with a device such as /dev/video0; `picamera2` with
+        the number of a camera on a Raspberry Pi; `genicam` with the address, name or serial number of a
+        camera of GigE Vision or USB3 Vision, or nothing for the first that is found.
     frame_rate_hz
         Frames a second asked of the camera.
+    width_px, height_px
+        Size of a frame asked of the camera; none leaves it.
+    exposure_us, gain
+        Fixed exposure, and gain (in dB for `genicam`, a factor for `picamera2`, the driver's own number for
+        `v4l2`); none leaves them.
+    pixel_format
+        `Mono8` for `genicam`, four letters such as `GREY` or `YUYV` for `v4l2`; nothing leaves it.
+    trigger, trigger_line
+        The camera itself (`free`), we (`software`) or a signal on its line (`hardware`); of `genicam` alone.
+    packet_bytes
+        Size of packets on the network; none leaves it.
+    queue_frames, drop
+        Frames that may wait while others are looked at, and which of them is dropped when one more comes.
+    strobe
+        Who lights: the `camera`, the `host`, or we on a line of a GPIO chip (`gpio:17`, `gpio:gpiochip4:17`).
+    black_every
+        One of so many frames is taken without light, to know the noise; 0: none.
     """
 
     kind: CameraKind = CameraKind.V4L2
     source: str = "/dev/video0"
     frame_rate_hz: Length = 1.0
+    width_px: Annotated[int, msgspec.Meta(ge=16, le=16_384)] | None = None
+    height_px: Annotated[int, msgspec.Meta(ge=16, le=16_384)] | None = None
+    exposure_us: Annotated[float, msgspec.Meta(gt=0, le=1e7)] | None = None
+    gain: Annotated[float, msgspec.Meta(ge=0, le=1000)] | None = None
+    pixel_format: Annotated[str, msgspec.Meta(max_length=32)] = ""
+    trigger: Trigger = Trigger.FREE
+    trigger_line: Annotated[str, msgspec.Meta(min_length=1, max_length=32)] = "Line1"
+    packet_bytes: Annotated[int, msgspec.Meta(ge=220, le=16_384)] | None = None
+    queue_frames: Annotated[int, msgspec.Meta(ge=1, le=64)] = 4
+    drop: Drop = Drop.OLDEST
+    strobe: Annotated[str, msgspec.Meta(pattern="^(camera|host|gpio:(gpiochip[0-9]+:)?[0-9]{1,3})$")] = (
+        "camera"
+    )
+    black_every: Annotated[int, msgspec.Meta(ge=0, le=100_000)] = 0
+
+    def __post_init__(self) -> None:
+        if (self.width_px is None) != (self.height_px is None):
+            raise ValueError("width_px and height_px go together")
+        if self.trigger is not Trigger.FREE and self.kind is not CameraKind.GENICAM:
+            raise ValueError(f'trigger "{self.trigger}" needs kind "genicam"')
+        if self.kind is CameraKind.GENICAM and self.pixel_format not in ("", "Mono8"):
+            raise ValueError(f'pixel_format is "{self.pixel_format}"; a genicam gives Mono8')
+        if self.kind is CameraKind.V4L2 and len(self.pixel_format) not in (0, 4):
+            raise ValueError(f'pixel_format is "{self.pixel_format}"; a v4l2 has four letters, such as GREY')
+        if self.black_every and not (self.trigger is Trigger.SOFTWARE and self.strobe.startswith("gpio:")):
+            raise ValueError('black_every needs trigger "software" and a strobe on a gpio line')
 
 
 class HostKind(enum.StrEnum):

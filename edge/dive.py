@@ -83,19 +83,22 @@ class Dive:
     def take(self, frame: Frame, reading: Reading | None, phase: Phase | None) -> list[LoggedFrame]:
         """Look at a frame, at the pressure read now, in the phase that a host may give.
 
-        Returns what `Instrument.take` does.
+        It was taken when its stamp says, if it has one of this run, and else now. Returns what
+        `Instrument.take` does.
         """
         environment = dict(frame.environment)
         if reading is not None:
             found = {"temperature_c": reading.temperature_c, "salinity": reading.salinity}
             environment |= {name: value for name, value in found.items() if value is not None}
         self.next_frame += 1
+        now, now_ms = self._wall.stamp(), self._wall.now_ms()
+        stamp = now if frame.stamp is None or frame.stamp.boot != now.boot else frame.stamp
         return self.instrument.take(
             replace(
                 frame,
                 index=self.next_frame - 1,
-                time_ms=self._wall.now_ms(),
-                stamp=self._wall.stamp(),
+                time_ms=now_ms - (now.monotonic_ms - stamp.monotonic_ms),
+                stamp=stamp,
                 pressure_dbar=math.nan if reading is None else reading.pressure_dbar,
                 phase=phase,
                 environment=environment,

@@ -45,14 +45,10 @@ class Orders:
     zone: int
     period_s: float | None
     frames_per_bloc: int
-    black_every: int
+    black_every: int | None
     classify: bool
     save: bool
     spent: tuple[Good, ...] = ()
-
-    def is_black(self, frame: int) -> bool:
-        """Whether a frame of this number is to be taken without light."""
-        return self.black_every > 0 and frame % self.black_every == self.black_every - 1
 
 
 class Schedule:

@@ -1,8 +1,8 @@
 """The process aboard: waits for a dive, runs it, hands its messages over, waits for the next.
 
-One thread: a camera asked frame by frame; a host on a line, or pressure alone; messages to the host, to a
-satellite modem, or into a folder. What decides is `mission`, `instrument` and `orders`; what is open is
-`ends`'; here is who is asked when.
+One thread, but for a live camera's own: a camera asked frame by frame; a host on a line, or pressure alone;
+messages to the host, to a satellite modem, or into a folder. What decides is `mission`, `instrument` and
+`orders`; what is open is `ends`'; here is who is asked when.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import msgspec
 
 from edge import dive as dives
 from edge import mission
+from edge.cameras.replay import ReplayCamera
 from edge.clock import Clock, SystemClock, WallClock
 from edge.config import Config, Delivery, PressureSource, TelemetryConfig
 from edge.courier import Courier
@@ -72,6 +73,8 @@ from firmware_bridge.ctd import Reading
 from firmware_bridge.iridium.clock import utc_ms_of
 
 STANDBY_POLL_S, SLEEP_POLL_S = 0.5, 5.0
+CAMERA_POLL_S = 0.05
+"""How long the host is served between two looks for a frame."""
 HEALTH_EVERY_S = 600
 """Time between two readings of battery, temperature and disk during a dive."""
 BEGIN_AGAIN_S = 30.0
@@ -133,7 +136,11 @@ class Service:
         if self._pressure is None and config.run.pressure.source is PressureSource.PORT:
             self._pressure = SerialPressure(config.run.pressure, self._clock.monotonic_s)
         self._namer = open_classifier(config, bundle, say, is_replay=replay is not None)
-        self._frames = open_camera(config.run.camera) if replay is None else replay.frames
+        self._camera = (
+            open_camera(config.run.camera, self._wall, self._clock.monotonic_s, say)
+            if replay is None
+            else ReplayCamera(replay.frames, replay.period_s)
+        )
         # What is wrong in these is known on deck too.
         self._climatology = read_climatology(config)
         priorities_of(config.telemetry)
@@ -142,6 +149,7 @@ class Service:
         self._begin_due_s = -math.inf
         self._health, self._health_due_s = HealthReading(), -math.inf
         self._dive: Dive | None = None
+        self._asked: tuple[float | None, int | None] | None = None
         self._resume()
 
     def run(self, stop: Callable[[], bool]) -> None:
@@ -159,7 +167,10 @@ class Service:
                 self._stand_by(may_begin=not is_over)
                 due_s = self._clock.monotonic_s()
                 continue
-            frame = next(self._frames, None)
+            frame = self._camera.next_frame(0.0)
+            if frame is None and not self._camera.is_over:
+                self._poll(CAMERA_POLL_S)
+                continue
             if frame is None:
                 is_over = True
                 if self._host.is_silent:
@@ -170,8 +181,8 @@ class Service:
             dive, begun_s = self._dive, self._clock.monotonic_s()
             self._take(dive, frame)
             dive.instrument.was_busy(self._clock.monotonic_s() - begun_s)
-            period_s = dive.instrument.orders.period_s or 1 / dive.config.run.camera.frame_rate_hz
-            period_s = period_s if self._replay is None else self._replay.period_s(frame)
+            self._keep_schedule()
+            period_s = self._camera.period_s(frame)
             due_s = max(due_s + period_s, self._clock.monotonic_s() - period_s)
             self._serve_until(due_s)
         if self._dive is not None:
@@ -180,7 +191,8 @@ class Service:
         self.close()
 
     def close(self) -> None:
-        """Let ports and files go."""
+        """Let camera, ports and files go."""
+        self._camera.close()
         if self._pressure is not None:
             self._pressure.close()
         self._host.close()
@@ -374,6 +386,8 @@ class Service:
         self._namer.renew()
         self._mission, self._wished = begun, None
         self._begin_due_s = self._health_due_s = -math.inf
+        self._asked = None
+        self._keep_schedule()
         self._courier.dive()
         self._last_dive = self._dive.number
         self._tell_standing()
@@ -393,6 +407,19 @@ class Service:
         if self._mission.state is State.SURFACE:
             self._end_dive()
 
+    def _keep_schedule(self) -> None:
+        """Ask the camera for what the schedule says of this place, when that is news."""
+        if self._dive is None:
+            return
+        orders = self._dive.instrument.orders
+        wanted = orders.period_s, orders.black_every
+        if wanted != self._asked:
+            self._asked = wanted
+            default_hz = self._dive.config.run.camera.frame_rate_hz
+            self._camera.start(
+                default_hz if orders.period_s is None else 1 / orders.period_s, orders.black_every
+            )
+
     def _tell_seen(self, settled: Sequence[LoggedFrame]) -> None:
         """Tell the host of frames that have their outcome."""
         for logged in settled:
@@ -410,6 +437,7 @@ class Service:
     def _end_dive(self) -> None:
         """Make the messages of the dive, queue them, and hand them over."""
         dive, self._dive = self._dive, None
+        self._camera.stop()
         if dive is None:
             return
         self._mission, _ = step(dive.mission, Stop(self._now_ms()), dive.config.mission)
@@ -456,4 +484,5 @@ class Service:
         if self._mission.state is State.SURFACE:
             self._end_dive()
             return
+        self._keep_schedule()
         self._say(f"dive {dive.folder.name} goes on after {dive.next_frame} frames")

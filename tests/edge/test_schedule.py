@@ -41,8 +41,8 @@ def test_the_first_zone_that_a_frame_lies_in_counts():
     assert found == [0, 2, 2, ELSEWHERE, 1, 1, ELSEWHERE, ELSEWHERE]
     ascent, park, deep = plan.at(Phase.ASCENT, 9), plan.at(Phase.PARK, 9), plan.at(Phase.DESCENT, 300)
     assert (ascent.period_s, ascent.frames_per_bloc) == (0.25, 10)
-    assert [i for i in range(120) if ascent.is_black(i)] == [49, 99]
-    assert (park.period_s, park.frames_per_bloc, park.save, park.is_black(49)) == (100, 1, False, False)
+    assert (ascent.black_every, park.black_every) == (50, None)
+    assert (park.period_s, park.frames_per_bloc, park.save) == (100, 1, False)
     assert (deep.period_s, deep.classify, deep.save) == (None, False, True)
 
 
