@@ -223,15 +223,11 @@ def test_a_dive_from_a_video_goes_on_when_the_camera_is_lost(float_side):
 
 @needs_aravis
 def test_a_dive_goes_on_when_its_gige_camera_is_unplugged(float_side):
-    camera = FakeCamera()
-    camera.plug()
-    opened().close()  # it answers
-    try:
+    with FakeCamera() as camera:
+        opened().close()  # it answers
         _, records, outcomes = dive_with_a_camera(
             float_side, "genicam", ADDRESS, when_seen=camera.unplug, when_lost=camera.plug
         )
-    finally:
-        camera.unplug()
     assert outcomes[FrameOutcome.DROPPED] > 20, "more than a second passes until a camera is missed"
     seen = [i for i, record in enumerate(records) if record.outcome is not FrameOutcome.DROPPED]
     dropped = [i for i, record in enumerate(records) if record.outcome is FrameOutcome.DROPPED]

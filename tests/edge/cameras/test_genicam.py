@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import itertools
 import json
 import os
@@ -10,7 +11,9 @@ import signal
 import struct
 import subprocess
 import sys
+import tempfile
 import time
+from pathlib import Path
 
 import pytest
 
@@ -34,14 +37,25 @@ def lacks() -> str:
     return "" if tried.returncode == 0 else "apt install gir1.2-aravis-0.8 python3-gi"
 
 
-needs_aravis = pytest.mark.skipif(bool(lacks()), reason=lacks() or "all is there")
+LACKS = lacks()
+needs_aravis = pytest.mark.skipif(bool(LACKS), reason=LACKS or "all is there")
 
 
 class FakeCamera:
-    """Aravis's fake camera, with a plug."""
+    """Aravis's fake camera, with a plug. It has one port: on a machine there is one at a time."""
 
     def __init__(self):
         self.process = None
+        self._turn = open(Path(tempfile.gettempdir()) / "seston-fake-gige.lock", "w")
+        fcntl.flock(self._turn, fcntl.LOCK_EX)
+
+    def __enter__(self):
+        self.plug()
+        return self
+
+    def __exit__(self, *_):
+        self.unplug()
+        self._turn.close()
 
     def plug(self, *more):
         self.process = subprocess.Popen(
@@ -57,10 +71,8 @@ class FakeCamera:
 
 @pytest.fixture
 def fake():
-    camera = FakeCamera()
-    camera.plug()
-    yield camera
-    camera.unplug()
+    with FakeCamera() as camera:
+        yield camera
 
 
 def config(**more):
