@@ -46,7 +46,7 @@ class FakeCamera:
 
     def __init__(self):
         self.process = None
-        self._turn = open(Path(tempfile.gettempdir()) / "seston-fake-gige.lock", "w")
+        self._turn = os.open(Path(tempfile.gettempdir()) / "seston-fake-gige.lock", os.O_RDWR | os.O_CREAT)
         fcntl.flock(self._turn, fcntl.LOCK_EX)
 
     def __enter__(self):
@@ -55,7 +55,7 @@ class FakeCamera:
 
     def __exit__(self, *_):
         self.unplug()
-        self._turn.close()
+        os.close(self._turn)
 
     def plug(self, *more):
         self.process = subprocess.Popen(
