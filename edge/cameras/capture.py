@@ -186,14 +186,13 @@ class _Follower:
             self._pause_s = min(max(1.0, 2 * self._pause_s), LONGEST_PAUSE_S)
 
     def _follow(self, device: Device) -> None:
-        heard_s = self._monotonic_s()
-        while not self._ended.is_set():
-            shot = device.next_shot(POLL_S)
-            if shot is not None:
-                heard_s = self._monotonic_s()
+        """Take what comes, with the light on: nobody says when the next frame is taken."""
+        self._strobe.set(lit=True)
+        try:
+            while (shot := self._next_within(device, self._stall_s)) is not None:
                 self._came(shot)
-            elif self._monotonic_s() - heard_s > self._stall_s:
-                raise _silent(self._config, self._stall_s)
+        finally:
+            self._strobe.set(lit=False)
 
     def _trigger_and_follow(self, device: Device) -> None:
         """One frame at a time, so that we know which was lit; a trigger without a frame loses the device."""

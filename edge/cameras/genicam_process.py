@@ -62,6 +62,10 @@ def main() -> None:
         except _RefusedError as refused:
             problem, field, remedy = refused.args
             output.send({"kind": "refused", "problem": problem, "field": field, "remedy": remedy})
+        except BrokenPipeError:
+            raise
+        except Exception as cause:  # noqa: BLE001 nobody hears of it otherwise
+            output.send({"kind": "lost", "problem": f"its process fails ({_words(cause)})"})
     except BrokenPipeError:
         pass  # nobody listens any more
 
@@ -157,13 +161,36 @@ def _serve(
     *_, width, height = camera.get_region()
     stream = _open_stream(aravis, errors, camera)
     output.send({"kind": "ready", "shape": [height, width], "notes": notes})
-    is_started, owed, is_software = False, 0, told["trigger"] == "software"
+    try:
+        _follow(errors, camera, stream, lost, output, is_software=told["trigger"] == "software")
+        if lost:
+            output.send({"kind": "lost", "problem": lost[0]})
+    finally:
+        if lost:
+            os._exit(0)  # the library waits long for a camera that is gone
+        try:
+            camera.stop_acquisition()
+        except errors:
+            os._exit(0)
+
+
+def _follow(
+    errors: type[Exception],
+    camera: Any,
+    stream: Any,
+    lost: list[str],
+    output: _Output,
+    *,
+    is_software: bool,
+) -> None:
+    """Do as we are told, and give what comes, until our input ends or the camera is lost."""
+    is_started, owed = False, 0
     while not lost:
         is_idle = not is_started or (is_software and not owed)
         if select.select([0], [], [], IDLE_S if is_idle else 0)[0]:
             commands = os.read(0, 64)
             if not commands:
-                break
+                return
             try:
                 if b"s" in commands:
                     camera.start_acquisition()
@@ -173,22 +200,13 @@ def _serve(
                     owed += 1
             except errors as cause:
                 lost.append(_words(cause))
-                break
-        if not is_started:
+        if not is_started or (is_software and not owed):
             continue
-        buffer = stream.timeout_pop_buffer(0 if is_idle and not owed else POP_US)
+        buffer = stream.timeout_pop_buffer(POP_US)
         if buffer is not None:
             owed = max(0, owed - 1)
             _give(buffer, output)
             stream.push_buffer(buffer)
-    if lost:
-        output.send({"kind": "lost", "problem": lost[0]})
-        os._exit(0)  # the library waits long for a camera that is gone
-    if is_started:
-        try:
-            camera.stop_acquisition()
-        except errors:
-            return
 
 
 def _open_stream(aravis: Any, errors: type[Exception], camera: Any) -> Any:

@@ -23,6 +23,7 @@ PATIENCE_PERIODS, PATIENCE_S = 2.0, 1.0
 WRAP_16 = 65_535
 """Blocks of GigE Vision are counted from 1 to this, and again from 1 (GVSP without extended ids)."""
 FREE_GAP = 64
+"""Frames that a camera's count may leave out whatever the time; beyond, twice what the time allows."""
 
 
 @dataclass(frozen=True, slots=True)

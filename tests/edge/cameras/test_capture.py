@@ -165,6 +165,33 @@ def test_of_triggered_frames_one_of_so_many_is_dark_and_marked():
     assert (light.lit, light.closed) == (False, True)
 
 
+def test_where_the_camera_keeps_the_time_the_light_is_on_for_the_dive():
+    device, light, burned = ScriptedDevice(), Light(), []
+    camera = live(lambda hz: device, [], light, strobe="gpio:17")
+    device.coming.put(lambda: burned.append(light.lit))
+    assert not light.lit
+    camera.start(50.0)
+    frames_until(camera, lambda _: burned)
+    camera.stop()
+    assert (burned, light.lit) == ([True], False)
+    camera.close()
+
+
+def test_a_light_that_fails_stops_no_dive():
+    device, light, said = ScriptedDevice(), Light(), []
+
+    def fail(*, lit):
+        raise OSError(5, "Input/output error")
+
+    light.set = fail
+    camera = live(lambda hz: device, said, light)
+    camera.start(50.0)
+    frames = frames_until(camera, lambda frames: said and len(frames) > 3)
+    camera.close()
+    assert said[0] == "the camera is lost: [Errno 5] Input/output error"
+    assert {frame.fault for frame in frames} == {FrameOutcome.DROPPED}
+
+
 @pytest.mark.parametrize(
     ("told", "sentence"),
     [
