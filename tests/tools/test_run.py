@@ -15,6 +15,7 @@ import time
 import tty
 
 import cv2
+import numpy as np
 import pytest
 
 from edge.divelog import DiveLog
@@ -213,7 +214,7 @@ def test_a_dive_from_a_video_goes_on_when_the_camera_is_lost(float_side):
     if not writer.isOpened():
         pytest.skip("OpenCV has no MJPG writer here")
     for i in range(60):
-        writer.write(scene(i % 5))
+        writer.write(np.maximum(scene(i % 5), np.uint8(i % 7)))  # no two alike, also where some are dropped
     writer.release()
     said, _, outcomes = dive_with_a_camera(float_side, "v4l2", video)
     assert "gives no more frames; check its cable and its power." in said
