@@ -283,16 +283,17 @@ class DiveLog:
 
     def particles(self, *, with_vignettes: bool = False) -> Iterator[Particle]:
         """Every classified particle, in the order of capture; also those not written yet."""
-        png = "v.png" if with_vignettes else "NULL"
+        vignette = "png, worth, v.checksum" if with_vignettes else "NULL, NULL, NULL"
         rows = self._rows(
-            "SELECT frame, x_px, y_px, width_px, height_px, area_px, on_border, esd_um, taxon, scores,"
-            f" measures, {png}, evidence FROM particles p LEFT JOIN vignettes v USING (particle)"
+            "SELECT particle, frame, x_px, y_px, width_px, height_px, area_px, on_border, esd_um, taxon, scores,"
+            f" measures, evidence, {vignette} FROM particles p LEFT JOIN vignettes v USING (particle)"
             " ORDER BY particle"
         )
-        for frame, *box, on_border, esd_um, taxon, scores, measures, vignette, seen in rows:
+        for number, frame, *box, on_border, esd_um, taxon, scores, measures, seen, png, worth, sealed in rows:
             yield Particle(
                 frame, *box, bool(on_border), esd_um, taxon,
-                np.frombuffer(scores, dtype="<f4"), np.frombuffer(measures, dtype="<f8"), vignette,
+                np.frombuffer(scores, dtype="<f4"), np.frombuffer(measures, dtype="<f8"),
+                None if png is None else self._unless_damaged(number, png, worth, sealed),
                 math.nan if seen is None else seen,
             )  # fmt: skip
         for logged in self._pending:
@@ -301,18 +302,29 @@ class DiveLog:
 
     def vignette_numbers(self) -> set[int]:
         """Particles, numbered from 0 as `particles` gives them, whose vignette is kept."""
-        return {number for (number,) in self._rows("SELECT particle FROM vignettes")}
+        numbers = set()
+        with contextlib.suppress(DiveLogError):
+            for (number,) in self._rows("SELECT particle FROM vignettes"):
+                numbers.add(number)
+        return numbers
 
     def vignette(self, number: int) -> bytes:
-        """The stored vignette of one of `vignette_numbers`."""
-        rows = list(self._rows("SELECT png FROM vignettes WHERE particle = ?", (number,)))
-        return bytes(rows[0][0]) if rows else b""
+        """The stored vignette of one of `vignette_numbers`; empty when it is damaged."""
+        query = "SELECT png, worth, checksum FROM vignettes WHERE particle = ?"
+        with contextlib.suppress(DiveLogError):
+            for row in self._rows(query, (number,)):
+                return self._unless_damaged(number, *row) or b""
+        return b""
 
     def messages(self) -> list[bytes]:
         """Messages of the dive, in the order of their parts."""
         return [data for (data,) in self._rows("SELECT data FROM messages ORDER BY part")]
 
     # Inside
+
+    def _unless_damaged(self, number: int, png: bytes, worth: float, sealed: int | None) -> bytes | None:
+        is_seal_right = sealed is None or sealed == checksum(self._salt, number, png, worth)
+        return png if is_seal_right else None
 
     def _rows(self, query: str, values: tuple[Any, ...] = ()) -> Iterator[Row]:
         """Rows of a query; a file that is damaged becomes a `DiveLogError`."""

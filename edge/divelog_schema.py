@@ -62,9 +62,9 @@ CREATE TABLE particles (
 CREATE INDEX particles_by_frame ON particles (frame);
 CREATE TABLE vignettes (
     particle INTEGER PRIMARY KEY REFERENCES particles (particle),
-    png BLOB NOT NULL,
     worth REAL NOT NULL DEFAULT 0,  -- edge.storage: the least go first; since version 4
-    checksum INTEGER                -- null where an earlier version kept it
+    checksum INTEGER,               -- null where an earlier version kept it
+    png BLOB NOT NULL               -- last: the others are read without it
 );
 CREATE TABLE inputs (               -- what came in from outside, and shaped what was sent
     input INTEGER PRIMARY KEY,

@@ -68,8 +68,8 @@ class Salvaged:
 def is_damaged(file: Path, dive_number: int) -> bool:
     """Whether a log is not the one that was written; nothing is written into it.
 
-    Vignettes are not looked at: they are most of the file, and nothing is counted from them. A log of another
-    version is taken as it is. Raises `DiveLogError` when it cannot be opened.
+    Pictures of vignettes are not read: they are most of the file, and nothing is counted from them; `DiveLog`
+    gives none whose checksum does not hold. A log of another version is taken as it is. Raises `DiveLogError` when it cannot be opened.
     """
     try:
         with contextlib.closing(connect_to_read(file, with_wal=True)) as db:
@@ -199,6 +199,8 @@ def _is_whole(db: sqlite3.Connection, dive_number: int) -> bool:
         particles, particles,
     ):  # fmt: skip
         return False
+    for _ in db.execute("SELECT particle, worth, LENGTH(png) FROM vignettes"):
+        pass  # it can be walked through
     inputs = db.execute("SELECT time_ms, kind, data, checksum FROM inputs")
     messages = db.execute("SELECT part, data, checksum FROM messages")
     return all(sealed == checksum(salt, *row) for rows in (inputs, messages) for *row, sealed in rows)

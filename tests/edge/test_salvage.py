@@ -157,7 +157,7 @@ def test_one_turned_bit_in_a_frame_is_seen(whole, tmp_path):
 def test_a_power_cut_between_the_renames_is_gone_on_with(whole, tmp_path, monkeypatch):
     file = copied(whole, tmp_path)
     damaged = bytearray(file.read_bytes())
-    damaged[8192:8300] = bytes(108)
+    damaged[len(damaged) // 2 :] = bytes(len(damaged) - len(damaged) // 2)
     file.write_bytes(damaged)
     renames = []
 
@@ -168,14 +168,13 @@ def test_a_power_cut_between_the_renames_is_gone_on_with(whole, tmp_path, monkey
         return _real(self, target)
 
     monkeypatch.setattr(Path, "rename", cut)
-    for steps in range(3):
+    for steps in (0, 1, 1):
         renames.clear()
         with pytest.raises(KeyboardInterrupt):
             if not file.exists():
                 finish_salvage(file)
             elif is_damaged(file, 7):
                 salvage(file, time_ms=12_000, dive_number=7)
-        # from here on, only what is left of it
     monkeypatch.undo()
     finish_salvage(file)
     assert not is_damaged(file, 7)
@@ -198,18 +197,18 @@ def test_damage_in_the_middle_of_a_dive_is_mended_once(whole, tmp_path):
         log._db.execute("PRAGMA shrink_memory")
 
     wound()
-    log.add_frame(frame(N_FRAMES, n=N_FRAMES % 5))
+    log.add_frame(frame(N_FRAMES + 1, n=1))
     assert log.commit()
     assert log.salvaged is not None
     assert "the log was damaged" in log.salvaged.sentence
     numbers = [record.index for record in log.records()]
-    assert numbers == [*range(0, N_FRAMES, 5), N_FRAMES], "those without particles, and the new one"
+    assert numbers == [*range(0, N_FRAMES, 5), N_FRAMES + 1], "those without particles, and the new one"
     assert len(log.inputs("salvage")) == 1
     log._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     log._db.execute("PRAGMA cache_size = 0")
     roots = [root for (root,) in log._db.execute("SELECT rootpage FROM sqlite_schema WHERE name = 'particles'")]
     wound()
-    log.add_frame(frame(N_FRAMES + 1))
+    log.add_frame(frame(N_FRAMES + 2))
     with pytest.raises(DiveLogError, match=r"dive\.sqlite: cannot be written \(database disk image is malformed\)"):
         log.commit()
 
