@@ -199,8 +199,9 @@ def _is_whole(db: sqlite3.Connection, dive_number: int) -> bool:
         particles, particles,
     ):  # fmt: skip
         return False
-    for _ in db.execute("SELECT particle, worth, LENGTH(png) FROM vignettes"):
-        pass  # it can be walked through
+    for worth, size in db.execute("SELECT worth, LENGTH(png) FROM vignettes"):
+        if not isinstance(worth, int | float) or not isinstance(size, int):
+            return False
     inputs = db.execute("SELECT time_ms, kind, data, checksum FROM inputs")
     messages = db.execute("SELECT part, data, checksum FROM messages")
     return all(sealed == checksum(salt, *row) for rows in (inputs, messages) for *row, sealed in rows)
