@@ -259,7 +259,7 @@ def _open(folder: Path, wall: WallClock, say: Callable[[str], None], quota_mb: f
     """The log in a dive's folder; of a damaged one, what can be read. None when that is nothing."""
     file, number = folder / "dive.sqlite", int(folder.name)
     finish_salvage(file)
-    if not any(one.suffix != ".ballast" for one in folder.glob("dive.sqlite*")):
+    if not file.exists() and not any(folder.glob("dive.sqlite.damaged*")):
         shutil.rmtree(folder)  # power went before it began
         return None
     if file.is_file() and is_damaged(file, number):

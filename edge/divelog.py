@@ -22,7 +22,7 @@ from typing import Any
 
 import numpy as np
 
-from edge.database import connect, is_damage, is_full
+from edge.database import connect, connect_to_build, is_damage, is_full
 from edge.divelog_schema import (
     FRAME_COLUMNS,
     PARTICLE_COLUMNS,
@@ -42,6 +42,7 @@ from edge.divelog_schema import (
     unpack_histogram,
     upgrade,
 )
+from edge.durable import PART, sync_file, sync_folder
 from edge.errors import DiveLogError
 from edge.frame import FrameOutcome, Phase, Stamp
 from edge.profile import FrameRecord
@@ -98,21 +99,25 @@ class DiveLog:
         file = Path(path)
         if file.exists():
             raise DiveLogError("is already there", file=file, remedy="choose another folder or move it away")
+        told = {"schema_version": SCHEMA_VERSION, **meta}
+        facts = {key: _json(value) for key, value in told.items()}
+        salt = salt_of(facts)
+        part = file.with_name(file.name + PART)
         try:
             _ballast(file).write_bytes(bytes(BALLAST_BYTES))
-            db = connect(file)
-            db.executescript("BEGIN IMMEDIATE;" + SCHEMA)
-            told = {"schema_version": SCHEMA_VERSION, **meta}
-            facts = {key: json.dumps(value, sort_keys=True) for key, value in told.items()}
-            salt = salt_of(facts)
-            db.executemany(
-                "INSERT INTO meta VALUES (?, ?, ?)",
-                [(key, value, checksum(salt, key, value)) for key, value in facts.items()],
-            )
-            db.execute("COMMIT")
+            part.unlink(missing_ok=True)
+            # A log that has its name has its facts, whatever becomes of its WAL.
+            with contextlib.closing(connect_to_build(part)) as empty:
+                empty.executescript("BEGIN IMMEDIATE;" + SCHEMA)
+                rows = [(key, value, checksum(salt, key, value)) for key, value in facts.items()]
+                empty.executemany("INSERT INTO meta VALUES (?, ?, ?)", rows)
+                empty.execute("COMMIT")
+            sync_file(part)
+            part.rename(file)
+            sync_folder(file.parent)
+            return cls(connect(file), file, vignette_quota_bytes=vignette_quota_mb * 1e6)
         except (OSError, sqlite3.Error) as cause:
             raise DiveLogError(f"cannot be written ({cause})", file=file, remedy="free the disk") from cause
-        return cls(db, file, vignette_quota_bytes=vignette_quota_mb * 1e6)
 
     @classmethod
     def open(cls, path: str | PathLike[str], *, vignette_quota_mb: float = math.inf) -> DiveLog:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import sqlite3
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -28,7 +27,7 @@ from edge.divelog_schema import (
     salt_of,
     seal,
 )
-from edge.durable import sync_folder
+from edge.durable import sync_file, sync_folder
 from edge.errors import DiveLogError
 
 NEEDED = ("schema_version", "dive_number", "started_ms", "config", "codebook", "bundle", "measures")
@@ -117,7 +116,7 @@ def salvage(
                 db.executescript("BEGIN IMMEDIATE;" + SCHEMA)
                 found = _fill(db, file, known, time_ms)
                 db.execute("COMMIT")
-            _sync(new)
+            sync_file(new)
         _put_aside(file)
     except (OSError, sqlite3.Error) as cause:
         with contextlib.suppress(OSError):
@@ -167,11 +166,6 @@ def _ballast(file: Path) -> Path:
 
 def _beside(file: Path, end: str) -> Path:
     return file.with_name(file.name + end)
-
-
-def _sync(file: Path) -> None:
-    with file.open("rb") as handle:
-        os.fsync(handle.fileno())
 
 
 # Judging

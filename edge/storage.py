@@ -10,7 +10,6 @@ import contextlib
 import heapq
 import json
 import math
-import os
 import shutil
 import sqlite3
 from collections.abc import Mapping, Sequence
@@ -21,7 +20,7 @@ import numpy as np
 
 from edge.database import connect, connect_to_build
 from edge.divelog_schema import SCHEMA, SCHEMA_VERSION, Particle, checksum, salt_of, upgrade
-from edge.durable import sync_folder
+from edge.durable import sync_file, sync_folder
 
 MIDDLE_ESD_UM = 1000.0
 """Size whose share of a vignette's worth is one half."""
@@ -158,8 +157,7 @@ def drop_vignettes(file: Path) -> Freed | None:
         if n is None or n == 0 or file.with_name(file.name + "-wal").exists():
             new.unlink(missing_ok=True)
             return None if n is None else Freed(file.parent.name, 0, 0)
-        with new.open("rb") as handle:
-            os.fsync(handle.fileno())
+        sync_file(new)
         new.replace(file)
         sync_folder(file.parent)
         return Freed(file.parent.name, n, before - file.stat().st_size)

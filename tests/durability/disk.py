@@ -36,17 +36,25 @@ class DiskFile:
         self.since.clear()
 
 
-def _done(held: bytearray | None, kind: str, at: int, data: bytes) -> bytearray | None:
-    if kind == "delete":
-        return None
-    held = bytearray() if held is None else held
+def torn(held: bytearray, kind: str, at: int, data: bytes, chance: random.Random | None = None) -> bytearray:
+    """Bytes after one more write or truncation, of which only some sectors may have come to be."""
     if kind == "truncate":
         del held[at:]
-    elif kind == "write":
-        if len(held) < at:
-            held.extend(bytes(at - len(held)))
-        held[at : at + len(data)] = data
+        return held
+    if chance is not None and chance.random() < 0.2:
+        data = data[: SECTOR_BYTES * chance.randrange(1 + len(data) // SECTOR_BYTES)]
+    if len(held) < at:
+        held.extend(bytes(at - len(held)))
+    held[at : at + len(data)] = data
     return held
+
+
+def _done(
+    held: bytearray | None, kind: str, at: int, data: bytes, chance: random.Random | None = None
+) -> bytearray | None:
+    if kind == "delete":
+        return None
+    return torn(bytearray() if held is None else held, kind, at, data, chance)
 
 
 class Disk:
@@ -60,6 +68,12 @@ class Disk:
 
     def file(self, name: str) -> DiskFile:
         return self.files.setdefault(name, DiskFile())
+
+    def add(self, path: Path) -> None:
+        """A file that was there before, durable."""
+        file = self.file(str(path.absolute()))
+        file.durable = path.read_bytes()
+        file.now = bytearray(file.durable)
 
     def power(self) -> None:
         """One more call."""
@@ -78,10 +92,7 @@ class Disk:
                 if chance.random() < 0.5:
                     chance.shuffle(some)
                 for kind, at, data in some:
-                    torn = data
-                    if kind == "write" and chance.random() < 0.2:
-                        torn = data[: SECTOR_BYTES * chance.randrange(1 + len(data) // SECTOR_BYTES)]
-                    held = _done(held, kind, at, torn)
+                    held = _done(held, kind, at, data, chance)
             if held is not None:
                 found[name] = bytes(held)
         return found

@@ -42,8 +42,6 @@ def _judge_log(folder: Path, promised: Promises, *, is_last: bool) -> list[bytes
     if is_last and not file.exists():
         assert folder.name not in promised.frames
         return None
-    if is_last and folder.name not in promised.frames and _is_unborn(file):
-        return None
     assert not is_damaged(file, int(folder.name)), f"{folder.name} is damaged"
     with DiveLog.open(folder) as log:
         records = list(log.records())
@@ -60,13 +58,6 @@ def _judge_log(folder: Path, promised: Promises, *, is_last: bool) -> list[bytes
         is_ended = log.has_meta("ended_ms")
         assert is_ended or (is_last and folder.name not in promised.ended), f"{folder.name} has not ended"
         return log.messages() if is_ended else None
-
-
-def _is_unborn(file: Path) -> bool:
-    with sqlite3.connect(file) as db:
-        tables = db.execute("SELECT COUNT(*) FROM sqlite_schema").fetchone()
-    db.close()
-    return tables == (0,)
 
 
 def _judge_outbox(file: Path, messages: Path, logs: dict[str, list[bytes] | None], promised: Promises) -> None:
