@@ -13,6 +13,8 @@ from edge.errors import DiveLogError
 
 MAX_VALUE_BYTES = 1 << 26
 """Largest value that is read from a damaged file: a length that is wrong must not fill the memory."""
+PAGE_BYTES = 2048
+"""Small, for a commit writes whole pages, and the last page of every table again."""
 _DAMAGE = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_FORMAT}
 _UNREADABLE = {sqlite3.SQLITE_IOERR_READ, sqlite3.SQLITE_IOERR_SHORT_READ}
 
@@ -43,6 +45,7 @@ def connect_to_read(file: Path, *, with_wal: bool) -> sqlite3.Connection:
 def connect_to_build(file: Path) -> sqlite3.Connection:
     """Open a database that is of no use before it is complete, synced and renamed."""
     db = sqlite3.connect(file, isolation_level=None)
+    db.execute(f"PRAGMA page_size={PAGE_BYTES}")
     db.execute("PRAGMA journal_mode=OFF")
     db.execute("PRAGMA synchronous=OFF")
     return db

@@ -125,6 +125,7 @@ class Dive:
     def mark_ended(self) -> None:
         """The messages are queued: nothing is left to do for this dive."""
         log = self.log
+        log.checkpoint()
         log.set_facts(
             {
                 "ended_ms": self._wall.now_ms(),

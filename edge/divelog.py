@@ -164,6 +164,11 @@ class DiveLog:
 
     # Writing
 
+    def checkpoint(self) -> None:
+        """Have all that is written in the one file, as far as the disk lets it."""
+        with contextlib.suppress(sqlite3.Error), self._measured():
+            self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
     def add_frame(self, frame: LoggedFrame) -> None:
         """Gather one frame for the next commit."""
         self._pending.append(frame)
@@ -245,7 +250,7 @@ class DiveLog:
     def records(self) -> Iterator[FrameRecord]:
         """Every frame's record in the order of capture: all that the profile is made of."""
         times = iter(self.times_ms())
-        taxa = Grouped(self._rows("SELECT frame, taxon, esd_um FROM particles ORDER BY frame, particle"), 0)
+        taxa = Grouped(self._rows("SELECT frame, taxon, esd_um FROM particles ORDER BY particle"), 0)
         rows = self._rows(
             "SELECT frame, pressure_dbar, phase, outcome, temperature_c, histogram, unnamed FROM frames"
             " ORDER BY frame"
@@ -294,9 +299,11 @@ class DiveLog:
             f" measures, evidence, {vignette} FROM particles p LEFT JOIN vignettes v USING (particle)"
             " ORDER BY particle"
         )
-        for number, frame, *box, on_border, esd_um, taxon, scores, measures, seen, png, worth, sealed in rows:
+        for row in rows:
+            number, frame, x, y, width, height, area, on_border, esd_um, taxon = row[:10]
+            scores, measures, seen, png, worth, sealed = row[10:]
             yield Particle(
-                frame, *box, bool(on_border), esd_um, taxon,
+                frame, x, y, width, height, area, bool(on_border), esd_um, taxon,
                 np.frombuffer(scores, dtype="<f4"), np.frombuffer(measures, dtype="<f8"),
                 None if png is None else self._unless_damaged(number, png, worth, sealed),
                 math.nan if seen is None else seen,

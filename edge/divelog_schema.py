@@ -59,7 +59,6 @@ CREATE TABLE particles (
     measures BLOB NOT NULL,         -- float64 little-endian, in the order of meta.measures
     evidence REAL                   -- how much the model has seen its like, null when that is not known
 );
-CREATE INDEX particles_by_frame ON particles (frame);
 CREATE TABLE vignettes (
     particle INTEGER PRIMARY KEY REFERENCES particles (particle),
     worth REAL NOT NULL DEFAULT 0,  -- edge.storage: the least go first; since version 4
@@ -191,9 +190,14 @@ def checksum(salt: int, *values: Any) -> int:
     return zlib.crc32(encoded(*values), salt)
 
 
-def frames_with_particles(db: sqlite3.Connection) -> Iterator[tuple[Row, list[Row], int | None]]:
-    """Every frame's row, the rows of its particles, and the checksum that it has in the log."""
-    particles = Grouped(db.execute(f"SELECT {PARTICLE_COLUMNS} FROM particles ORDER BY frame, particle"), 1)
+def frames_with_particles(
+    db: sqlite3.Connection, *, order: str = "particle"
+) -> Iterator[tuple[Row, list[Row], int | None]]:
+    """Every frame's row, the rows of its particles, and the checksum that it has in the log.
+
+    Particles are numbered in the order of their frames; where that is not sure, `order` sorts them.
+    """
+    particles = Grouped(db.execute(f"SELECT {PARTICLE_COLUMNS} FROM particles ORDER BY {order}"), 1)
     for *row, sealed in db.execute(f"SELECT {FRAME_COLUMNS}, checksum FROM frames ORDER BY frame"):
         yield tuple(row), particles.of(row[0]), sealed
 

@@ -323,7 +323,7 @@ def _holds(salt: int, row: Row) -> bool:
 def _keep_whole_frames(db: sqlite3.Connection, salt: int) -> None:
     broken = [
         (row[0],)
-        for row, found, sealed in frames_with_particles(db)
+        for row, found, sealed in frames_with_particles(db, order="frame, particle")
         if sealed != checksum(salt, row, found)
     ]
     db.executemany("DELETE FROM frames WHERE frame = ?", broken)

@@ -11,10 +11,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from edge.database import PAGE_BYTES
 from edge.divelog import DiveLog
 from edge.divelog_schema import SCHEMA_VERSION
 from edge.errors import DiveLogError
+from edge.instrument import summarise
 from edge.salvage import finish_salvage, is_damaged, salvage
+from tests.durability.aboard import Aboard, World
 from tests.edge.test_divelog import frame, same
 
 pytestmark = pytest.mark.board
@@ -135,10 +138,10 @@ def test_a_page_in_the_middle_costs_its_frames_alone(whole, tmp_path):
     with DiveLog.open(file) as log:
         log._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         ((page,),) = log._db.execute(
-            "SELECT pageno FROM dbstat WHERE name = 'frames' AND pagetype = 'leaf' ORDER BY path LIMIT 1 OFFSET 3"
+            "SELECT pageno FROM dbstat WHERE name = 'frames' AND pagetype = 'leaf' LIMIT 1 OFFSET 3"
         )
     data = bytearray(file.read_bytes())
-    data[4096 * (page - 1) : 4096 * page] = bytes(4096)
+    data[PAGE_BYTES * (page - 1) : PAGE_BYTES * page] = bytes(PAGE_BYTES)
     file.write_bytes(data)
     kept = start(file)
     assert 0 < N_FRAMES - len(kept) < 10
@@ -168,13 +171,16 @@ def test_a_power_cut_between_the_renames_is_gone_on_with(whole, tmp_path, monkey
         return _real(self, target)
 
     monkeypatch.setattr(Path, "rename", cut)
-    for steps in (0, 1, 1):
+
+    def begin_again():
         renames.clear()
+        finish_salvage(file)
+        if is_damaged(file, 7):
+            salvage(file, time_ms=12_000, dive_number=7)
+
+    for steps in (0, 1, 1):  # noqa: B007
         with pytest.raises(KeyboardInterrupt):
-            if not file.exists():
-                finish_salvage(file)
-            elif is_damaged(file, 7):
-                salvage(file, time_ms=12_000, dive_number=7)
+            begin_again()
     monkeypatch.undo()
     finish_salvage(file)
     assert not is_damaged(file, 7)
@@ -186,14 +192,14 @@ def test_damage_in_the_middle_of_a_dive_is_mended_once(whole, tmp_path):
     file = copied(whole, tmp_path)
     log = DiveLog.open(file)
     log._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-    roots = [root for (root,) in log._db.execute("SELECT rootpage FROM sqlite_schema WHERE name = 'particles'")]
     log._db.execute("PRAGMA cache_size = 0")
+    find_root = "SELECT rootpage FROM sqlite_schema WHERE name = 'particles'"
 
     def wound():
+        ((root,),) = log._db.execute(find_root).fetchall()
         with file.open("r+b") as out:
-            for root in roots:
-                out.seek(4096 * (root - 1))
-                out.write(b"\xff" * 4096)
+            out.seek(PAGE_BYTES * (root - 1))
+            out.write(b"\xff" * PAGE_BYTES)
         log._db.execute("PRAGMA shrink_memory")
 
     wound()
@@ -206,10 +212,9 @@ def test_damage_in_the_middle_of_a_dive_is_mended_once(whole, tmp_path):
     assert len(log.inputs("salvage")) == 1
     log._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     log._db.execute("PRAGMA cache_size = 0")
-    roots = [root for (root,) in log._db.execute("SELECT rootpage FROM sqlite_schema WHERE name = 'particles'")]
     wound()
     log.add_frame(frame(N_FRAMES + 2))
-    with pytest.raises(DiveLogError, match=r"dive\.sqlite: cannot be written \(database disk image is malformed\)"):
+    with pytest.raises(DiveLogError, match=r"dive\.sqlite: cannot be written \(database disk image is malf"):
         log.commit()
 
 
@@ -255,3 +260,46 @@ def test_any_damage_costs_frames_but_never_adds_or_changes_one(whole, wounds):
         file = copied(whole, Path(folder))
         wound(file, wounds)
         start(file)
+
+
+@pytest.fixture(scope="module")
+def aboard():
+    return Aboard()
+
+
+def half_a_dive(aboard, folder):
+    """A service that was stopped in the middle of its second dive; the world it is in."""
+    world = World()
+    aboard.run(folder, world, print, lambda: world.ticks > 65)
+    return world, folder / "dives" / "00001" / "dive.sqlite"
+
+
+def test_the_service_goes_on_with_a_dive_whose_log_is_damaged(aboard, tmp_path):
+    world, file = half_a_dive(aboard, tmp_path)
+    data = bytearray(file.read_bytes())
+    place = len(data) - 3 * PAGE_BYTES
+    data[place : place + PAGE_BYTES] = bytes(PAGE_BYTES)
+    file.write_bytes(data)
+    said = aboard.run(tmp_path, world, print, lambda: world.ticks > 85)
+    assert sum("was damaged" in line for line in said) == 1
+    assert "dive 00001: the log was damaged: " in said[0]
+    assert any(line.startswith("dive 00001 goes on after") for line in said)
+    assert any(line.startswith("dive 00001 ended") for line in said)
+    with DiveLog.open(file) as log:
+        ((_, told),) = log.inputs("salvage")
+        frames = [record.index for record in log.records()]
+        assert set(range(told["first_lost"])) <= set(frames)
+        assert len(frames) > told["kept"]["frames"] > 0
+        assert summarise(log).profile.outcomes().sum() == len(frames)
+        assert log.messages()
+    assert len(list((tmp_path / "messages").glob("00001-*.msg"))) > 0
+
+
+def test_a_log_of_which_nothing_is_left_is_kept_aside_and_the_next_dive_begins(aboard, tmp_path):
+    world, file = half_a_dive(aboard, tmp_path)
+    file.write_bytes(b"nothing of the kind" * 300)
+    said = aboard.run(tmp_path, world, print, lambda: world.ticks > 85)
+    assert said[0] == "the log of dive 00001 was damaged, and nothing of it can be used: it is kept aside"
+    assert file.with_name("dive.sqlite.damaged").exists()
+    assert any(line.startswith("dive 00002 begins") for line in said)
+    assert any(line.startswith("dive 00002 ended") for line in said)
