@@ -368,8 +368,12 @@ class DiveLog:
             for one in kept
         ]
         with self._measured(), self._transaction():
-            self._db.executemany(f"INSERT INTO frames ({FRAME_COLUMNS}, checksum) VALUES ({marks(17)})", frames)
-            self._db.executemany(f"INSERT INTO particles ({PARTICLE_COLUMNS}) VALUES ({marks(15)})", particles)
+            self._db.executemany(
+                f"INSERT INTO frames ({FRAME_COLUMNS}, checksum) VALUES ({marks(17)})", frames
+            )
+            self._db.executemany(
+                f"INSERT INTO particles ({PARTICLE_COLUMNS}) VALUES ({marks(15)})", particles
+            )
             self._db.executemany("DELETE FROM vignettes WHERE particle = ?", [(one,) for one in gone])
             self._db.executemany(
                 f"INSERT INTO vignettes (particle, png, worth, checksum) VALUES ({marks(4)})", sealed

@@ -230,9 +230,10 @@ def _needed(file: Path, dive_number: int | None) -> dict[str, str] | None:
 def _views(file: Path) -> Iterator[sqlite3.Connection]:
     """The log through its WAL, and without it."""
     for with_wal in (True, False):
-        with contextlib.suppress(sqlite3.Error), contextlib.closing(
-            connect_to_read(file, with_wal=with_wal)
-        ) as db:
+        with (
+            contextlib.suppress(sqlite3.Error),
+            contextlib.closing(connect_to_read(file, with_wal=with_wal)) as db,
+        ):
             yield db
 
 
@@ -308,7 +309,11 @@ def _copy(db: sqlite3.Connection, view: sqlite3.Connection, salt: int) -> None:
     )
     db.executemany(
         "INSERT OR IGNORE INTO inputs (input, time_ms, kind, data, checksum) VALUES (?, ?, ?, ?, ?)",
-        (row for row in _readable(view, "inputs", "input, time_ms, kind, data, checksum") if _holds(salt, row[1:])),
+        (
+            row
+            for row in _readable(view, "inputs", "input, time_ms, kind, data, checksum")
+            if _holds(salt, row[1:])
+        ),
     )
     db.executemany(
         "INSERT OR IGNORE INTO messages (part, data, checksum) VALUES (?, ?, ?)",
@@ -338,6 +343,8 @@ def _number_particles(db: sqlite3.Connection, salt: int) -> None:
         if new == old:
             continue
         db.execute("UPDATE particles SET particle = ? WHERE particle = ?", (new, old))
-        for png, worth in db.execute("SELECT png, worth FROM vignettes WHERE particle = ?", (old,)).fetchall():
+        for png, worth in db.execute(
+            "SELECT png, worth FROM vignettes WHERE particle = ?", (old,)
+        ).fetchall():
             row = (new, checksum(salt, new, png, worth), old)
             db.execute("UPDATE vignettes SET particle = ?, checksum = ? WHERE particle = ?", row)

@@ -21,6 +21,8 @@ import numpy as np
 from edge.database import connect, connect_to_build
 from edge.divelog_schema import SCHEMA, SCHEMA_VERSION, Particle, checksum, salt_of, upgrade
 from edge.durable import sync_file, sync_folder
+from edge.errors import DiveLogError
+from edge.salvage import is_damaged
 
 MIDDLE_ESD_UM = 1000.0
 """Size whose share of a vignette's worth is one half."""
@@ -148,7 +150,7 @@ def drop_vignettes(file: Path) -> Freed | None:
     new = file.with_name(file.name + ".new")
     before = 0
     try:
-        if not file.is_file():
+        if not file.is_file() or is_damaged(file, int(file.parent.name)):
             return None
         before = file.stat().st_size
         new.unlink(missing_ok=True)
@@ -161,7 +163,7 @@ def drop_vignettes(file: Path) -> Freed | None:
         new.replace(file)
         sync_folder(file.parent)
         return Freed(file.parent.name, n, before - file.stat().st_size)
-    except (OSError, sqlite3.Error, ValueError, TypeError):
+    except (OSError, sqlite3.Error, ValueError, TypeError, DiveLogError):
         with contextlib.suppress(OSError):
             new.unlink(missing_ok=True)
         return None

@@ -84,7 +84,9 @@ class Aboard:
         self.bundle = load_bundle("demo")
         self.scenes = [scene(i, n_large=1 + i % 2)[:160] for i in range(7)]
 
-    def run(self, folder: Path, world: World, promise: Callable[[str], None], stop: Callable[[], bool]) -> list[str]:
+    def run(
+        self, folder: Path, world: World, promise: Callable[[str], None], stop: Callable[[], bool]
+    ) -> list[str]:
         """Run the service until it should stop; returns what it said."""
         said: list[str] = []
         frames = (frame(i, self.scenes[i % len(self.scenes)]) for i in itertools.count())

@@ -28,7 +28,9 @@ def judge(folder: Path, promised: Promises) -> None:
             assert int(one.name) == number, "dives are numbered without gaps"
             if one.name in promised.judged:
                 continue
-            shutil.copytree(one, copy / "dives" / one.name, ignore=shutil.ignore_patterns("*.ballast", "*-shm"))
+            shutil.copytree(
+                one, copy / "dives" / one.name, ignore=shutil.ignore_patterns("*.ballast", "*-shm")
+            )
             logs[one.name] = _judge_log(copy / "dives" / one.name, promised, is_last=one is dives[-1])
         names = {one.name for one in dives}
         assert set(promised.frames) <= names, "a dive is gone"
@@ -54,13 +56,17 @@ def _judge_log(folder: Path, promised: Promises, *, is_last: bool) -> list[bytes
         assert profile.outcomes().sum() == len(records)
         named = [one for one in records if one.outcome in CLASSIFIED_OUTCOMES]
         counts = np.bincount(np.concatenate([np.zeros(0, int), *(one.taxa for one in named)]), minlength=1)
-        assert profile.taxa()[: len(counts)].tolist() == counts.tolist() if profile.phases else not counts.sum()
+        assert (
+            profile.taxa()[: len(counts)].tolist() == counts.tolist() if profile.phases else not counts.sum()
+        )
         is_ended = log.has_meta("ended_ms")
         assert is_ended or (is_last and folder.name not in promised.ended), f"{folder.name} has not ended"
         return log.messages() if is_ended else None
 
 
-def _judge_outbox(file: Path, messages: Path, logs: dict[str, list[bytes] | None], promised: Promises) -> None:
+def _judge_outbox(
+    file: Path, messages: Path, logs: dict[str, list[bytes] | None], promised: Promises
+) -> None:
     if not file.exists():
         assert not promised.put
         return

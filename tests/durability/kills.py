@@ -82,7 +82,9 @@ def _one_life(aboard: Aboard, folder: Path, world: World, life_s: float) -> tupl
     if child == 0:
         try:
             os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # the interpreter greets every life
-            aboard.run(folder, world, lambda line: os.write(tell, f"{line}\n".encode()) and None, lambda: False)
+            aboard.run(
+                folder, world, lambda line: os.write(tell, f"{line}\n".encode()) and None, lambda: False
+            )
         except BaseException as error:
             (folder / "last-words").write_text(repr(error), encoding="utf-8")
         finally:

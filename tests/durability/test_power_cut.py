@@ -93,7 +93,9 @@ def judge_deliveries(folder, said):
     with sqlite3.connect(file) as db:
         rows = {
             (dive, part): rest
-            for dive, part, *rest in db.execute("SELECT dive, part, attempts, delivered_ms, asked FROM outbox")
+            for dive, part, *rest in db.execute(
+                "SELECT dive, part, attempts, delivered_ms, asked FROM outbox"
+            )
         }
         assert db.execute("PRAGMA integrity_check").fetchone() == ("ok",)
     db.close()
