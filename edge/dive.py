@@ -116,9 +116,8 @@ class Dive:
     def freed(self, dives: Sequence[Freed]) -> None:
         """Say and log which dives gave their vignettes for room on the disk."""
         for one in dives:
-            self._say(
-                f"dive {one.dive} gave its {one.vignettes} vignettes for {one.freed_bytes / 1e6:.1f} MB of disk"
-            )
+            freed_mb = one.freed_bytes / 1e6
+            self._say(f"dive {one.dive} gave its {one.vignettes} vignettes for {freed_mb:.1f} MB of disk")
             told = {"dive": one.dive, "vignettes": one.vignettes, "bytes": one.freed_bytes}
             self.note("storage", told)
 
@@ -223,8 +222,8 @@ def resume(
 ) -> Dive | None:
     """The last dive, if it has not ended: its mission is rebuilt from what its log says.
 
-    One whose log is damaged goes on with what can be read of it. One that cannot be opened is left as it is. One that began with another bundle has to end: its mission is
-    then at the surface.
+    One whose log is damaged goes on with what can be read of it. One that cannot be opened is left as it is.
+    One that began with another bundle has to end: its mission is then at the surface.
     """
     folders = _folders(dives)
     if not folders:

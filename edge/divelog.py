@@ -295,8 +295,8 @@ class DiveLog:
         """Every classified particle, in the order of capture; also those not written yet."""
         vignette = "png, worth, v.checksum" if with_vignettes else "NULL, NULL, NULL"
         rows = self._rows(
-            "SELECT particle, frame, x_px, y_px, width_px, height_px, area_px, on_border, esd_um, taxon, scores,"
-            f" measures, evidence, {vignette} FROM particles p LEFT JOIN vignettes v USING (particle)"
+            "SELECT particle, frame, x_px, y_px, width_px, height_px, area_px, on_border, esd_um, taxon,"
+            f" scores, measures, evidence, {vignette} FROM particles p LEFT JOIN vignettes v USING (particle)"
             " ORDER BY particle"
         )
         for row in rows:

@@ -255,7 +255,7 @@ def frame_row(logged: LoggedFrame) -> Row:
         _pack_histogram(record.histogram),
         logged.source,
         logged.note,
-        None if logged.sharpness is None else float(logged.sharpness) + 0.0,
+        None if logged.sharpness is None else _null(logged.sharpness),
         None if logged.stamp is None else logged.stamp.boot,
         None if logged.stamp is None else logged.stamp.monotonic_ms,
         record.unnamed,

@@ -1,8 +1,8 @@
 """A damaged dive log becomes a new one with all of it that can be trusted; the damaged one is kept beside it.
 
-Each table is read for itself, row by row, past what cannot be read: once through the write-ahead log, and once
-without it, for it may be another file's. A row is trusted when its checksum holds, and a frame when it holds
-with all its particles, so that what is kept is what was written.
+Each table is read for itself, row by row, past what cannot be read: once through the write-ahead log, and
+once without it, for it may be another file's. A row is trusted when its checksum holds, and a frame when it
+holds with all its particles, so that what is kept is what was written.
 """
 
 from __future__ import annotations
@@ -34,7 +34,6 @@ NEEDED = ("schema_version", "dive_number", "started_ms", "config", "codebook", "
 """Facts without which there is no dive to go on with."""
 MOST_FAILURES = 4000
 """Attempts to read on behind a damage; the steps grow, so that they reach over some hundred thousand rows."""
-_NOT_OURS = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM}
 _UNTRUSTED = (sqlite3.Error, ValueError, TypeError, OverflowError, MemoryError)
 """What rows of a damaged file may raise."""
 
@@ -59,8 +58,8 @@ class Salvaged:
     def sentence(self) -> str:
         """What a person should know."""
         return (
-            f"the log was damaged: {self.kept['frames']} frames are kept, frame {self.first_lost} is the first"
-            " that is not; the damaged file lies beside it"
+            f"the log was damaged: {self.kept['frames']} frames are kept, the first that is not is"
+            f" {self.first_lost}; the damaged file lies beside it"
         )
 
 
@@ -68,16 +67,20 @@ def is_damaged(file: Path, dive_number: int) -> bool:
     """Whether a log is not the one that was written; nothing is written into it.
 
     Pictures of vignettes are not read: they are most of the file, and nothing is counted from them; `DiveLog`
-    gives none whose checksum does not hold. A log of another version is taken as it is. Raises `DiveLogError` when it cannot be opened.
+    gives none whose checksum does not hold. A log of another version is taken as it is. Raises `DiveLogError`
+    when it cannot be opened.
     """
     try:
         with contextlib.closing(connect_to_read(file, with_wal=True)) as db:
             return not _is_of_another_version(db) and not _is_whole(db, dive_number)
     except sqlite3.Error as error:
-        code = getattr(error, "sqlite_errorcode", 0)
-        if code & 0xFF in _NOT_OURS or (code & 0xFF == sqlite3.SQLITE_IOERR and not is_damage(error)):
-            raise DiveLogError(f"cannot be opened ({error})", file=file, remedy="check the disk") from error
-        return True
+        # SQLITE_ERROR: a table or a column is not there.
+        if (
+            is_damage(error)
+            or getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) == sqlite3.SQLITE_ERROR
+        ):
+            return True
+        raise DiveLogError(f"cannot be opened ({error})", file=file, remedy="check the disk") from error
     except _UNTRUSTED:
         return True
 
@@ -98,7 +101,8 @@ def salvage(
 
     Returns
     -------
-    What was kept; None when nobody knows what dive it was: then the file is put aside, and nothing in its place.
+    What was kept; None when nobody knows what dive it was: then the file is put aside, and there is none in its
+    place.
 
     Raises
     ------
@@ -239,7 +243,7 @@ def _views(file: Path) -> Iterator[sqlite3.Connection]:
 
 def _readable(db: sqlite3.Connection, table: str, columns: str) -> Iterator[Row]:
     """Every row that can be read, by its number, which is the first of `columns`."""
-    key = columns.split(",")[0]
+    key = columns.split(",", maxsplit=1)[0]
     try:
         db.execute(f"SELECT {columns} FROM {table} LIMIT 0")
     except _UNTRUSTED:

@@ -201,6 +201,6 @@ def bytes_written_so_far() -> int:
     """Bytes that this process has had the disk write (`write_bytes` of Linux's /proc); 0 where unknown."""
     try:
         told = Path("/proc/self/io").read_text(encoding="ascii")
-        return int(told.split("\nwrite_bytes:")[1].split("\n")[0])
-    except (OSError, ValueError, IndexError):
+        return int(dict(line.split(": ") for line in told.splitlines())["write_bytes"])
+    except (OSError, ValueError, KeyError):
         return 0

@@ -1,1 +1,1 @@
-"""What survives a power cut and a kill, found by doing it: below SQLite, below the file system, and to the process."""
+"""What survives: power cut below SQLite and below the file system, and the process killed."""

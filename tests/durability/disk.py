@@ -12,7 +12,7 @@ from pathlib import Path
 
 import apsw
 
-SECTOR_BYTES = 512
+from tests.durability.torn import torn
 
 
 class PowerCutError(BaseException):
@@ -20,7 +20,7 @@ class PowerCutError(BaseException):
 
 
 class DiskFile:
-    """One file: what is on the disk for certain (None: not even a name), what it is now, and the way there."""
+    """One file: what is on the disk for certain (None: not even a name), what it is now, and the way."""
 
     def __init__(self) -> None:
         self.durable: bytes | None = None
@@ -34,19 +34,6 @@ class DiskFile:
     def sync(self) -> None:
         self.durable = None if self.now is None else bytes(self.now)
         self.since.clear()
-
-
-def torn(held: bytearray, kind: str, at: int, data: bytes, chance: random.Random | None = None) -> bytearray:
-    """Bytes after one more write or truncation, of which only some sectors may have come to be."""
-    if kind == "truncate":
-        del held[at:]
-        return held
-    if chance is not None and chance.random() < 0.2:
-        data = data[: SECTOR_BYTES * chance.randrange(1 + len(data) // SECTOR_BYTES)]
-    if len(held) < at:
-        held.extend(bytes(at - len(held)))
-    held[at : at + len(data)] = data
-    return held
 
 
 def _done(
@@ -83,7 +70,7 @@ class Disk:
         self.calls += 1
 
     def remains(self, chance: random.Random | None) -> dict[str, bytes]:
-        """Files after the cut: of what was not synced nothing (None), or some of it, in any order, some torn."""
+        """Files after the cut: of what was not synced nothing (None), or some, in any order, some torn."""
         found = {}
         for name, file in self.files.items():
             held = None if file.durable is None else bytearray(file.durable)

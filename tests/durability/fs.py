@@ -22,7 +22,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.durability.disk import torn
+from tests.durability.torn import torn
 
 
 @dataclass(eq=False)

@@ -69,8 +69,8 @@ def _when(lines: list[str], ticks: int) -> str:
         return "in a dive, before a bloc was full" if ticks else "while it started"
     last = lines[-1].split()[0]
     return {
-        "frames": "between two blocs", "put": "after messages were queued", "delivered": "handing messages over",
-        "ended": "after a dive had ended",
+        "frames": "between two blocs", "put": "after messages were queued",
+        "delivered": "handing messages over", "ended": "after a dive had ended",
     }[last]  # fmt: skip
 
 
@@ -85,7 +85,7 @@ def _one_life(aboard: Aboard, folder: Path, world: World, life_s: float) -> tupl
             aboard.run(
                 folder, world, lambda line: os.write(tell, f"{line}\n".encode()) and None, lambda: False
             )
-        except BaseException as error:
+        except BaseException as error:  # noqa: BLE001
             (folder / "last-words").write_text(repr(error), encoding="utf-8")
         finally:
             os._exit(1)

@@ -11,7 +11,7 @@ from edge.errors import SestonError
 from tests.durability.aboard import Aboard, Promises, World
 from tests.durability.fs import mounted, why_not
 from tests.durability.judge import judge
-from tests.durability.test_power_cut import deliveries, dive, judge_deliveries, judge_dive
+from tests.durability.scenarios import deliveries, dive, judge_deliveries, judge_dive
 
 pytestmark = pytest.mark.skipif(why_not() is not None, reason=str(why_not()))
 CUTS = 25
@@ -29,7 +29,7 @@ def disk(tmp_path_factory):
     [(dive, judge_dive, "dive.sqlite"), (deliveries, judge_deliveries, "outbox.sqlite")],
 )
 def test_files_of_sqlite_keep_what_was_promised(disk, tmp_path, work, judged, name):
-    chance = random.Random(name)
+    chance, calls = random.Random(name), 0
     for number in range(CUTS + 1):
         folder = disk.place / f"{name}-{number}"
         folder.mkdir()

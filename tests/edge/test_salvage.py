@@ -23,8 +23,8 @@ from tests.edge.test_divelog import frame, same
 pytestmark = pytest.mark.board
 N_FRAMES = 40
 META = {
-    "dive_number": 7, "started_ms": 9_000, "config": {"bundle": "demo" * 300}, "codebook": {"taxa": ["a"] * 500},
-    "bundle": {"name": "demo", "sha256": "ab" * 32}, "measures": ["area"],
+    "dive_number": 7, "started_ms": 9_000, "config": {"bundle": "demo" * 300},
+    "codebook": {"taxa": ["a"] * 500}, "bundle": {"name": "demo", "sha256": "ab" * 32}, "measures": ["area"],
 }  # fmt: skip
 
 
