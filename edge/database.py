@@ -51,6 +51,11 @@ def connect_to_build(file: Path) -> sqlite3.Connection:
     return db
 
 
+def finish_building(db: sqlite3.Connection) -> None:
+    """What opens the file from now on needs no journal to make a WAL of it, which a kill could leave behind."""
+    db.execute("PRAGMA journal_mode=WAL")
+
+
 @contextlib.contextmanager
 def transaction(db: sqlite3.Connection, file: str | PathLike[str]) -> Iterator[None]:
     """All of it or nothing; what the disk refuses becomes a `DiveLogError`."""

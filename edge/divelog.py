@@ -22,7 +22,7 @@ from typing import Any
 
 import numpy as np
 
-from edge.database import connect, connect_to_build, is_damage, is_full
+from edge.database import connect, connect_to_build, finish_building, is_damage, is_full
 from edge.divelog_schema import (
     FRAME_COLUMNS,
     PARTICLE_COLUMNS,
@@ -112,6 +112,7 @@ class DiveLog:
                 rows = [(key, value, checksum(salt, key, value)) for key, value in facts.items()]
                 empty.executemany("INSERT INTO meta VALUES (?, ?, ?)", rows)
                 empty.execute("COMMIT")
+                finish_building(empty)
             sync_file(part)
             part.rename(file)
             sync_folder(file.parent)

@@ -74,11 +74,10 @@ def is_damaged(file: Path, dive_number: int) -> bool:
         with contextlib.closing(connect_to_read(file, with_wal=True)) as db:
             return not _is_of_another_version(db) and not _is_whole(db, dive_number)
     except sqlite3.Error as error:
-        # SQLITE_ERROR: a table or a column is not there.
-        if (
-            is_damage(error)
-            or getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) == sqlite3.SQLITE_ERROR
-        ):
+        code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR)
+        if code & 0xFF == sqlite3.SQLITE_READONLY:
+            return False  # a journal is there to be rolled back, which opening does
+        if is_damage(error) or code == sqlite3.SQLITE_ERROR:  # or a table or a column is not there
             return True
         raise DiveLogError(f"cannot be opened ({error})", file=file, remedy="check the disk") from error
     except _UNTRUSTED:
@@ -101,7 +100,7 @@ def salvage(
 
     Returns
     -------
-    What was kept; None when nobody knows what dive it was: then the file is put aside, and there is none in its
+    What was kept; None when nobody knows what dive it was: then the file is put aside, and none is in its
     place.
 
     Raises
