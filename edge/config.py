@@ -330,11 +330,15 @@ class LogConfig(Section, frozen=True):
     frames_per_bloc
         Frames between two commits: what a power cut may cost.
     vignette_quota_mb
-        Room for vignettes of one dive; when it is used up, no more are kept, and the log says so.
+        Room for vignettes of one dive; when it is used up, the least valuable make room for better ones, and
+        the log counts those that are not kept.
+    keep_free_mb
+        When less of the disk is free, the oldest ended dives lose their vignettes.
     """
 
     frames_per_bloc: Annotated[int, msgspec.Meta(ge=1, le=255)] = 10
     vignette_quota_mb: Annotated[float, msgspec.Meta(ge=0)] = 500.0
+    keep_free_mb: Annotated[float, msgspec.Meta(ge=0)] = 200.0
 
 
 class CameraKind(enum.StrEnum):

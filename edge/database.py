@@ -6,16 +6,54 @@ import contextlib
 import sqlite3
 from collections.abc import Iterator
 from os import PathLike
+from pathlib import Path
+from urllib.parse import quote
 
 from edge.errors import DiveLogError
 
+MAX_VALUE_BYTES = 1 << 26
+"""Largest value that is read from a damaged file: a length that is wrong must not fill the memory."""
+PAGE_BYTES = 1024
+"""Small, for a commit writes whole pages, and the last page of every table again."""
+_DAMAGE = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_FORMAT}
+_UNREADABLE = {sqlite3.SQLITE_IOERR_READ, sqlite3.SQLITE_IOERR_SHORT_READ}
+
 
 def connect(file: str | PathLike[str]) -> sqlite3.Connection:
-    """Open a database whose commits survive a power cut (WAL, synchronous FULL), statement by statement."""
+    """Open a database whose commits survive a power cut (WAL, every commit synced), statement by statement.
+
+    EXTRA differs from FULL before there is a WAL: the journal of the very first transaction is gone for good,
+    and cannot come back after a power cut and undo what was written since.
+    """
     db = sqlite3.connect(file, isolation_level=None)
+    db.execute("PRAGMA synchronous=EXTRA")
     db.execute("PRAGMA journal_mode=WAL")
-    db.execute("PRAGMA synchronous=FULL")
+    # Some builds write zeros over all that is deleted: nothing here is secret, and a card wears out.
+    db.execute("PRAGMA secure_delete=OFF")
     return db
+
+
+def connect_to_read(file: Path, *, with_wal: bool) -> sqlite3.Connection:
+    """Open a database that may be damaged; nothing is written into it, or into its WAL."""
+    how = "mode=ro" if with_wal else "mode=ro&immutable=1"
+    db = sqlite3.connect(f"file:{quote(str(file.absolute()))}?{how}", uri=True, isolation_level=None)
+    db.text_factory = lambda data: data.decode("utf-8", "replace")
+    db.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, MAX_VALUE_BYTES)
+    return db
+
+
+def connect_to_build(file: Path) -> sqlite3.Connection:
+    """Open a database that is of no use before it is complete, synced and renamed."""
+    db = sqlite3.connect(file, isolation_level=None)
+    db.execute(f"PRAGMA page_size={PAGE_BYTES}")
+    db.execute("PRAGMA journal_mode=OFF")
+    db.execute("PRAGMA synchronous=OFF")
+    return db
+
+
+def finish_building(db: sqlite3.Connection) -> None:
+    """Who opens the file from now on needs no journal to make a WAL of it, which a kill could leave."""
+    db.execute("PRAGMA journal_mode=WAL")
 
 
 @contextlib.contextmanager
@@ -31,4 +69,15 @@ def transaction(db: sqlite3.Connection, file: str | PathLike[str]) -> Iterator[N
 
 def is_full(error: sqlite3.Error) -> bool:
     """Whether the disk had no room; a write that it broke off counts too."""
-    return error.sqlite_errorcode in {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_WRITE}
+    return _code(error) in {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_WRITE}
+
+
+def is_damage(error: sqlite3.Error) -> bool:
+    """Whether the file is not what was written: pages that contradict each other, or cannot be read."""
+    code = _code(error)
+    return code & 0xFF in _DAMAGE or code in _UNREADABLE
+
+
+def _code(error: sqlite3.Error) -> int:
+    """Extended result code; 0 for errors of Python's own."""
+    return int(getattr(error, "sqlite_errorcode", 0))

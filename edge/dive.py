@@ -5,14 +5,18 @@ from __future__ import annotations
 import contextlib
 import math
 import shutil
-from collections.abc import Callable
+import sqlite3
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+
+import msgspec
 
 from edge.clock import WallClock
 from edge.config import Config
 from edge.divelog import DiveLog
 from edge.divelog_schema import LoggedFrame
+from edge.durable import sync_folder
 from edge.errors import DiveLogError, SestonError
 from edge.frame import Frame, Phase
 from edge.images import read_image
@@ -20,6 +24,8 @@ from edge.inference.bundle import Bundle
 from edge.inference.classifier import Namer
 from edge.instrument import Instrument, Observer, begin_dive, config_of
 from edge.mission import Mission, PhaseGiven, PressureRead, State, step
+from edge.salvage import finish_salvage, is_damaged, salvage
+from edge.storage import Freed, Reserve
 from edge.telemetry.climatology import Climatology
 from edge.timeline import Fix
 from firmware_bridge.ctd import Reading
@@ -69,6 +75,8 @@ class Dive:
         self._wall, self._say = wall, say
         self._fix: Fix | None = None
         self._n_fixes = 0
+        self._salvaged = log.salvaged
+        self._reserve = Reserve(folder.parent, config.log.keep_free_mb)
 
     @property
     def number(self) -> int:
@@ -93,7 +101,7 @@ class Dive:
         self.next_frame += 1
         now, now_ms = self._wall.stamp(), self._wall.now_ms()
         stamp = now if frame.stamp is None or frame.stamp.boot != now.boot else frame.stamp
-        return self.instrument.take(
+        settled = self.instrument.take(
             replace(
                 frame,
                 index=self.next_frame - 1,
@@ -104,6 +112,36 @@ class Dive:
                 environment=environment,
             )
         )
+        self._tell_salvage()
+        if self.next_frame % self.config.log.frames_per_bloc == 0:
+            self.freed(self._reserve.keep())
+        return settled
+
+    def freed(self, dives: Sequence[Freed]) -> None:
+        """Say and log which dives gave their vignettes for room on the disk."""
+        for one in dives:
+            freed_mb = one.freed_bytes / 1e6
+            self._say(f"dive {one.dive} gave its {one.vignettes} vignettes for {freed_mb:.1f} MB of disk")
+            told = {"dive": one.dive, "vignettes": one.vignettes, "bytes": one.freed_bytes}
+            self.note("storage", told)
+
+    def mark_ended(self) -> None:
+        """The messages are queued: nothing is left to do for this dive."""
+        log = self.log
+        log.checkpoint()
+        log.set_facts(
+            {
+                "ended_ms": self._wall.now_ms(),
+                "bytes_written": log.bytes_written,
+                "payload_bytes": log.payload_bytes,
+            }
+        )
+
+    def _tell_salvage(self) -> None:
+        if self.log.salvaged is not self._salvaged:
+            self._salvaged = self.log.salvaged
+            if self._salvaged is not None:
+                self._say(f"dive {self.folder.name}: {self._salvaged.sentence}")
 
     def note(self, kind: str, data: dict[str, object]) -> None:
         """Log what shapes the messages, unless they are made: those a link may have must stay as they are.
@@ -153,9 +191,11 @@ def begin(
     namer: Namer | None = None,
 ) -> Dive:
     """Begin the next dive in a folder of its own; raises `SestonError`, and then there is no folder."""
+    freed = Reserve(dives, config.log.keep_free_mb).keep()
     folder = dives / f"{next_number(dives):05d}"
     try:
         folder.mkdir()
+        sync_folder(dives)
     except OSError as cause:
         raise DiveLogError(
             f"cannot be made ({cause.strerror})", file=folder, remedy="free the disk"
@@ -165,7 +205,9 @@ def begin(
             folder / "dive.sqlite", config, bundle, dive_number=int(folder.name), time_ms=wall.now_ms(),
             climatology=climatology,
         )  # fmt: skip
-        return Dive(folder, log, config, bundle, wall, say, mission=mission, observe=observe, namer=namer)
+        dive = Dive(folder, log, config, bundle, wall, say, mission=mission, observe=observe, namer=namer)
+        dive.freed(freed)
+        return dive
     except (SestonError, OSError):
         with contextlib.suppress(OSError):
             shutil.rmtree(folder)
@@ -184,23 +226,27 @@ def resume(
 ) -> Dive | None:
     """The last dive, if it has not ended: its mission is rebuilt from what its log says.
 
-    One that cannot be opened is left as it is. One that began with another bundle has to end: its mission is
-    then at the surface.
+    One whose log is damaged goes on with what can be read of it. One that cannot be opened is left as it is.
+    One that began with another bundle has to end: its mission is then at the surface.
     """
     folders = _folders(dives)
     if not folders:
         return None
     folder = folders[-1]
     try:
-        log = DiveLog.open(folder, vignette_quota_mb=quota_mb)
-    except SestonError as error:
+        log = _open(folder, wall, say, quota_mb)
+        if log is None:
+            return None
+        if log.has_meta("ended_ms"):
+            log.close()
+            return None
+        config = config_of(log)
+        mission, next_frame, newest_ms = _replay(log, config)
+    except (SestonError, sqlite3.Error, OSError, ValueError) as error:
         say(f"the last dive is left as it is: {error}")
         return None
-    if log.has_meta("ended_ms"):
-        log.close()
-        return None
-    config = config_of(log)
-    mission, next_frame, newest_ms = _replay(log, config)
+    if not log.inputs("budget"):  # lost with a damaged log
+        log.add_input(newest_ms, "budget", msgspec.to_builtins(config.telemetry))
     wall.not_before(newest_ms)
     if log.meta("bundle")["sha256"] != bundle.sha256:
         say("the last dive began with another bundle: it ends here, as it is")
@@ -211,6 +257,22 @@ def resume(
     )  # fmt: skip
     dive.note("restart", {"frames": next_frame})
     return dive
+
+
+def _open(folder: Path, wall: WallClock, say: Callable[[str], None], quota_mb: float) -> DiveLog | None:
+    """The log in a dive's folder; of a damaged one, what can be read. None when that is nothing."""
+    file, number = folder / "dive.sqlite", int(folder.name)
+    finish_salvage(file)
+    if not file.exists() and not any(folder.glob("dive.sqlite.damaged*")):
+        shutil.rmtree(folder)  # power went before it began
+        return None
+    if file.is_file() and is_damaged(file, number):
+        found = salvage(file, time_ms=wall.now_ms(), dive_number=number)
+        if found is None:
+            say(f"the log of dive {folder.name} was damaged, and nothing of it can be used: it is kept aside")
+            return None
+        say(f"dive {folder.name}: {found.sentence}")
+    return DiveLog.open(folder, vignette_quota_mb=quota_mb)
 
 
 def next_number(dives: Path) -> int:

@@ -2,14 +2,17 @@
 
 Profile and messages are a pure replay of it. A bloc of frames is committed whole or not at all (WAL,
 synchronous FULL). When the disk is full the log gives up its ballast and keeps no more vignettes; when that
-is used up too, it keeps frames in memory until there is room again: a full disk never stops a dive.
+is used up too, it keeps frames in memory until there is room again: a full disk never stops a dive. Nor does
+a file that turns out to be damaged: `edge.salvage` makes a new one of it, once a dive.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import sqlite3
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from os import PathLike
@@ -19,22 +22,33 @@ from typing import Any
 
 import numpy as np
 
-from edge.database import connect, is_full
+from edge.database import connect, connect_to_build, finish_building, is_damage, is_full
 from edge.divelog_schema import (
+    FRAME_COLUMNS,
+    N_FRAME_COLUMNS,
+    PARTICLE_COLUMNS,
     SCHEMA,
     SCHEMA_VERSION,
+    Grouped,
     LoggedFrame,
     Particle,
+    Row,
+    checksum,
+    encoded,
     frame_row,
     marks,
     particle_row,
+    salt_of,
     stamp_of,
     unpack_histogram,
     upgrade,
 )
+from edge.durable import PART, sync_file, sync_folder
 from edge.errors import DiveLogError
 from edge.frame import FrameOutcome, Phase, Stamp
-from edge.profile import FrameRecord, Ints
+from edge.profile import FrameRecord
+from edge.salvage import Salvaged, salvage
+from edge.storage import Offer, Triage, bytes_written_so_far, worth_of
 from edge.timeline import Fix, utc_of
 
 BALLAST_BYTES = 4_000_000
@@ -45,17 +59,35 @@ class DiveLog:
     """The log of one dive. Use `create` or `open`.
 
     Not for several threads. `add_frame` gathers, `commit` writes the bloc.
+
+    Attributes
+    ----------
+    salvaged
+        What became of the file when it was found damaged in this dive, or None.
+    vignettes_left_out
+        Vignettes that are not kept, or not any more, for want of room.
+    bytes_written, payload_bytes
+        What this process had the disk write for the log (0 where nobody counts it), and what rows held.
     """
 
     def __init__(self, db: sqlite3.Connection, path: Path, *, vignette_quota_bytes: float = math.inf) -> None:
-        self._db = db
         self.path = path
+        self._quota_bytes = vignette_quota_bytes
         self._pending: list[LoggedFrame] = []
-        self._n_particles = int(db.execute("SELECT COUNT(*) FROM particles").fetchone()[0])
-        (used,) = db.execute("SELECT COALESCE(SUM(LENGTH(png)), 0) FROM vignettes").fetchone()
-        self._vignette_room = vignette_quota_bytes - used
+        self._newest_ms = 0
         self.vignettes_left_out = 0
         self.disk_full = False
+        self.salvaged: Salvaged | None = None
+        self.bytes_written = self.payload_bytes = 0
+        self._take_up(db)
+
+    def _take_up(self, db: sqlite3.Connection) -> None:
+        """Know what the file holds."""
+        self._db = db
+        self._facts: dict[str, str] = dict(db.execute("SELECT key, value FROM meta"))
+        self._salt = salt_of(self._facts)
+        self._n_by_taxon = Counter(dict(db.execute("SELECT taxon, COUNT(*) FROM particles GROUP BY taxon")))
+        self._triage = Triage(db, self._quota_bytes)
 
     @classmethod
     def create(
@@ -68,19 +100,26 @@ class DiveLog:
         file = Path(path)
         if file.exists():
             raise DiveLogError("is already there", file=file, remedy="choose another folder or move it away")
+        told = {"schema_version": SCHEMA_VERSION, **meta}
+        facts = {key: _json(value) for key, value in told.items()}
+        salt = salt_of(facts)
+        part = file.with_name(file.name + PART)
         try:
             _ballast(file).write_bytes(bytes(BALLAST_BYTES))
-            db = connect(file)
-            db.executescript("BEGIN IMMEDIATE;" + SCHEMA)
-            rows = {"schema_version": SCHEMA_VERSION, **meta}
-            db.executemany(
-                "INSERT INTO meta VALUES (?, ?)",
-                [(key, json.dumps(value, sort_keys=True)) for key, value in rows.items()],
-            )
-            db.execute("COMMIT")
+            part.unlink(missing_ok=True)
+            # A log that has its name has its facts, whatever becomes of its WAL.
+            with contextlib.closing(connect_to_build(part)) as empty:
+                empty.executescript("BEGIN IMMEDIATE;" + SCHEMA)
+                rows = [(key, value, checksum(salt, key, value)) for key, value in facts.items()]
+                empty.executemany("INSERT INTO meta VALUES (?, ?, ?)", rows)
+                empty.execute("COMMIT")
+                finish_building(empty)
+            sync_file(part)
+            part.rename(file)
+            sync_folder(file.parent)
+            return cls(connect(file), file, vignette_quota_bytes=vignette_quota_mb * 1e6)
         except (OSError, sqlite3.Error) as cause:
             raise DiveLogError(f"cannot be written ({cause})", file=file, remedy="free the disk") from cause
-        return cls(db, file, vignette_quota_bytes=vignette_quota_mb * 1e6)
 
     @classmethod
     def open(cls, path: str | PathLike[str], *, vignette_quota_mb: float = math.inf) -> DiveLog:
@@ -97,19 +136,19 @@ class DiveLog:
             db = connect(file)
             row = db.execute("SELECT value FROM meta WHERE key = 'schema_version'").fetchone()
             found = None if row is None else upgrade(db, json.loads(row[0]))
-        except sqlite3.Error as cause:
+            if found == SCHEMA_VERSION:
+                return cls(db, file, vignette_quota_bytes=vignette_quota_mb * 1e6)
+        except (sqlite3.Error, ValueError, TypeError) as cause:
             raise DiveLogError(
                 f"is not a dive log ({cause})", file=file, remedy="name the dive.sqlite of a dive"
             ) from cause
-        if found != SCHEMA_VERSION:
-            db.close()
-            raise DiveLogError(
-                f"is {'none' if found is None else found}, this version reads {SCHEMA_VERSION}",
-                file=file,
-                field="schema_version",
-                remedy="use the version of seston that wrote it",
-            )
-        return cls(db, file, vignette_quota_bytes=vignette_quota_mb * 1e6)
+        db.close()
+        raise DiveLogError(
+            f"is {'none' if found is None else found}, this version reads {SCHEMA_VERSION}",
+            file=file,
+            field="schema_version",
+            remedy="use the version of seston that wrote it",
+        )
 
     def __enter__(self) -> DiveLog:
         return self
@@ -127,61 +166,70 @@ class DiveLog:
 
     # Writing
 
+    def checkpoint(self) -> None:
+        """Have all that is written in the one file, as far as the disk lets it."""
+        with contextlib.suppress(sqlite3.Error), self._measured():
+            self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
     def add_frame(self, frame: LoggedFrame) -> None:
         """Gather one frame for the next commit."""
         self._pending.append(frame)
+        self._newest_ms = max(self._newest_ms, frame.record.time_ms)
 
     def commit(self) -> bool:
         """Write the bloc; False when the disk has no room for it, and it stays in memory for the next try."""
         if not self._pending:
             return True
-        for _ in range(2):
+        while True:
             try:
                 self._write_bloc(with_vignettes=not self.disk_full)
-            except sqlite3.OperationalError as error:
-                if not is_full(error):
-                    raise DiveLogError(
-                        f"cannot be written ({error})", file=self.path, remedy="check the disk"
-                    ) from error
-                self._give_up_ballast()
+            except sqlite3.Error as error:
+                if is_full(error):
+                    if self.disk_full:
+                        return False
+                    self._give_up_ballast()
+                elif not self._mend(error):
+                    raise self._refused(error) from error
             else:
                 self._pending.clear()
                 return True
-        return False
 
     def add_input(self, time_ms: int, kind: str, data: Mapping[str, Any]) -> None:
         """Record something that came from outside, at once."""
-        self._at_once(
-            "INSERT INTO inputs (time_ms, kind, data) VALUES (?, ?, ?)",
-            [(time_ms, kind, json.dumps(data, sort_keys=True))],
-        )
+        self._newest_ms = max(self._newest_ms, time_ms)
+        self._at_once("inputs (time_ms, kind, data, checksum)", [(time_ms, kind, _json(data))])
 
     def set_messages(self, messages: Sequence[bytes]) -> None:
         """Record the messages of the dive, in the order of their parts."""
-        self._at_once("INSERT OR REPLACE INTO messages VALUES (?, ?)", list(enumerate(messages)))
+        self._at_once("messages (part, data, checksum)", list(enumerate(messages)))
 
     def set_meta(self, key: str, value: Any) -> None:
         """Record one more fact about the dive (JSON)."""
-        self._at_once("INSERT OR REPLACE INTO meta VALUES (?, ?)", [(key, json.dumps(value, sort_keys=True))])
+        self.set_facts({key: value})
+
+    def set_facts(self, facts: Mapping[str, Any]) -> None:
+        """Record several facts about the dive (JSON), all or none."""
+        told = {key: _json(value) for key, value in facts.items()}
+        self._at_once("meta (key, value, checksum)", list(told.items()))
+        self._facts |= told
 
     # Reading
 
     def meta(self, key: str) -> Any:
         """A fact about the dive; raises `DiveLogError` when the log does not have it."""
-        row = self._db.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
-        if row is None:
+        if key not in self._facts:
             raise DiveLogError(
                 "is missing", file=self.path, field=key, remedy="the log is damaged or foreign"
             )
-        return json.loads(row[0])
+        return json.loads(self._facts[key])
 
     def has_meta(self, key: str) -> bool:
         """Whether the log has this fact."""
-        return self._db.execute("SELECT 1 FROM meta WHERE key = ?", (key,)).fetchone() is not None
+        return key in self._facts
 
     def inputs(self, kind: str) -> list[tuple[int, dict[str, Any]]]:
         """Inputs of one kind, (UTC ms, data), in the order they came."""
-        rows = self._db.execute("SELECT time_ms, data FROM inputs WHERE kind = ? ORDER BY input", (kind,))
+        rows = self._rows("SELECT time_ms, data FROM inputs WHERE kind = ? ORDER BY input", (kind,))
         return [(time_ms, json.loads(data)) for time_ms, data in rows]
 
     def add_fix(self, fix: Fix, source: str) -> None:
@@ -191,7 +239,7 @@ class DiveLog:
 
     def times_ms(self) -> list[int]:
         """UTC of every frame in the order of capture, all fixes applied; also of those not yet written."""
-        rows = self._db.execute("SELECT time_ms, boot, monotonic_ms FROM frames ORDER BY frame").fetchall()
+        rows = list(self._rows("SELECT time_ms, boot, monotonic_ms FROM frames ORDER BY frame"))
         times = [time_ms for time_ms, _, _ in rows] + [one.record.time_ms for one in self._pending]
         fixes = [
             Fix(Stamp(data["boot"], data["monotonic_ms"]), utc_ms) for utc_ms, data in self.inputs("clock")
@@ -204,15 +252,13 @@ class DiveLog:
     def records(self) -> Iterator[FrameRecord]:
         """Every frame's record in the order of capture: all that the profile is made of."""
         times = iter(self.times_ms())
-        taxa = _Grouped(
-            self._db.execute("SELECT frame, taxon, esd_um FROM particles ORDER BY frame, particle")
-        )
-        rows = self._db.execute(
+        taxa = Grouped(self._rows("SELECT frame, taxon, esd_um FROM particles ORDER BY particle"), 0)
+        rows = self._rows(
             "SELECT frame, pressure_dbar, phase, outcome, temperature_c, histogram, unnamed, dirt FROM frames"
             " ORDER BY frame"
         )
         for frame, pressure_dbar, phase, outcome, temperature_c, histogram, unnamed, dirt in rows:
-            found = taxa.of(frame)
+            found = np.array([row[1:] for row in taxa.of(frame)], dtype=np.int64).reshape(-1, 2)
             yield FrameRecord(
                 frame,
                 next(times),
@@ -231,11 +277,11 @@ class DiveLog:
 
     def frames(self) -> list[dict[str, Any]]:
         """Every frame's row as written, without its histogram, in the order of capture."""
-        rows = self._db.execute(
-            "SELECT frame, time_ms, pressure_dbar, phase, lit, outcome, n_particles, temperature_c,"
-            " environment, source, note, sharpness FROM frames ORDER BY frame"
-        )
-        names = [column[0] for column in rows.description]
+        names = (
+            "frame", "time_ms", "pressure_dbar", "phase", "lit", "outcome", "n_particles", "temperature_c",
+            "environment", "source", "note", "sharpness",
+        )  # fmt: skip
+        rows = self._rows(f"SELECT {', '.join(names)} FROM frames ORDER BY frame")
         found = [dict(zip(names, row, strict=True)) for row in rows]
         for row, time_ms in zip(found, self.times_ms(), strict=False):
             row["time_ms"] = time_ms
@@ -243,37 +289,26 @@ class DiveLog:
 
     def worst_sharpness(self) -> float | None:
         """Sharpness of the least sharp frame, also of those not written yet; None when none has any."""
-        (written,) = self._db.execute("SELECT MIN(sharpness) FROM frames").fetchone()
+        ((written,),) = self._rows("SELECT MIN(sharpness) FROM frames")
         found = [written] if written is not None else []
         found += [logged.sharpness for logged in self._pending if logged.sharpness is not None]
         return min(found, default=None)
 
     def particles(self, *, with_vignettes: bool = False) -> Iterator[Particle]:
         """Every classified particle, in the order of capture; also those not written yet."""
-        png = "v.png" if with_vignettes else "NULL"
-        rows = self._db.execute(
-            "SELECT frame, x_px, y_px, width_px, height_px, area_px, on_border, esd_um, taxon, scores,"
-            f" measures, {png}, evidence FROM particles p LEFT JOIN vignettes v USING (particle)"
+        vignette = "png, worth, v.checksum" if with_vignettes else "NULL, NULL, NULL"
+        rows = self._rows(
+            "SELECT particle, frame, x_px, y_px, width_px, height_px, area_px, on_border, esd_um, taxon,"
+            f" scores, measures, evidence, {vignette} FROM particles p LEFT JOIN vignettes v USING (particle)"
             " ORDER BY particle"
         )
-        for (
-            frame,
-            x,
-            y,
-            width,
-            height,
-            area,
-            on_border,
-            esd_um,
-            taxon,
-            scores,
-            measures,
-            vignette,
-            seen,
-        ) in rows:
+        for row in rows:
+            number, frame, x, y, width, height, area, on_border, esd_um, taxon = row[:10]
+            scores, measures, seen, png, worth, sealed = row[10:]
             yield Particle(
                 frame, x, y, width, height, area, bool(on_border), esd_um, taxon,
-                np.frombuffer(scores, dtype="<f4"), np.frombuffer(measures, dtype="<f8"), vignette,
+                np.frombuffer(scores, dtype="<f4"), np.frombuffer(measures, dtype="<f8"),
+                None if png is None else self._unless_damaged(number, png, worth, sealed),
                 math.nan if seen is None else seen,
             )  # fmt: skip
         for logged in self._pending:
@@ -282,85 +317,136 @@ class DiveLog:
 
     def vignette_numbers(self) -> set[int]:
         """Particles, numbered from 0 as `particles` gives them, whose vignette is kept."""
-        return {number for (number,) in self._db.execute("SELECT particle FROM vignettes")}
+        numbers = set()
+        with contextlib.suppress(DiveLogError):
+            for (number,) in self._rows("SELECT particle FROM vignettes"):
+                numbers.add(number)
+        return numbers
 
     def vignette(self, number: int) -> bytes:
-        """The stored vignette of one of `vignette_numbers`."""
-        row = self._db.execute("SELECT png FROM vignettes WHERE particle = ?", (number,)).fetchone()
-        return b"" if row is None else bytes(row[0])
+        """The stored vignette of one of `vignette_numbers`; empty when it is damaged."""
+        query = "SELECT png, worth, checksum FROM vignettes WHERE particle = ?"
+        with contextlib.suppress(DiveLogError):
+            for row in self._rows(query, (number,)):
+                return self._unless_damaged(number, *row) or b""
+        return b""
 
     def messages(self) -> list[bytes]:
         """Messages of the dive, in the order of their parts."""
-        return [data for (data,) in self._db.execute("SELECT data FROM messages ORDER BY part")]
+        return [data for (data,) in self._rows("SELECT data FROM messages ORDER BY part")]
 
     # Inside
 
+    def _unless_damaged(self, number: int, png: bytes, worth: float, sealed: int | None) -> bytes | None:
+        is_seal_right = sealed is None or sealed == checksum(self._salt, number, png, worth)
+        return png if is_seal_right else None
+
+    def _rows(self, query: str, values: tuple[Any, ...] = ()) -> Iterator[Row]:
+        """Rows of a query; a file that is damaged becomes a `DiveLogError`."""
+        try:
+            yield from self._db.execute(query, values)
+        except sqlite3.Error as cause:
+            raise DiveLogError(
+                f"is damaged ({cause})", file=self.path, remedy="start again, or copy it again"
+            ) from cause
+
     def _write_bloc(self, *, with_vignettes: bool) -> None:
-        number = self._n_particles
-        room, left_out = self._vignette_room, 0
-        frames, particles, vignettes = [], [], []
+        seen = self._n_by_taxon.copy()
+        number, payload_bytes = seen.total(), 0
+        frames, particles, offers = [], [], []
         for logged in self._pending:
-            frames.append(frame_row(logged))
-            for particle in logged.particles:
-                particles.append((number, *particle_row(particle)))
-                png = particle.vignette_png
-                if png is not None:
-                    if with_vignettes and len(png) <= room:
-                        vignettes.append((number, png))
-                        room -= len(png)
-                    else:
-                        left_out += 1
-                number += 1
+            rows = [(number + i, *particle_row(one)) for i, one in enumerate(logged.particles)]
+            for row, particle in zip(rows, logged.particles, strict=True):
+                if particle.vignette_png is not None:
+                    offers.append(Offer(row[0], particle.vignette_png, worth_of(particle, seen)))
+                seen[particle.taxon] += 1
+            frame = frame_row(logged)
+            frames.append((*frame, checksum(self._salt, frame, rows)))
+            particles += rows
+            payload_bytes += len(encoded(frame, rows))
+            number += len(rows)
+        kept, gone = self._triage.choose(offers if with_vignettes else [])
+        sealed = [
+            (one.number, one.png, one.worth, checksum(self._salt, one.number, one.png, one.worth))
+            for one in kept
+        ]
+        with self._measured(), self._transaction():
+            self._db.executemany(
+                f"INSERT INTO frames ({FRAME_COLUMNS}, checksum) VALUES ({marks(N_FRAME_COLUMNS + 1)})",
+                frames,
+            )
+            self._db.executemany(
+                f"INSERT INTO particles ({PARTICLE_COLUMNS}) VALUES ({marks(15)})", particles
+            )
+            self._db.executemany("DELETE FROM vignettes WHERE particle = ?", [(one,) for one in gone])
+            self._db.executemany(
+                f"INSERT INTO vignettes (particle, png, worth, checksum) VALUES ({marks(4)})", sealed
+            )
+        self._triage.settle(kept, gone)
+        self._n_by_taxon = seen
+        self.payload_bytes += payload_bytes + sum(len(one.png) for one in kept)
+        self.vignettes_left_out += len(offers) - len(kept) + len(gone)
+
+    def _at_once(self, table: str, rows: Sequence[Row]) -> None:
+        sealed = [(*row, checksum(self._salt, *row)) for row in rows]
+        statement = f"INSERT OR REPLACE INTO {table} VALUES ({marks(table.count(',') + 1)})"
+        while True:
+            try:
+                with self._measured(), self._transaction():
+                    self._db.executemany(statement, sealed)
+            except sqlite3.Error as error:
+                if is_full(error) and not self.disk_full:
+                    self._give_up_ballast()
+                elif not self._mend(error):
+                    raise self._refused(error) from error
+            else:
+                self.payload_bytes += len(encoded(*rows))
+                return
+
+    @contextlib.contextmanager
+    def _transaction(self) -> Iterator[None]:
+        """All of it or nothing."""
         try:
             self._db.execute("BEGIN IMMEDIATE")
-            self._db.executemany(f"INSERT INTO frames VALUES ({marks(17)})", frames)
-            self._db.executemany(f"INSERT INTO particles VALUES ({marks(15)})", particles)
-            self._db.executemany("INSERT INTO vignettes VALUES (?, ?)", vignettes)
+            yield
             self._db.execute("COMMIT")
         except sqlite3.Error:
-            if self._db.in_transaction:
-                self._db.execute("ROLLBACK")
+            with contextlib.suppress(sqlite3.Error):
+                if self._db.in_transaction:
+                    self._db.execute("ROLLBACK")
             raise
-        self._n_particles, self._vignette_room = number, room
-        self.vignettes_left_out += left_out
+
+    @contextlib.contextmanager
+    def _measured(self) -> Iterator[None]:
+        before = bytes_written_so_far()
+        yield
+        self.bytes_written += bytes_written_so_far() - before
+
+    def _mend(self, error: sqlite3.Error) -> bool:
+        """Go on with a new file when this one is damaged, once; False when that is not what is wrong."""
+        if self.salvaged is not None or not is_damage(error):
+            return False
+        with contextlib.suppress(sqlite3.Error):
+            self._db.close()
+        self.salvaged = salvage(self.path, time_ms=self._newest_ms, meta=self._facts)
+        try:
+            self._take_up(connect(self.path))
+        except sqlite3.Error as cause:
+            raise self._refused(cause) from cause
+        return True
+
+    def _refused(self, error: sqlite3.Error) -> DiveLogError:
+        remedy = "check the disk" if is_damage(error) else "free the disk"
+        return DiveLogError(f"cannot be written ({error})", file=self.path, remedy=remedy)
 
     def _give_up_ballast(self) -> None:
         """The disk is full: from now on its room is for frames, not for vignettes."""
         self.disk_full = True
         _ballast(self.path).unlink(missing_ok=True)
 
-    def _at_once(self, statement: str, rows: Sequence[tuple[Any, ...]]) -> None:
-        for last_try in (False, True):
-            try:
-                self._db.execute("BEGIN IMMEDIATE")
-                self._db.executemany(statement, rows)
-                self._db.execute("COMMIT")
-            except sqlite3.Error as error:
-                if self._db.in_transaction:
-                    self._db.execute("ROLLBACK")
-                if last_try or not is_full(error):
-                    raise DiveLogError(
-                        f"cannot be written ({error})", file=self.path, remedy="free the disk"
-                    ) from error
-                self._give_up_ballast()
-            else:
-                return
 
-
-class _Grouped:
-    """Rows (key, a, b) sorted by key, handed out key by key while keys rise."""
-
-    def __init__(self, rows: Iterator[tuple[int, int, int]]) -> None:
-        self._rows = rows
-        self._next = next(rows, None)
-
-    def of(self, key: int) -> Ints:
-        """Rows of one key, int64 (n, 2)."""
-        found = []
-        while self._next is not None and self._next[0] == key:
-            found.append(self._next[1:])
-            self._next = next(self._rows, None)
-        return np.array(found, dtype=np.int64).reshape(-1, 2)
+def _json(value: Any) -> str:
+    return json.dumps(value, sort_keys=True)
 
 
 def _ballast(file: Path) -> Path:

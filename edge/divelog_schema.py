@@ -1,24 +1,31 @@
-"""The tables of a dive log, what a row of each is, and how logs of earlier versions become like it."""
+"""The tables of a dive log, what a row of each is, and how logs of earlier versions become like it.
+
+Rows carry a CRC-32 that begins with a number of the dive's own: a disk that turns a bit in the middle of a
+row, and a foreign file's page in the place of ours, are both seen. A frame's covers its particles too: counts
+are of whole frames or of none.
+"""
 
 from __future__ import annotations
 
 import json
 import math
 import sqlite3
-from collections.abc import Mapping, Sequence
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from edge.frame import Stamp
 from edge.profile import AreaHistogram, FrameRecord
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 
 SCHEMA = """
-CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL, checksum INTEGER) WITHOUT ROWID;
 CREATE TABLE frames (
     frame INTEGER PRIMARY KEY,      -- number in the order of capture, from 0
     time_ms INTEGER NOT NULL,       -- UTC as the board knew it then (edge.timeline corrects it)
@@ -36,7 +43,8 @@ CREATE TABLE frames (
     boot INTEGER,                   -- which run of the board took it, null for a recording; since version 3
     monotonic_ms INTEGER,           -- since that boot, on a clock that never jumps; since version 3
     unnamed INTEGER NOT NULL DEFAULT 0, -- large enough to be classified, and not; since version 3
-    dirt INTEGER NOT NULL DEFAULT 0     -- regions left out, for they never move; since version 3
+    dirt INTEGER NOT NULL DEFAULT 0, -- regions left out, for they never move; since version 4
+    checksum INTEGER                -- of this row and its particles; since version 4, as in all tables
 );
 CREATE TABLE particles (
     particle INTEGER PRIMARY KEY,
@@ -52,16 +60,32 @@ CREATE TABLE particles (
     measures BLOB NOT NULL,         -- float64 little-endian, in the order of meta.measures
     evidence REAL                   -- how much the model has seen its like, null when that is not known
 );
-CREATE INDEX particles_by_frame ON particles (frame);
-CREATE TABLE vignettes (particle INTEGER PRIMARY KEY REFERENCES particles (particle), png BLOB NOT NULL);
+CREATE TABLE vignettes (
+    particle INTEGER PRIMARY KEY REFERENCES particles (particle),
+    worth REAL NOT NULL DEFAULT 0,  -- edge.storage: the least go first; since version 4
+    checksum INTEGER,               -- null where an earlier version kept it
+    png BLOB NOT NULL               -- last: the others are read without it
+);
 CREATE TABLE inputs (               -- what came in from outside, and shaped what was sent
     input INTEGER PRIMARY KEY,
     time_ms INTEGER NOT NULL,
     kind TEXT NOT NULL,
-    data TEXT NOT NULL              -- JSON
+    data TEXT NOT NULL,             -- JSON
+    checksum INTEGER
 );
-CREATE TABLE messages (part INTEGER PRIMARY KEY, data BLOB NOT NULL);
+CREATE TABLE messages (part INTEGER PRIMARY KEY, data BLOB NOT NULL, checksum INTEGER);
 """
+
+FRAME_COLUMNS = (
+    "frame, time_ms, pressure_dbar, phase, lit, outcome, n_particles, temperature_c, environment, histogram,"
+    " source, note, sharpness, boot, monotonic_ms, unnamed, dirt"
+)
+N_FRAME_COLUMNS = FRAME_COLUMNS.count(",") + 1
+PARTICLE_COLUMNS = (
+    "particle, frame, x_px, y_px, width_px, height_px, area_px, esd_um, on_border, taxon, top, score, scores,"
+    " measures, evidence"
+)
+Row = tuple[Any, ...]
 
 _UPGRADES: dict[int, tuple[str, ...]] = {
     1: ("ALTER TABLE frames ADD COLUMN sharpness REAL", "ALTER TABLE particles ADD COLUMN evidence REAL"),
@@ -69,7 +93,15 @@ _UPGRADES: dict[int, tuple[str, ...]] = {
         "ALTER TABLE frames ADD COLUMN boot INTEGER",
         "ALTER TABLE frames ADD COLUMN monotonic_ms INTEGER",
         "ALTER TABLE frames ADD COLUMN unnamed INTEGER NOT NULL DEFAULT 0",
+    ),
+    3: (
         "ALTER TABLE frames ADD COLUMN dirt INTEGER NOT NULL DEFAULT 0",
+        *(
+            f"ALTER TABLE {table} ADD COLUMN checksum INTEGER"
+            for table in ("meta", "frames", "inputs", "messages")
+        ),
+        "ALTER TABLE vignettes ADD COLUMN worth REAL NOT NULL DEFAULT 0",
+        "ALTER TABLE vignettes ADD COLUMN checksum INTEGER",
     ),
 }
 """What a log of each earlier version lacks: unknown in the rows that are there."""
@@ -142,7 +174,67 @@ def upgrade(db: sqlite3.Connection, version: object) -> object:
             for statement in _UPGRADES[number]:
                 db.execute(statement)
         db.execute("UPDATE meta SET value = ? WHERE key = 'schema_version'", (json.dumps(SCHEMA_VERSION),))
+        seal(db, salt_of(dict(db.execute("SELECT key, value FROM meta"))))
     return SCHEMA_VERSION
+
+
+def salt_of(meta: Mapping[str, str]) -> int:
+    """The number that a dive's checksums begin with; `meta` as its rows hold it."""
+    return zlib.crc32(msgspec.msgpack.encode([meta.get("dive_number"), meta.get("started_ms")]))
+
+
+def encoded(*values: Any) -> bytes:
+    """Bytes that a checksum is taken of; their number is what a row holds."""
+    return msgspec.msgpack.encode(values)
+
+
+def checksum(salt: int, *values: Any) -> int:
+    """CRC-32 of a row of the dive with this salt."""
+    return zlib.crc32(encoded(*values), salt)
+
+
+def frames_with_particles(
+    db: sqlite3.Connection, *, order: str = "particle"
+) -> Iterator[tuple[Row, list[Row], int | None]]:
+    """Every frame's row, the rows of its particles, and the checksum that it has in the log.
+
+    Particles are numbered in the order of their frames; where that is not sure, `order` sorts them.
+    """
+    particles = Grouped(db.execute(f"SELECT {PARTICLE_COLUMNS} FROM particles ORDER BY {order}"), 1)
+    for *row, sealed in db.execute(f"SELECT {FRAME_COLUMNS}, checksum FROM frames ORDER BY frame"):
+        yield tuple(row), particles.of(row[0]), sealed
+
+
+def seal(db: sqlite3.Connection, salt: int) -> None:
+    """Give every row of a log that is whole its checksum anew, vignettes left out."""
+    frames = [(checksum(salt, row, found), row[0]) for row, found, _ in frames_with_particles(db)]
+    db.executemany("UPDATE frames SET checksum = ? WHERE frame = ?", frames)
+    for table, key, columns in (
+        ("meta", "key", "key, value"), ("inputs", "input", "time_ms, kind, data"),
+        ("messages", "part", "part, data"),
+    ):  # fmt: skip
+        rows = db.execute(f"SELECT {key}, {columns} FROM {table}").fetchall()
+        db.executemany(
+            f"UPDATE {table} SET checksum = ? WHERE {key} = ?",
+            [(checksum(salt, *row), number) for number, *row in rows],
+        )
+
+
+class Grouped:
+    """Rows sorted by one of their columns, handed out key by key while keys rise."""
+
+    def __init__(self, rows: Iterator[Row], key: int) -> None:
+        self._rows, self._key = rows, key
+        self._next = next(rows, None)
+
+    def of(self, key: int) -> list[Row]:
+        """Rows of one key; those of keys before it are passed over."""
+        found = []
+        while self._next is not None and self._next[self._key] <= key:
+            if self._next[self._key] == key:
+                found.append(self._next)
+            self._next = next(self._rows, None)
+        return found
 
 
 def marks(n: int) -> str:
@@ -150,7 +242,7 @@ def marks(n: int) -> str:
     return ", ".join("?" * n)
 
 
-def frame_row(logged: LoggedFrame) -> tuple[Any, ...]:
+def frame_row(logged: LoggedFrame) -> Row:
     """A frame as a row."""
     record = logged.record
     return (
@@ -166,7 +258,7 @@ def frame_row(logged: LoggedFrame) -> tuple[Any, ...]:
         _pack_histogram(record.histogram),
         logged.source,
         logged.note,
-        logged.sharpness,
+        None if logged.sharpness is None else _null(logged.sharpness),
         None if logged.stamp is None else logged.stamp.boot,
         None if logged.stamp is None else logged.stamp.monotonic_ms,
         record.unnamed,
@@ -174,7 +266,7 @@ def frame_row(logged: LoggedFrame) -> tuple[Any, ...]:
     )
 
 
-def particle_row(particle: Particle) -> tuple[Any, ...]:
+def particle_row(particle: Particle) -> Row:
     """A particle as a row, without its number."""
     scores = np.asarray(particle.scores, dtype="<f4")
     top = int(scores.argmax())
@@ -202,7 +294,8 @@ def stamp_of(boot: int | None, monotonic_ms: int | None) -> Stamp | None:
 
 
 def _null(value: float) -> float | None:
-    return value if math.isfinite(value) else None
+    # SQLite keeps no sign of a zero, and a checksum would.
+    return float(value) + 0.0 if math.isfinite(value) else None
 
 
 def _pack_histogram(histogram: AreaHistogram) -> bytes:

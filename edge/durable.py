@@ -36,6 +36,15 @@ def write_durably(file: Path, data: bytes, *, mode: int = 0o644) -> None:
     sync_folder(file.parent)
 
 
+def sync_file(file: Path) -> None:
+    """Make what was written into a file durable."""
+    handle = os.open(file, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
 def sync_folder(folder: Path) -> None:
     """Make names in a folder durable: those that are new, and those that are gone."""
     handle = os.open(folder, os.O_RDONLY)

@@ -448,7 +448,7 @@ class Service:
             messages = dive.instrument.finish().messages
             self._courier.put(dive.number, messages, codebook_in(dive.log), climatology_in(dive.log))
             self._note_reported(dive)
-            dive.log.set_meta("ended_ms", self._now_ms())
+            dive.mark_ended()
             total = sum(map(len, messages))
             self._say(f"dive {dive.folder.name} ended: {dive.next_frame} frames, {total} bytes in messages")
         except (SestonError, OSError) as error:

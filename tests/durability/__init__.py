@@ -1,0 +1,1 @@
+"""What survives: power cut below SQLite and below the file system, and the process killed."""
