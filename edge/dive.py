@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import math
 import shutil
-import sqlite3
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -235,18 +234,23 @@ def resume(
     folder = folders[-1]
     try:
         log = _open(folder, wall, say, quota_mb)
-        if log is None:
-            return None
-        if log.has_meta("ended_ms"):
-            log.close()
-            return None
-        config = config_of(log)
-        mission, next_frame, newest_ms = _replay(log, config)
-    except (SestonError, sqlite3.Error, OSError, ValueError) as error:
+    except (SestonError, OSError) as error:
         say(f"the last dive is left as it is: {error}")
         return None
-    if not log.inputs("budget"):  # lost with a damaged log
-        log.add_input(newest_ms, "budget", msgspec.to_builtins(config.telemetry))
+    if log is None:
+        return None
+    if log.has_meta("ended_ms"):
+        log.close()
+        return None
+    try:
+        config = config_of(log)
+        mission, next_frame, newest_ms = _replay(log, config)
+        if not log.inputs("budget"):  # lost with a damaged log
+            log.add_input(newest_ms, "budget", msgspec.to_builtins(config.telemetry))
+    except SestonError as error:
+        log.close()
+        say(f"the last dive is left as it is: {error}")
+        return None
     wall.not_before(newest_ms)
     if log.meta("bundle")["sha256"] != bundle.sha256:
         say("the last dive began with another bundle: it ends here, as it is")

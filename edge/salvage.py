@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from edge.database import connect_to_build, connect_to_read, is_damage
+from edge.database import connect_to_build, connect_to_read, finish_building, is_damage
 from edge.divelog_schema import (
     FRAME_COLUMNS,
     N_FRAME_COLUMNS,
@@ -101,8 +101,7 @@ def salvage(
 
     Returns
     -------
-    What was kept; None when nobody knows what dive it was: then the file is put aside, and none is in its
-    place.
+    What was kept; None when nobody knows what dive it was: then the file is put aside, nothing in its place.
 
     Raises
     ------
@@ -120,6 +119,7 @@ def salvage(
                 db.executescript("BEGIN IMMEDIATE;" + SCHEMA)
                 found = _fill(db, file, known, time_ms)
                 db.execute("COMMIT")
+                finish_building(db)
             sync_file(new)
         _put_aside(file)
     except (OSError, sqlite3.Error) as cause:

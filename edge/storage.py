@@ -18,7 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
-from edge.database import connect, connect_to_build
+from edge.database import connect, connect_to_build, finish_building
 from edge.divelog_schema import SCHEMA, SCHEMA_VERSION, Particle, checksum, salt_of, upgrade
 from edge.durable import sync_file, sync_folder
 from edge.errors import DiveLogError
@@ -194,6 +194,8 @@ def _copy_without_vignettes(db: sqlite3.Connection, new: Path) -> int | None:
     db.execute("INSERT OR REPLACE INTO new.meta VALUES (?, ?, ?)", (*row, checksum(salt_of(meta), *row)))
     db.execute("COMMIT")
     db.execute("DETACH new")
+    with contextlib.closing(connect_to_build(new)) as made:
+        finish_building(made)
     return int(n)
 
 

@@ -12,6 +12,7 @@ import mmap
 import os
 import random
 import shutil
+import signal
 import stat
 import struct
 import subprocess
@@ -287,8 +288,9 @@ def mounted(place: Path) -> Iterator[Mounted]:
         yield Mounted(place, power, ask, answer)
     finally:
         subprocess.run(["umount", "--lazy", str(place)], check=False)
-        os.close(ask)
+        os.kill(child, signal.SIGKILL)  # files that a broken-off run left open would hold it
         os.waitpid(child, 0)
+        os.close(ask)
         for one in (asked, answer, answered):
             os.close(one)
 

@@ -14,7 +14,7 @@ from tests.durability.judge import judge
 from tests.durability.scenarios import deliveries, dive, judge_deliveries, judge_dive
 
 pytestmark = pytest.mark.skipif(why_not() is not None, reason=str(why_not()))
-CUTS = 25
+CUTS = 20
 REMAINS_OF_EACH = 3
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import shutil
 import sqlite3
+import subprocess
+import sys
 import tempfile
 from pathlib import Path
 
@@ -226,6 +228,37 @@ def test_a_log_of_another_version_is_no_damage(tmp_path):
             db.executescript((golden / f"divelog-{version}.sql").read_text())
         db.close()
         assert not is_damaged(file, 7)
+
+
+def test_a_log_that_has_its_name_has_no_journal_to_come(tmp_path, monkeypatch):
+    """A kill while the file got its WAL left a journal, which a log that is only read cannot roll back."""
+
+    def killed(file):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("edge.divelog.connect", killed)
+    with pytest.raises(KeyboardInterrupt):
+        DiveLog.create(tmp_path / "dive.sqlite", META)
+    assert sorted(one.name for one in tmp_path.iterdir()) == ["dive.sqlite", "dive.sqlite.ballast"]
+    assert (tmp_path / "dive.sqlite").read_bytes()[18:20] == b"\2\2", "its header says that it has a WAL"
+    assert not is_damaged(tmp_path / "dive.sqlite", 7)
+
+
+def test_a_journal_that_is_to_be_rolled_back_is_no_damage(whole, tmp_path):
+    file = copied(whole, tmp_path)
+    with sqlite3.connect(file) as db:
+        db.execute("PRAGMA journal_mode=DELETE")
+    code = (
+        "import os, sqlite3, sys\n"
+        "db = sqlite3.connect(sys.argv[1], isolation_level=None)\n"
+        "db.execute('PRAGMA cache_size = 1')\n"
+        "db.execute('BEGIN')\n"
+        "db.execute(\"UPDATE frames SET note = printf('%500s', 'x')\")\n"
+        "os._exit(0)\n"
+    )
+    subprocess.run([sys.executable, "-c", code, str(file)], check=True)
+    assert file.with_name("dive.sqlite-journal").stat().st_size > 0
+    assert start(file) == list(range(N_FRAMES))
 
 
 @st.composite
