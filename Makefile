@@ -6,8 +6,9 @@ BIN := $(VENV)/bin
 
 FUZZ_SECONDS ?= 60
 FUZZ_SEED ?= 0
+KILLS ?= 2000
 
-.PHONY: dive test lint format fuzz board clean help
+.PHONY: dive test lint format fuzz board durability clean help
 
 help:
 	@echo "make dive   install, compose the demonstration recording, replay it as a dive, report"
@@ -16,6 +17,7 @@ help:
 	@echo "make fuzz   hostile bytes for what reads any, FUZZ_SECONDS=60 a target; .ci/run does it when"
 	@echo "            what it reads differs from the last tag, or there is none"
 	@echo "make board  the bytes of telemetry on an emulated aarch64 against those of this machine"
+	@echo "make durability  KILLS=2000 kills of the real service at random instants through whole dives"
 	@echo "make clean  remove .venv and out"
 
 $(VENV)/.dive: pyproject.toml
@@ -46,6 +48,9 @@ fuzz: $(VENV)/.fuzz
 
 board: $(VENV)/.test
 	$(BIN)/python -m tests.board
+
+durability: $(VENV)/.test
+	$(BIN)/python -m tests.durability --kills $(KILLS) --seed 1
 
 lint: $(VENV)/.test
 	$(BIN)/ruff check .
