@@ -63,6 +63,9 @@ class VisionConfig(Section, frozen=True):
         every side. A model is only as good as its vignettes are like those it was trained on.
     blank_others
         Blank the pixels of other particles in a vignette.
+    mask_dirt
+        Leave out what stays at one place while the water goes by (`edge.vision.dirt`); how much it was stands
+        in the log, frame by frame.
     """
 
     background: Background = Background.NONE
@@ -75,6 +78,7 @@ class VisionConfig(Section, frozen=True):
     vignette_box_ratio: Annotated[float, msgspec.Meta(ge=1, le=3)] = 1.5
     vignette_margin_px: Annotated[int, msgspec.Meta(ge=0, le=64)] = 4
     blank_others: bool = True
+    mask_dirt: bool = True
 
 
 class Overload(enum.StrEnum):
@@ -155,8 +159,89 @@ class ProfileConfig(Section, frozen=True):
         return edges
 
 
+class PhaseName(enum.StrEnum):
+    """A part of a dive, as a configuration names it."""
+
+    DESCENT = "descent"
+    PARK = "park"
+    ASCENT = "ascent"
+
+
+DEEPEST_DBAR = 12_000.0
+
+
+class ZoneConfig(Section, frozen=True):
+    """What is done in a part of the water; the first zone that a frame lies in counts.
+
+    Attributes
+    ----------
+    phases
+        Of the dive.
+    from_dbar, to_dbar
+        Pressures, the second not included. A frame without pressure lies in no zone of descent or ascent; in
+        the park phase it lies in the first of that phase.
+    frame_rate_hz
+        Frames a second; that of the camera when it is not given.
+    frames_per_bloc
+        Frames between two commits; that of the log when it is not given.
+    black_every
+        One of so many frames is taken without light, to know the noise; 0 is never, and none is as
+        `run.camera` has it. It needs a camera that we trigger.
+    classify
+        Whether larger particles are named; else they are counted by size alone, and as not named.
+    save
+        Whether their vignettes are kept.
+    share
+        Of the dive's budget, against the other zones'.
+    """
+
+    phases: tuple[PhaseName, ...] = tuple(PhaseName)
+    from_dbar: Annotated[float, msgspec.Meta(ge=0, le=DEEPEST_DBAR)] = 0.0
+    to_dbar: Annotated[float, msgspec.Meta(gt=0, le=DEEPEST_DBAR)] = DEEPEST_DBAR
+    frame_rate_hz: Annotated[float, msgspec.Meta(gt=0, le=100)] | None = None
+    frames_per_bloc: Annotated[int, msgspec.Meta(ge=1, le=255)] | None = None
+    black_every: Annotated[int, msgspec.Meta(ge=0, le=100_000)] | None = None
+    classify: bool = True
+    save: bool = True
+    share: Annotated[float, msgspec.Meta(ge=0, le=1000)] = 1.0
+
+    def __post_init__(self) -> None:
+        if self.from_dbar >= self.to_dbar:
+            raise ValueError(f"from_dbar {self.from_dbar:g} must be less than to_dbar {self.to_dbar:g}")
+        if not self.phases:
+            raise ValueError("phases are empty: leave the key out for all of them")
+
+
+class BudgetConfig(Section, frozen=True):
+    """What a dive may cost; none sets no bound. Each zone has its share, kept for it all through the dive.
+
+    Attributes
+    ----------
+    classify_s
+        Time for classification, s; a zone that has used up its share counts sizes alone.
+    vignettes_mb
+        Vignettes; a zone that has used up its share keeps no more.
+    energy_j
+        Energy; a zone that has used up its share takes a frame at `rest_frame_rate_hz`, and counts sizes
+        alone.
+    rest_frame_rate_hz
+        See `energy_j`.
+    idle_w, busy_w, frame_j
+        What the energy is reckoned from: power of the instrument at rest, what a busy processor takes beyond
+        that, W; camera and light for a frame, J. `seston bench power` measures the times behind them.
+    """
+
+    classify_s: Annotated[float, msgspec.Meta(ge=0)] | None = None
+    vignettes_mb: Annotated[float, msgspec.Meta(ge=0)] | None = None
+    energy_j: Annotated[float, msgspec.Meta(ge=0)] | None = None
+    rest_frame_rate_hz: Annotated[float, msgspec.Meta(gt=0, le=100)] = 1 / 60
+    idle_w: Annotated[float, msgspec.Meta(ge=0, le=1000)] = 1.0
+    busy_w: Annotated[float, msgspec.Meta(ge=0, le=1000)] = 1.5
+    frame_j: Annotated[float, msgspec.Meta(ge=0, le=1000)] = 0.5
+
+
 class MissionConfig(Section, frozen=True):
-    """How phases are told from pressure when nobody says them.
+    """What is done where, and how phases are told from pressure when nobody says them.
 
     Attributes
     ----------
@@ -168,12 +253,24 @@ class MissionConfig(Section, frozen=True):
         Pressure within `turn_dbar` for this long is the park phase.
     stop_dbar
         The dive ends when an ascent passes this.
+    transmit_s
+        Longest time after a dive that is given to transmission before the next is waited for, s.
+    sleep_after_s
+        Time without a dive after which the camera is switched off until the next begins, s; none is never.
+    zones
+        What is done where: `[[mission.zones]]`. Elsewhere all is done at the camera's frame rate.
+    budget
+        What a dive may cost.
     """
 
     start_dbar: float = 2.0
     turn_dbar: Length = 10.0
     park_after_s: Length = 1800.0
     stop_dbar: float = 1.0
+    transmit_s: Length = 6 * 3600.0
+    sleep_after_s: Length | None = None
+    zones: tuple[ZoneConfig, ...] = ()
+    budget: BudgetConfig = BudgetConfig()
 
 
 SBD_BYTES = 340
@@ -249,22 +346,84 @@ class CameraKind(enum.StrEnum):
 
     REPLAY = "replay"
     V4L2 = "v4l2"
+    PICAMERA2 = "picamera2"
+    GENICAM = "genicam"
+
+
+class Trigger(enum.StrEnum):
+    """Who says when a frame is taken."""
+
+    FREE = "free"
+    SOFTWARE = "software"
+    HARDWARE = "hardware"
+
+
+class Drop(enum.StrEnum):
+    """Which frame is given up when nobody has time for all."""
+
+    OLDEST = "oldest"
+    NEWEST = "newest"
 
 
 class CameraConfig(Section, frozen=True):
-    """Where `seston run` takes frames from.
+    """Where `seston run` takes frames from (docs/cameras.md).
 
     Attributes
     ----------
     kind, source
-        `replay` with the folder of a recording, or `v4l2` with a device such as /dev/video0.
+        `replay` with the folder of a recording; `v4l2` with a device such as /dev/video0; `picamera2` with
+        the number of a camera on a Raspberry Pi; `genicam` with the address, name or serial number of a
+        camera of GigE Vision or USB3 Vision, or nothing for the first that is found.
     frame_rate_hz
         Frames a second asked of the camera.
+    width_px, height_px
+        Size of a frame asked of the camera; none leaves it.
+    exposure_us, gain
+        Fixed exposure, and gain (in dB for `genicam`, a factor for `picamera2`, the driver's own number for
+        `v4l2`); none leaves them.
+    pixel_format
+        `Mono8` for `genicam`, four letters such as `GREY` or `YUYV` for `v4l2`; nothing leaves it.
+    trigger, trigger_line
+        The camera itself (`free`), we (`software`) or a signal on its line (`hardware`); of `genicam` alone.
+    packet_bytes
+        Size of packets on the network; none leaves it.
+    queue_frames, drop
+        Frames that may wait while others are looked at, and which of them is dropped when one more comes.
+    strobe
+        Who lights: the `camera`, the `host`, or we on a line of a GPIO chip (`gpio:17`, `gpio:gpiochip4:17`).
+    black_every
+        One of so many frames is taken without light, to know the noise; 0: none.
     """
 
     kind: CameraKind = CameraKind.V4L2
     source: str = "/dev/video0"
     frame_rate_hz: Length = 1.0
+    width_px: Annotated[int, msgspec.Meta(ge=16, le=16_384)] | None = None
+    height_px: Annotated[int, msgspec.Meta(ge=16, le=16_384)] | None = None
+    exposure_us: Annotated[float, msgspec.Meta(gt=0, le=1e7)] | None = None
+    gain: Annotated[float, msgspec.Meta(ge=0, le=1000)] | None = None
+    pixel_format: Annotated[str, msgspec.Meta(max_length=32)] = ""
+    trigger: Trigger = Trigger.FREE
+    trigger_line: Annotated[str, msgspec.Meta(min_length=1, max_length=32)] = "Line1"
+    packet_bytes: Annotated[int, msgspec.Meta(ge=220, le=16_384)] | None = None
+    queue_frames: Annotated[int, msgspec.Meta(ge=1, le=64)] = 4
+    drop: Drop = Drop.OLDEST
+    strobe: Annotated[str, msgspec.Meta(pattern="^(camera|host|gpio:(gpiochip[0-9]+:)?[0-9]{1,3})$")] = (
+        "camera"
+    )
+    black_every: Annotated[int, msgspec.Meta(ge=0, le=100_000)] = 0
+
+    def __post_init__(self) -> None:
+        if (self.width_px is None) != (self.height_px is None):
+            raise ValueError("width_px and height_px go together")
+        if self.trigger is not Trigger.FREE and self.kind is not CameraKind.GENICAM:
+            raise ValueError(f'trigger "{self.trigger}" needs kind "genicam"')
+        if self.kind is CameraKind.GENICAM and self.pixel_format not in ("", "Mono8"):
+            raise ValueError(f'pixel_format is "{self.pixel_format}"; a genicam gives Mono8')
+        if self.kind is CameraKind.V4L2 and len(self.pixel_format) not in (0, 4):
+            raise ValueError(f'pixel_format is "{self.pixel_format}"; a v4l2 has four letters, such as GREY')
+        if self.black_every and not (self.trigger is Trigger.SOFTWARE and self.strobe.startswith("gpio:")):
+            raise ValueError('black_every needs trigger "software" and a strobe on a gpio line')
 
 
 class HostKind(enum.StrEnum):
@@ -471,7 +630,11 @@ def to_struct(
         unknown = re.search(r"unknown field `(.+?)`", text)
         if unknown:
             name = unknown.group(1)
-            near = difflib.get_close_matches(name, _all_keys(kind), n=1, cutoff=0.6)
+            beside, anywhere = _keys_at(kind, path), _all_keys(kind)
+            near = [
+                *difflib.get_close_matches(name, beside, n=1, cutoff=0.6),
+                *difflib.get_close_matches(name, anywhere, n=1, cutoff=0.6),
+            ]
             remedy = f"perhaps `{near[0]}` is meant" if near else "remove it"
             raise error(
                 "is not a key known here",
@@ -489,15 +652,34 @@ def _field(text: str) -> str:
     return match.group(1) if match else ""
 
 
+def _keys_at(kind: Any, path: str) -> list[str]:
+    """Keys of the section at a path such as `mission.zones[0]`, or none."""
+    for name in filter(None, re.sub(r"\[.*?\]", "", path).split(".")):
+        fields = {} if not _structs(kind) else {f.encode_name: f for f in _structs(kind)[0].fields}
+        if name not in fields:
+            return []
+        kind = fields[name].type
+    return [field.encode_name for struct in _structs(kind)[:1] for field in struct.fields]
+
+
+def _structs(kind: Any) -> list[Any]:
+    """The structs that a type, or what it may be or hold, is."""
+    info: Any = kind if isinstance(kind, msgspec.inspect.Type) else msgspec.inspect.type_info(kind)
+    if isinstance(info, msgspec.inspect.StructType):
+        return [info]
+    if isinstance(info, msgspec.inspect.UnionType):
+        return [found for one in info.types for found in _structs(one)]
+    if isinstance(info, (msgspec.inspect.VarTupleType, msgspec.inspect.ListType)):
+        return _structs(info.item_type)
+    return []
+
+
 def _all_keys(kind: Any) -> list[str]:
     """Every key that the struct and the structs in it know, for suggestions."""
     keys: list[str] = []
-    todo = [msgspec.inspect.type_info(kind)]
+    todo: list[Any] = [kind]
     while todo:
-        info: Any = todo.pop()
-        if isinstance(info, msgspec.inspect.StructType):
-            keys += [field.encode_name for field in info.fields]
-            todo += [field.type for field in info.fields]
-        elif isinstance(info, msgspec.inspect.UnionType):
-            todo += list(info.types)
+        for struct in _structs(todo.pop()):
+            keys += [field.encode_name for field in struct.fields]
+            todo += [field.type for field in struct.fields]
     return keys

@@ -52,7 +52,7 @@ def connect_to_build(file: Path) -> sqlite3.Connection:
 
 
 def finish_building(db: sqlite3.Connection) -> None:
-    """Who opens the file from now on needs no journal to give it a WAL, which a kill could leave behind."""
+    """Who opens the file from now on needs no journal to make a WAL of it, which a kill could leave."""
     db.execute("PRAGMA journal_mode=WAL")
 
 

@@ -63,11 +63,12 @@ class Dive:
         next_frame: int = 0,
         observe: Observer | None = None,
         namer: Namer | None = None,
+        spent: dict[str, list[float]] | None = None,
     ) -> None:
         flat = config.vision.flat_field
         self.folder, self.log, self.config, self.next_frame = folder, log, config, next_frame
         self.instrument = Instrument(
-            config, bundle, log, mission=mission, observe=observe, namer=namer,
+            config, bundle, log, mission=mission, observe=observe, namer=namer, spent=spent,
             flat_field=None if flat is None else read_image(flat),
         )  # fmt: skip
         self._wall, self._say = wall, say
@@ -89,19 +90,22 @@ class Dive:
     def take(self, frame: Frame, reading: Reading | None, phase: Phase | None) -> list[LoggedFrame]:
         """Look at a frame, at the pressure read now, in the phase that a host may give.
 
-        Returns what `Instrument.take` does.
+        It was taken when its stamp says, if it has one of this run, and else now. Returns what
+        `Instrument.take` does.
         """
         environment = dict(frame.environment)
         if reading is not None:
             found = {"temperature_c": reading.temperature_c, "salinity": reading.salinity}
             environment |= {name: value for name, value in found.items() if value is not None}
         self.next_frame += 1
+        now, now_ms = self._wall.stamp(), self._wall.now_ms()
+        stamp = now if frame.stamp is None or frame.stamp.boot != now.boot else frame.stamp
         settled = self.instrument.take(
             replace(
                 frame,
                 index=self.next_frame - 1,
-                time_ms=self._wall.now_ms(),
-                stamp=self._wall.stamp(),
+                time_ms=now_ms - (now.monotonic_ms - stamp.monotonic_ms),
+                stamp=stamp,
                 pressure_dbar=math.nan if reading is None else reading.pressure_dbar,
                 phase=phase,
                 environment=environment,
@@ -253,7 +257,7 @@ def resume(
         mission = replace(mission, state=State.SURFACE)
     dive = Dive(
         folder, log, config, bundle, wall, say, mission=mission, next_frame=next_frame, observe=observe,
-        namer=namer,
+        namer=namer, spent=spent[-1][1] if (spent := log.inputs("spent")) else None,
     )  # fmt: skip
     dive.note("restart", {"frames": next_frame})
     return dive

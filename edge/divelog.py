@@ -25,6 +25,7 @@ import numpy as np
 from edge.database import connect, connect_to_build, finish_building, is_damage, is_full
 from edge.divelog_schema import (
     FRAME_COLUMNS,
+    N_FRAME_COLUMNS,
     PARTICLE_COLUMNS,
     SCHEMA,
     SCHEMA_VERSION,
@@ -253,10 +254,10 @@ class DiveLog:
         times = iter(self.times_ms())
         taxa = Grouped(self._rows("SELECT frame, taxon, esd_um FROM particles ORDER BY particle"), 0)
         rows = self._rows(
-            "SELECT frame, pressure_dbar, phase, outcome, temperature_c, histogram, unnamed FROM frames"
+            "SELECT frame, pressure_dbar, phase, outcome, temperature_c, histogram, unnamed, dirt FROM frames"
             " ORDER BY frame"
         )
-        for frame, pressure_dbar, phase, outcome, temperature_c, histogram, unnamed in rows:
+        for frame, pressure_dbar, phase, outcome, temperature_c, histogram, unnamed, dirt in rows:
             found = np.array([row[1:] for row in taxa.of(frame)], dtype=np.int64).reshape(-1, 2)
             yield FrameRecord(
                 frame,
@@ -269,6 +270,7 @@ class DiveLog:
                 found[:, 0],
                 found[:, 1],
                 unnamed,
+                dirt,
             )
         for logged in self._pending:
             yield replace(logged.record, time_ms=next(times))
@@ -370,7 +372,8 @@ class DiveLog:
         ]
         with self._measured(), self._transaction():
             self._db.executemany(
-                f"INSERT INTO frames ({FRAME_COLUMNS}, checksum) VALUES ({marks(17)})", frames
+                f"INSERT INTO frames ({FRAME_COLUMNS}, checksum) VALUES ({marks(N_FRAME_COLUMNS + 1)})",
+                frames,
             )
             self._db.executemany(
                 f"INSERT INTO particles ({PARTICLE_COLUMNS}) VALUES ({marks(15)})", particles

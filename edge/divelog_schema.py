@@ -43,6 +43,7 @@ CREATE TABLE frames (
     boot INTEGER,                   -- which run of the board took it, null for a recording; since version 3
     monotonic_ms INTEGER,           -- since that boot, on a clock that never jumps; since version 3
     unnamed INTEGER NOT NULL DEFAULT 0, -- large enough to be classified, and not; since version 3
+    dirt INTEGER NOT NULL DEFAULT 0, -- regions left out, for they never move; since version 4
     checksum INTEGER                -- of this row and its particles; since version 4, as in all tables
 );
 CREATE TABLE particles (
@@ -77,8 +78,9 @@ CREATE TABLE messages (part INTEGER PRIMARY KEY, data BLOB NOT NULL, checksum IN
 
 FRAME_COLUMNS = (
     "frame, time_ms, pressure_dbar, phase, lit, outcome, n_particles, temperature_c, environment, histogram,"
-    " source, note, sharpness, boot, monotonic_ms, unnamed"
+    " source, note, sharpness, boot, monotonic_ms, unnamed, dirt"
 )
+N_FRAME_COLUMNS = FRAME_COLUMNS.count(",") + 1
 PARTICLE_COLUMNS = (
     "particle, frame, x_px, y_px, width_px, height_px, area_px, esd_um, on_border, taxon, top, score, scores,"
     " measures, evidence"
@@ -93,6 +95,7 @@ _UPGRADES: dict[int, tuple[str, ...]] = {
         "ALTER TABLE frames ADD COLUMN unnamed INTEGER NOT NULL DEFAULT 0",
     ),
     3: (
+        "ALTER TABLE frames ADD COLUMN dirt INTEGER NOT NULL DEFAULT 0",
         *(
             f"ALTER TABLE {table} ADD COLUMN checksum INTEGER"
             for table in ("meta", "frames", "inputs", "messages")
@@ -259,6 +262,7 @@ def frame_row(logged: LoggedFrame) -> Row:
         None if logged.stamp is None else logged.stamp.boot,
         None if logged.stamp is None else logged.stamp.monotonic_ms,
         record.unnamed,
+        record.dirt,
     )
 
 

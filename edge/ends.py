@@ -5,17 +5,23 @@ The configuration names them; a simulation gives others (`Tie`, `Replay`).
 
 from __future__ import annotations
 
-import math
 import random
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+from edge.cameras.camera import Camera, Device
+from edge.cameras.capture import LiveCamera
+from edge.cameras.genicam import GenicamCamera
+from edge.cameras.picamera import PiCamera
+from edge.cameras.replay import ReplayCamera
+from edge.cameras.strobe import open_strobe
 from edge.cameras.v4l2 import V4L2Camera
 from edge.clock import Clock, WallClock
 from edge.config import CameraConfig, CameraKind, Config, HostKind, ModemConfig, ModemKind
-from edge.frame import Frame, FrameOutcome
+from edge.errors import SestonError
+from edge.frame import Frame
 from edge.hosts import Host, NativeHost, NoHost
 from edge.inference.bundle import Bundle
 from edge.inference.classifier import Classifier, Namer
@@ -122,10 +128,17 @@ def open_classifier(config: Config, bundle: Bundle, say: Callable[[str], None], 
     )
 
 
-def open_camera(camera: CameraConfig) -> Iterator[Frame]:
-    """Open the configured camera at once: a wrong one is known on deck. Its frames come when asked."""
-    if camera.kind is CameraKind.V4L2:
-        return _capture(V4L2Camera(camera), camera.source)
+def open_camera(
+    camera: CameraConfig, wall: WallClock, monotonic_s: Callable[[], float], say: Callable[[str], None]
+) -> Camera:
+    """Open the configured camera at once: a wrong one is known on deck. Its frames come from a dive on."""
+    if camera.kind is not CameraKind.REPLAY:
+        strobe = open_strobe(camera.strobe)
+        try:
+            return LiveCamera(camera, lambda hz: _open_device(camera, hz), strobe, wall, monotonic_s, say)
+        except SestonError:
+            strobe.close()
+            raise
     source = Path(camera.source)
     described, has_sensors = (source / INFO_FILE).is_file(), (source / SENSORS_FILE).is_file()
     recording = open_recording(
@@ -133,16 +146,14 @@ def open_camera(camera: CameraConfig) -> Iterator[Frame]:
         fps=None if described else camera.frame_rate_hz,
         pressure=None if has_sensors else (0.0, 0.0),  # aboard, pressure comes from the port
     )
-    return recording.frames()
+    return ReplayCamera(recording.frames())
 
 
-def _capture(device: V4L2Camera, name: str) -> Iterator[Frame]:
-    """Frames of a device for ever; where it gives none, a dropped frame."""
-    try:
-        while True:
-            pixels = device.capture()
-            fault = FrameOutcome.DROPPED if pixels is None else None
-            note = "the camera gave no frame" if pixels is None else ""
-            yield Frame(0, 0, math.nan, True, pixels, name, fault=fault, note=note)
-    finally:
-        device.close()
+def _open_device(camera: CameraConfig, frame_rate_hz: float) -> Device:
+    match camera.kind:
+        case CameraKind.PICAMERA2:
+            return PiCamera(camera, frame_rate_hz)
+        case CameraKind.GENICAM:
+            return GenicamCamera(camera, frame_rate_hz)
+        case _:
+            return V4L2Camera(camera, frame_rate_hz)

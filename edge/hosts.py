@@ -360,4 +360,7 @@ STATES = {
     State.PARK: wire.DiveState.PARK,
     State.ASCENT: wire.DiveState.ASCENT,
     State.SURFACE: wire.DiveState.SURFACE,
+    State.TRANSMIT: wire.DiveState.SURFACE,
+    State.SELF_TEST: wire.DiveState.STANDBY,
+    State.SLEEP: wire.DiveState.STANDBY,
 }

@@ -6,6 +6,7 @@ comes with the frames.
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
@@ -31,6 +32,7 @@ from edge.overload import Allowance, choose
 from edge.pictures import pictures_of
 from edge.profile import EMPTY_HISTOGRAM, AreaHistogram, FrameRecord, Ints, build_profile
 from edge.quantification import count_from_scores
+from edge.schedule import Good, Orders, Schedule
 from edge.telemetry.climatology import Climatology, load_climatology
 from edge.telemetry.codebook import Codebook
 from edge.telemetry.header import MIN_MESSAGE_BYTES
@@ -41,9 +43,10 @@ from edge.telemetry.planner import plan, plan_totals
 from edge.telemetry.replies import Reply, Verdict
 from edge.telemetry.summary import DiveSummary, Quantity
 from edge.vision.background import BackgroundRemover
+from edge.vision.dirt import DirtMap
 from edge.vision.morphology import MEASURES, measure
 from edge.vision.quality import judge_exposure, judge_focus, sharpness
-from edge.vision.segmentation import Regions, find_foreground, join
+from edge.vision.segmentation import Foreground, Regions, find_foreground, join
 from edge.vision.vignette import cut_vignette, encode_vignette
 
 Pixels = NDArray[np.uint8]
@@ -295,18 +298,20 @@ class _Look:
     particles: tuple[Particle, ...] = ()
     regions: Regions | None = None
     sharpness: float | None = None
-    cut: tuple[_Cut, ...] | None = None
+    cut: tuple[_Cut, ...] = ()
     unnamed: int = 0
+    dirt: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class _Open:
-    """A frame that was looked at, and the classifier's ticket for its particles, if it has any."""
+    """A frame that was looked at, the classifier's ticket for its particles, and what was to be done."""
 
     frame: Frame
     phase: Phase
     look: _Look
     ticket: int | None
+    orders: Orders
 
 
 class Instrument:
@@ -326,11 +331,15 @@ class Instrument:
         Called with each segmented frame, its record and all its regions.
     namer
         Who names particles; a `Classifier` of the bundle, which answers at once, when None.
+    spent
+        What the dive had spent of its budget before a restart: see `spent` below.
 
     Attributes
     ----------
     mission
         Where the dive stands.
+    orders
+        What was done with the last frame, and when the next is due.
     """
 
     def __init__(
@@ -343,6 +352,7 @@ class Instrument:
         flat_field: Pixels | None = None,
         observe: Observer | None = None,
         namer: Namer | None = None,
+        spent: dict[str, list[float]] | None = None,
     ) -> None:
         self.config = config
         self.log = log
@@ -350,6 +360,10 @@ class Instrument:
         self._optics = optics_of(config)
         self._namer = Classifier(bundle, threads=config.classify.threads) if namer is None else namer
         self._allowance = Allowance(config.classify.per_second, config.classify.backlog_s)
+        self._schedule = Schedule(config, spent)
+        self.orders = self._schedule.at(mission.phase or Phase.DESCENT, math.nan)
+        self._said: set[tuple[int, Good]] = set()
+        self._last_ms: int | None = None
         self._remover = BackgroundRemover(config.vision, self._optics, flat_field)
         self._min_area_px = self._optics.min_area_px(config.classify.min_esd_um)
         self._observe = observe
@@ -358,6 +372,7 @@ class Instrument:
         self._bloc_closed_ms = -math.inf
         self._newest_ms = -math.inf
         self._previous: Frame | None = None
+        self._dirt = DirtMap()
         self._open: deque[_Open] = deque()
         self._named: dict[int, Named] = {}
 
@@ -374,12 +389,15 @@ class Instrument:
         )
         self.mission, _ = step(self.mission, event, self.config.mission)
         self._phase = self.mission.phase or self._phase
+        self.orders = self._schedule.at(self._phase, frame.pressure_dbar)
+        self._tell_spent(frame)
         look = self._look_at(frame)
-        ticket = None if look.cut is None else self._namer.submit([one.vignette for one in look.cut])
+        ticket = self._namer.submit([one.vignette for one in look.cut]) if look.cut else None
         kept = frame if self._observe is not None else replace(frame, pixels=None)
-        self._open.append(_Open(kept, self._phase, look, ticket))
+        self._open.append(_Open(kept, self._phase, look, ticket, self.orders))
+        self._spend(frame, len(look.cut))
         self._in_bloc += 1
-        is_full = self._in_bloc >= self.config.log.frames_per_bloc
+        is_full = self._in_bloc >= self.orders.frames_per_bloc
         return self.close_bloc() if is_full else self._settle(MAX_OPEN)
 
     def close_bloc(self) -> list[LoggedFrame]:
@@ -389,6 +407,45 @@ class Instrument:
         self._in_bloc = 0
         self._bloc_closed_ms = self._newest_ms
         return settled
+
+    def is_due(self, frame: Frame) -> bool:
+        """Whether a camera that keeps to the schedule would have taken a frame of a recording."""
+        period_s = self.orders.period_s
+        return self._last_ms is None or period_s is None or _now_ms(frame) - self._last_ms >= 1000 * period_s
+
+    @property
+    def spent(self) -> dict[str, list[float]]:
+        """What was spent of the dive's budget, by zone."""
+        return self._schedule.spent
+
+    @property
+    def dirt_permille(self) -> int:
+        """Share of the view that dirt covers, thousandths."""
+        return self._dirt.permille
+
+    def was_busy(self, seconds: float) -> None:
+        """The processor was busy for so long with the last frame."""
+        self._schedule.spend(self.orders.zone, Good.ENERGY_J, seconds * self.config.mission.budget.busy_w)
+
+    def _spend(self, frame: Frame, n_classified: int) -> None:
+        """Time and energy of a frame, and of the time since the one before."""
+        budget, now_ms = self.config.mission.budget, _now_ms(frame)
+        passed_s = 0.0 if self._last_ms is None else max(0, now_ms - self._last_ms) / 1000
+        self._last_ms = now_ms
+        classify_s = n_classified * (self._namer.pace_s or 0.0)
+        self._schedule.spend(self.orders.zone, Good.CLASSIFY_S, classify_s)
+        energy_j = budget.frame_j + passed_s * budget.idle_w + classify_s * budget.busy_w
+        self._schedule.spend(self.orders.zone, Good.ENERGY_J, energy_j)
+
+    def _tell_spent(self, frame: Frame) -> None:
+        """Log, once a zone, that its share of something is used up."""
+        for good in self.orders.spent:
+            place = self.orders.zone, good
+            if place not in self._said:
+                self._said.add(place)
+                data = {"zone": self.orders.zone, "good": good.value, "frame": frame.index}
+                with contextlib.suppress(DiveLogError):  # a full disk stops no dive
+                    self.log.add_input(frame.time_ms, "used-up", data)
 
     def _settle(self, most_open: int) -> list[LoggedFrame]:
         """Log frames that have their outcome, in order; wait until at most so many have none."""
@@ -407,7 +464,7 @@ class Instrument:
     def _log(self, done: _Open) -> LoggedFrame:
         frame, look = done.frame, done.look
         if done.ticket is not None:
-            look = self._with_names(frame, look, self._named.pop(done.ticket))
+            look = self._with_names(done, self._named.pop(done.ticket))
         record = FrameRecord(
             frame.index,
             frame.time_ms,
@@ -419,12 +476,16 @@ class Instrument:
             look.taxa,
             look.esd_um,
             look.unnamed,
+            look.dirt,
         )
         logged = LoggedFrame(
             record, frame.lit, frame.source, look.note, frame.environment, look.particles, look.sharpness,
             frame.stamp,
         )  # fmt: skip
         self.log.add_frame(logged)
+        self.log.vignettes_left_out += 0 if done.orders.save else len(look.particles)
+        kept_bytes = sum(len(one.vignette_png or b"") for one in look.particles)
+        self._schedule.spend(done.orders.zone, Good.VIGNETTE_BYTES, kept_bytes)
         if self._observe is not None and look.regions is not None:
             self._observe(frame, record, look.regions)
         self._newest_ms = max(self._newest_ms, frame.time_ms)
@@ -470,34 +531,45 @@ class Instrument:
             self._remover.learn(pixels)
         if outcome is not None:
             return _Look(outcome, f"{100 * foreground.fraction:.1f} % of the pixels are above threshold")
-        regions = join(foreground)
+        everything = join(foreground)
+        is_dirt = self._find_dirt(frame, foreground, everything)
+        dirt = int(is_dirt.sum())
+        regions = everything.only(~is_dirt) if dirt else everything
         sharp = sharpness(white, regions)
         outcome = judge_focus(sharp, vision)
         if outcome is not None:
-            return _Look(outcome, sharpness=sharp)
+            return _Look(outcome, sharpness=sharp, dirt=dirt)
         histogram = _histogram(regions)
         if not len(regions):
-            return _Look(FrameOutcome.EMPTY, regions=regions)  # no particle, no edge to judge
-        large = np.flatnonzero(regions.area_px >= self._min_area_px)
-        now_ms = frame.time_ms if frame.stamp is None else frame.stamp.monotonic_ms
-        n = min(self._allowance.take(len(large), now_ms, self._namer.pace_s), self._namer.room)
-        chosen = large[choose(regions.area_px[large], n, self.config.classify.overload, frame.index)]
-        cut = tuple(self._cut(white, regions, int(i)) for i in chosen)
-        unnamed = len(large) - len(chosen)
+            return _Look(FrameOutcome.EMPTY, regions=regions, dirt=dirt)  # no particle, no edge to judge
+        large = np.flatnonzero((everything.area_px >= self._min_area_px) & ~is_dirt)
+        wanted = len(large) if self.orders.classify else 0
+        allowed = self._allowance.take(wanted, _now_ms(frame), self._namer.pace_s)
+        n = min(allowed, self._namer.room)
+        chosen = large[choose(everything.area_px[large], n, self.config.classify.overload, frame.index)]
         return _Look(
-            FrameOutcome.ANALYSED, "", histogram, regions=regions, sharpness=sharp, cut=cut, unnamed=unnamed
-        )
+            FrameOutcome.ANALYSED, "", histogram, regions=regions, sharpness=sharp, dirt=dirt,
+            cut=tuple(self._cut(white, everything, int(i)) for i in chosen),
+            unnamed=len(large) - len(chosen),
+        )  # fmt: skip
 
-    def _with_names(self, frame: Frame, look: _Look, named: Named) -> _Look:
+    def _find_dirt(self, frame: Frame, foreground: Foreground, regions: Regions) -> NDArray[np.bool_]:
+        """Which regions stay at their places of the view, bool (n,)."""
+        if not self.config.vision.mask_dirt:
+            return np.zeros(len(regions), dtype=np.bool_)
+        self._dirt.see(foreground, _now_ms(frame), frame.pressure_dbar)
+        return self._dirt.find(regions)
+
+    def _with_names(self, done: _Open, named: Named) -> _Look:
         """What a frame turns out to be once its particles have names, or have none."""
-        cut = look.cut or ()
+        frame, look, cut = done.frame, done.look, done.look.cut
         if named.answers is None:
             note = f"the classifier failed on {len(cut)} particles ({named.problem})"
             return replace(look, outcome=FrameOutcome.INFERENCE_FAILED, note=note, unnamed=0)
         answers = named.answers
         esd_um = np.array([one.esd_um for one in cut], dtype=np.int64)
         particles = tuple(
-            self._particle(frame.index, one, int(taxon), scores, float(evidence))
+            self._particle(frame.index, one, int(taxon), scores, float(evidence), done.orders.save)
             for one, taxon, scores, evidence in zip(
                 cut, answers.decisions, answers.taxon_scores, answers.evidence, strict=True
             )
@@ -516,12 +588,17 @@ class Instrument:
         )  # fmt: skip
 
     def _particle(
-        self, frame: int, cut: _Cut, taxon: int, scores: NDArray[np.float32], evidence: float
+        self, frame: int, cut: _Cut, taxon: int, scores: NDArray[np.float32], evidence: float, save: bool
     ) -> Particle:
         return Particle(
             frame, cut.x_px, cut.y_px, cut.width_px, cut.height_px, cut.area_px, cut.on_border, cut.esd_um,
-            taxon, scores, cut.measures, encode_vignette(cut.vignette), evidence,
+            taxon, scores, cut.measures, encode_vignette(cut.vignette) if save else None, evidence,
         )  # fmt: skip
+
+
+def _now_ms(frame: Frame) -> int:
+    """When a frame was taken, by the clock that is least likely to jump."""
+    return frame.time_ms if frame.stamp is None else frame.stamp.monotonic_ms
 
 
 def _histogram(regions: Regions) -> AreaHistogram:

@@ -95,6 +95,8 @@ class FrameRecord:
         Of the classified particles: index of the counted taxon, int64 (n,), and ESD in whole um, int64 (n,).
     unnamed
         Particles that are large enough to be classified, and were not, for want of time.
+    dirt
+        Regions that were left out because they stay at one place of the view.
     """
 
     index: int
@@ -107,6 +109,7 @@ class FrameRecord:
     taxa: Ints = field(default_factory=lambda: _NONE)
     esd_um: Ints = field(default_factory=lambda: _NONE)
     unnamed: int = 0
+    dirt: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,7 @@ from pathlib import Path
 from edge.database import connect_to_build, connect_to_read, finish_building, is_damage
 from edge.divelog_schema import (
     FRAME_COLUMNS,
+    N_FRAME_COLUMNS,
     PARTICLE_COLUMNS,
     SCHEMA,
     SCHEMA_VERSION,
@@ -299,7 +300,7 @@ def _fill(db: sqlite3.Connection, file: Path, meta: Mapping[str, str], time_ms: 
 def _copy(db: sqlite3.Connection, view: sqlite3.Connection, salt: int) -> None:
     """Copy rows of one view; frames and particles as they are, for they are trusted together."""
     db.executemany(
-        f"INSERT OR IGNORE INTO frames ({FRAME_COLUMNS}, checksum) VALUES ({marks(17)})",
+        f"INSERT OR IGNORE INTO frames ({FRAME_COLUMNS}, checksum) VALUES ({marks(N_FRAME_COLUMNS + 1)})",
         _readable(view, "frames", f"{FRAME_COLUMNS}, checksum"),
     )
     db.executemany(

@@ -1,8 +1,8 @@
 """The process aboard: waits for a dive, runs it, hands its messages over, waits for the next.
 
-One thread: a camera asked frame by frame; a host on a line, or pressure alone; messages to the host, to a
-satellite modem, or into a folder. What decides is `mission`, `instrument` and `orders`; what is open is
-`ends`'; here is who is asked when.
+One thread, but for a live camera's own: a camera asked frame by frame; a host on a line, or pressure alone;
+messages to the host, to a satellite modem, or into a folder. What decides is `mission`, `instrument` and
+`orders`; what is open is `ends`'; here is who is asked when.
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ from pathlib import Path
 import msgspec
 
 from edge import dive as dives
+from edge import mission
+from edge.cameras.replay import ReplayCamera
 from edge.clock import Clock, SystemClock, WallClock
 from edge.config import Config, Delivery, PressureSource, TelemetryConfig
 from edge.courier import Courier
@@ -49,7 +51,20 @@ from edge.hosts import (
 from edge.inference.bundle import Bundle
 from edge.instrument import climatology_in, codebook_in, priorities_of, read_climatology, replies_in
 from edge.links import ModemLink
-from edge.mission import Command, Mission, PhaseGiven, PressureRead, State, Stop, step
+from edge.mission import (
+    Closed,
+    Command,
+    HostStands,
+    LinkDone,
+    Mission,
+    PhaseGiven,
+    PressureRead,
+    SelfTested,
+    State,
+    Stop,
+    Tick,
+    step,
+)
 from edge.orders import MessagesQueued, Orders
 from edge.outbox import Outbox
 from edge.sensors.serial import SerialPressure
@@ -57,7 +72,9 @@ from edge.telemetry.health import HealthReading
 from firmware_bridge.ctd import Reading
 from firmware_bridge.iridium.clock import utc_ms_of
 
-STANDBY_POLL_S = 0.5
+STANDBY_POLL_S, SLEEP_POLL_S = 0.5, 5.0
+CAMERA_POLL_S = 0.05
+"""How long the host is served between two looks for a frame."""
 HEALTH_EVERY_S = 600
 """Time between two readings of battery, temperature and disk during a dive."""
 BEGIN_AGAIN_S = 30.0
@@ -119,15 +136,20 @@ class Service:
         if self._pressure is None and config.run.pressure.source is PressureSource.PORT:
             self._pressure = SerialPressure(config.run.pressure, self._clock.monotonic_s)
         self._namer = open_classifier(config, bundle, say, is_replay=replay is not None)
-        self._frames = open_camera(config.run.camera) if replay is None else replay.frames
+        self._camera = (
+            open_camera(config.run.camera, self._wall, self._clock.monotonic_s, say)
+            if replay is None
+            else ReplayCamera(replay.frames, replay.period_s)
+        )
         # What is wrong in these is known on deck too.
         self._climatology = read_climatology(config)
         priorities_of(config.telemetry)
-        self._mission = Mission()
+        self._mission, _ = step(Mission(State.SELF_TEST), SelfTested(self._now_ms()), config.mission)
         self._last_dive = dives.last_number(self._dives)
         self._begin_due_s = -math.inf
         self._health, self._health_due_s = HealthReading(), -math.inf
         self._dive: Dive | None = None
+        self._asked: tuple[float | None, int | None] | None = None
         self._resume()
 
     def run(self, stop: Callable[[], bool]) -> None:
@@ -145,18 +167,22 @@ class Service:
                 self._stand_by(may_begin=not is_over)
                 due_s = self._clock.monotonic_s()
                 continue
-            frame = next(self._frames, None)
+            frame = self._camera.next_frame(0.0)
+            if frame is None and not self._camera.is_over:
+                self._poll(CAMERA_POLL_S)
+                continue
             if frame is None:
                 is_over = True
                 if self._host.is_silent:
-                    self._mission, _ = step(self._mission, Stop(self._now_ms()), self._dive.config.mission)
                     self._end_dive()
                     continue
                 self._say("the camera has no more frames: the host ends the dive")
                 continue
-            period_s = 1 / self._dive.config.run.camera.frame_rate_hz
-            self._take(self._dive, frame)
-            period_s = period_s if self._replay is None else self._replay.period_s(frame)
+            dive, begun_s = self._dive, self._clock.monotonic_s()
+            self._take(dive, frame)
+            dive.instrument.was_busy(self._clock.monotonic_s() - begun_s)
+            self._keep_schedule()
+            period_s = self._camera.period_s(frame)
             due_s = max(due_s + period_s, self._clock.monotonic_s() - period_s)
             self._serve_until(due_s)
         if self._dive is not None:
@@ -165,7 +191,8 @@ class Service:
         self.close()
 
     def close(self) -> None:
-        """Let ports and files go."""
+        """Let camera, ports and files go."""
+        self._camera.close()
         if self._pressure is not None:
             self._pressure.close()
         self._host.close()
@@ -204,15 +231,21 @@ class Service:
 
     def _stand_by(self, *, may_begin: bool) -> None:
         """Serve host and modem for a moment; begin the dive that the host or pressure asks for."""
-        self._poll(STANDBY_POLL_S)
-        if self._dive is not None or not may_begin or self._host.is_cutting:
+        self._poll(SLEEP_POLL_S if self._mission.state is State.SLEEP else STANDBY_POLL_S)
+        if self._dive is not None:
             return
-        if self._host.is_silent:
-            reading = self._read_pressure()
-            pressure_dbar = math.nan if reading is None else reading.pressure_dbar
-            self._begin_if(PressureRead(self._now_ms(), pressure_dbar), f"at {pressure_dbar:.1f} dbar")
-        elif self._wished is not None:  # one that could not begin before
-            self._begin_if(PhaseGiven(self._now_ms(), self._wished), "by the host")
+        now_ms = self._now_ms()
+        if self._mission.state is State.TRANSMIT and self._courier.is_done:
+            self._happened(LinkDone(now_ms))
+        self._happened(HostStands(now_ms, not self._host.is_silent))
+        self._happened(Tick(now_ms))
+        if not may_begin or self._host.is_cutting:
+            return
+        reading = self._read_pressure()
+        pressure_dbar = math.nan if reading is None else reading.pressure_dbar
+        self._begin_if(PressureRead(now_ms, pressure_dbar), f"at {pressure_dbar:.1f} dbar")
+        if self._dive is None and self._wished is not None:  # one that could not begin before
+            self._begin_if(PhaseGiven(now_ms, self._wished), "by the host")
 
     def _serve_until(self, until_s: float) -> None:
         """Serve the host until it is time for the next frame, or the dive has ended."""
@@ -239,7 +272,7 @@ class Service:
             case BudgetSaid():
                 self._set_budget(said)
             case PowerWished():
-                self._commit_all()
+                self._happened(mission.PowerWished(self._now_ms()))
             case OrderCame(data):
                 self._obey(data)
                 self._host.took(said)
@@ -248,6 +281,18 @@ class Service:
                 self._tell_standing()
             case Noted(sentence):
                 self._say(sentence)
+
+    def _happened(self, event: mission.Event) -> None:
+        """Step the mission, between dives or with what begins and ends none, and do what it says."""
+        self._mission, commands = step(self._mission, event, self._config.mission)
+        for command in commands:
+            match command:
+                case Command.TRANSMIT:
+                    self._surface()
+                case Command.SLEEP:
+                    self._say("nothing was asked for: the instrument sleeps until a dive begins")
+                case Command.LET_GO:
+                    self._commit_all()
 
     def _wish(self, phase: Phase, why: str) -> None:
         """The host wishes a dive."""
@@ -325,12 +370,12 @@ class Service:
     def _begin_if(self, event: PressureRead | PhaseGiven, why: str) -> None:
         """Begin a dive when the mission says so; one that cannot begin is tried again."""
         config = self._config
-        mission, commands = step(self._mission, event, config.mission)
+        begun, commands = step(self._mission, event, config.mission)
         if Command.START_DIVE not in commands or self._clock.monotonic_s() < self._begin_due_s:
             return
         try:
             self._dive = dives.begin(
-                self._dives, config, self._bundle, self._wall, self._say, mission=mission,
+                self._dives, config, self._bundle, self._wall, self._say, mission=begun,
                 climatology=self._climatology, observe=None if self._replay is None else self._replay.observe,
                 namer=self._namer,
             )  # fmt: skip
@@ -339,8 +384,10 @@ class Service:
             self._say(f"ALARM: the dive cannot begin: {error}")
             return
         self._namer.renew()
-        self._mission, self._wished = mission, None
+        self._mission, self._wished = begun, None
         self._begin_due_s = self._health_due_s = -math.inf
+        self._asked = None
+        self._keep_schedule()
         self._courier.dive()
         self._last_dive = self._dive.number
         self._tell_standing()
@@ -360,6 +407,19 @@ class Service:
         if self._mission.state is State.SURFACE:
             self._end_dive()
 
+    def _keep_schedule(self) -> None:
+        """Ask the camera for what the schedule says of this place, when that is news."""
+        if self._dive is None:
+            return
+        orders = self._dive.instrument.orders
+        wanted = orders.period_s, orders.black_every
+        if wanted != self._asked:
+            self._asked = wanted
+            default_hz = self._dive.config.run.camera.frame_rate_hz
+            self._camera.start(
+                default_hz if orders.period_s is None else 1 / orders.period_s, orders.black_every
+            )
+
     def _tell_seen(self, settled: Sequence[LoggedFrame]) -> None:
         """Tell the host of frames that have their outcome."""
         for logged in settled:
@@ -371,13 +431,16 @@ class Service:
         waiting = self._courier.waiting()
         self._health = read_health(dive.folder, None if waiting is None else waiting[0])
         dive.note("health", msgspec.to_builtins(self._health))
+        dive.note("lens", {"dirt_permille": dive.instrument.dirt_permille})
+        dive.note("spent", {**dive.instrument.spent})
 
     def _end_dive(self) -> None:
         """Make the messages of the dive, queue them, and hand them over."""
         dive, self._dive = self._dive, None
-        self._mission = Mission()
+        self._camera.stop()
         if dive is None:
             return
+        self._mission, _ = step(dive.mission, Stop(self._now_ms()), dive.config.mission)
         self._log_health(dive)
         try:
             self._tell_seen(dive.instrument.close_bloc())
@@ -391,7 +454,7 @@ class Service:
         except (SestonError, OSError) as error:
             self._say(f"dive {dive.folder.name} has sent nothing yet, the next start tries again: {error}")
         dive.close()
-        self._surface()
+        self._happened(Closed(self._now_ms()))
 
     def _log_replies(self, dive: Dive) -> None:
         """Answers to shore go into the messages; without them these go all the same."""
@@ -421,4 +484,5 @@ class Service:
         if self._mission.state is State.SURFACE:
             self._end_dive()
             return
+        self._keep_schedule()
         self._say(f"dive {dive.folder.name} goes on after {dive.next_frame} frames")

@@ -21,9 +21,13 @@ BOARD_PACKAGES = {
     "ai_edge_litert", "click", "cobs", "cryptography", "cv2", "msgspec", "numpy", "reedsolo", "rich",
     "serial", "tensorflow", "tflite_runtime",
 }  # fmt: skip
+CAMERA_PACKAGES = {"gi", "gpiod", "picamera2"}
+"""Imported inside a function, for one kind of camera or light: a board without it does without."""
 PURE = (
     "edge/frame.py", "edge/optics.py", "edge/taxonomy.py", "edge/profile.py", "edge/mission.py",
-    "edge/timeline.py", "edge/quantification.py", "edge/vision", "edge/telemetry", "firmware_bridge/ctd.py",
+    "edge/cameras/camera.py", "edge/cameras/clock.py", "edge/cameras/ledger.py",
+    "edge/timeline.py", "edge/schedule.py", "edge/overload.py", "edge/quantification.py", "edge/vision",
+    "edge/telemetry", "firmware_bridge/ctd.py",
     "firmware_bridge/sans_io.py", "firmware_bridge/framing.py", "firmware_bridge/link.py",
     "firmware_bridge/link_channel.py", "firmware_bridge/link_objects.py", "firmware_bridge/link_records.py",
     "firmware_bridge/link_wire.py", "firmware_bridge/commands.py", "firmware_bridge/settings.py",
@@ -69,9 +73,17 @@ def test_the_board_imports_only_what_the_board_has(floor):
         foreign = {
             top
             for top in (name.split(".")[0] for name in imports(file))
-            if top not in BOARD_PACKAGES | set(FLOORS) | set(sys.stdlib_module_names)
+            if top not in BOARD_PACKAGES | CAMERA_PACKAGES | set(FLOORS) | set(sys.stdlib_module_names)
         }
         assert not foreign, f"{file.relative_to(ROOT)} imports {foreign}"
+
+
+def test_what_a_board_may_lack_is_imported_when_it_is_configured():
+    for file in modules("edge"):
+        for node in ast.parse(file.read_text(encoding="utf-8")).body:
+            named = {alias.name for alias in node.names} if isinstance(node, ast.Import) else set()
+            named |= {node.module or ""} if isinstance(node, ast.ImportFrom) else set()
+            assert not {name.split(".")[0] for name in named} & CAMERA_PACKAGES, file.relative_to(ROOT)
 
 
 @pytest.mark.parametrize("room", PURE)

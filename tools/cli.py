@@ -19,6 +19,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "compose": ("tools.compose:compose", "Make a recording with its truth."),
     "simulate": ("tools.simulate:simulate", "Replay a recording as a dive: frames in, messages out."),
     "run": ("tools.run:run", "Run the instrument: camera, pressure, messages."),
+    "selftest": ("tools.selftest:selftest", "On deck: try everything that a dive needs."),
+    "health": ("tools.selftest:health", "Show how the board fares."),
     "replay": ("tools.replay:replay", "Rebuild profile and messages from a dive log."),
     "plan": ("tools.plan:plan_dive", "Show what a budget would send of a dive, and what more would buy."),
     "climatology": ("tools.climatology:climatology", "Learn from dives what the next ones may expect."),

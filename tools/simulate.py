@@ -59,7 +59,7 @@ class Simulated:
     plan: Plan
     shore: DecodedDive
     truth: dict[str, Any] | None
-    vignettes_left_out: int
+    remarks: tuple[str, ...]
     first_notes: dict[FrameOutcome, str]
 
 
@@ -92,10 +92,16 @@ def simulate_dive(
             flat_field=None if flat is None else read_image(flat),
             observe=None if scorer is None else scorer.observe,
         )  # fmt: skip
+        left_out = 0
         for frame in recording.frames(prefetch=True):
+            if not instrument.is_due(frame):
+                left_out += 1
+                continue
             for logged in instrument.take(frame):
                 if progress is not None:
                     progress(logged.record)
+        if left_out:
+            log.set_meta("frames_not_taken", left_out)
         plan = instrument.finish()
         return _seen_from_shore(log, plan, plan.messages, bundle, out, scorer)
 
@@ -165,8 +171,25 @@ def _seen_from_shore(
         corrected = shore.corrected()
         scores = scorer.result(profile.taxa(), shore.taxa(), None if corrected is None else corrected[0][0])
         (out / "truth.json").write_text(json.dumps(scores, indent=1) + "\n", encoding="utf-8")
+    return Simulated(out, bundle, profile, plan, shore, scores, _remarks(log, profile), notes)
+
+
+def _remarks(log: DiveLog, profile: Profile) -> tuple[str, ...]:
+    """What was done less of, and why, in sentences."""
     left_out = log.meta("vignettes_left_out") if log.has_meta("vignettes_left_out") else 0
-    return Simulated(out, bundle, profile, plan, shore, scores, left_out, notes)
+    not_taken = log.meta("frames_not_taken") if log.has_meta("frames_not_taken") else 0
+    unnamed = sum(int(part.unnamed.sum()) for part in profile.phases)
+    told = (
+        (left_out, "vignettes were not kept: the zone or the quota does not allow it, or the disk is full."),
+        (unnamed, "larger particles were sized but not classified: zone, budget or time did not allow it."),
+        (not_taken, "frames of the recording were not taken: the schedule asks for fewer."),
+    )
+    return tuple(f"{number} {sentence}" for number, sentence in told if number) + tuple(
+        f"From frame {data['frame']} on the share of "
+        f"{'what lies outside all zones' if data['zone'] < 0 else 'zone ' + str(data['zone'] + 1)} "
+        f"in {data['good']} is used up."
+        for _, data in log.inputs("used-up")
+    )
 
 
 def write_messages(log: DiveLog, messages: Sequence[bytes], folder: Path) -> None:
@@ -358,11 +381,8 @@ def show(done: Simulated, console: Any) -> None:
     for outcome, note in sorted(done.first_notes.items()):
         console.print(f"First {outcome.label} frame: {note}", markup=False)
     console.print(f"Particles of all sizes on board: {done.profile.lpm().sum()}")
-    if done.vignettes_left_out:
-        console.print(
-            f"[yellow]{done.vignettes_left_out} vignettes were not kept: "
-            "the quota is used up, or the disk is full.[/yellow]"
-        )
+    for remark in done.remarks:
+        console.print(f"[yellow]{remark}[/yellow]")
 
     truth = done.truth
     board, shore, corrected = done.profile.taxa(), done.shore.taxa(), done.shore.corrected()

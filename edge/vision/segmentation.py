@@ -131,6 +131,17 @@ class Regions:
         second = (self.squared_grey - centre * (2 * total - area * centre)) / area
         return np.sqrt(second - first * first)
 
+    def only(self, kept: NDArray[np.bool_]) -> Regions:
+        """Some of the particles, bool (n,), in the same order."""
+        n_runs = np.diff(self.first_run)
+        runs = np.repeat(kept, n_runs)
+        first_run = np.concatenate([np.zeros(1, dtype=np.int64), np.cumsum(n_runs[kept])])
+        return Regions(
+            self.x_px[kept], self.y_px[kept], self.width_px[kept], self.height_px[kept], self.area_px[kept],
+            self.integrated_grey[kept], self.squared_grey[kept], self.on_border[kept],
+            self.run_x_px[runs], self.run_y_px[runs], self.run_length_px[runs], first_run,
+        )  # fmt: skip
+
     def mask(self, i: int) -> NDArray[np.bool_]:
         """Pixels of particle `i` within its box, bool (height_px[i], width_px[i])."""
         runs = slice(int(self.first_run[i]), int(self.first_run[i + 1]))

@@ -39,6 +39,8 @@ def test_default_bins():
         ("[vision", "is not TOML"),
         ("[profile]\nbins_dbar = [[5, 5]]", "bins_dbar must begin at 0"),
         ("[profile]\nmax_dbar = 500", "max_dbar must lie below"),
+        ("[[mission.zones]]\nclasify = false", r"mission\.zones\[.*\]\.clasify.*perhaps `classify`"),
+        ("[[mission.zones]]\nfrom_dbar = 9\nto_dbar = 9", "from_dbar 9 must be less than to_dbar 9"),
         ("zebra = 1", "zebra: is not a key known here; remove it"),
     ],
 )  # fmt: skip

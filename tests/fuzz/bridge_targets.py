@@ -23,6 +23,8 @@ from firmware_bridge.iridium.directip import (
 )
 from firmware_bridge.iridium.driver import Driver
 from firmware_bridge.iridium.emulator import SbdModem
+from firmware_bridge.iridium.imt import ImtDriver
+from firmware_bridge.iridium.imt_emulator import ImtModem
 from firmware_bridge.iridium.rudics import RudicsDriver
 from firmware_bridge.iridium.rudics_emulator import Dialled, RudicsModem
 from firmware_bridge.iridium.sbd import SbdDriver
@@ -65,8 +67,8 @@ def link(data: bytes) -> None:
 
 def modem(data: bytes) -> None:
     """The drivers hear it as their modem's words, the modems as a driver's."""
-    drivers: tuple[Driver, ...] = SbdDriver(), RudicsDriver("0088160000500", 7)
-    emulated, caller = SbdModem(), RudicsModem()
+    drivers: tuple[Driver, ...] = SbdDriver(), ImtDriver(), RudicsDriver("0088160000500", 7)
+    emulated, json_modem, caller = SbdModem(), ImtModem(), RudicsModem()
     for driver in drivers:
         driver.send(1, b"x" * 340)
         driver.check_mailbox()
@@ -78,12 +80,13 @@ def modem(data: bytes) -> None:
                 elif isinstance(event, CyclePower):
                     driver.powered()
         emulated.receive(piece, now_s)
+        json_modem.receive(piece, now_s)
         for call in caller.receive(piece, now_s):
             if isinstance(call, Dialled):
                 caller.connected()
         caller.from_shore(piece)
-        for to_send in (*(driver.to_send for driver in drivers), emulated.to_send, caller.to_send):
-            assert len(to_send(1 << 20)) < MOST_TO_SEND_BYTES
+        for peer in (*drivers, emulated, json_modem, caller):
+            assert len(peer.to_send(1 << 20)) < MOST_TO_SEND_BYTES
 
 
 def uvp6(data: bytes) -> None:
@@ -126,7 +129,14 @@ def bridge_seeds(target: str) -> list[bytes]:
         lines += [b"\r\nREADY\r\n", b"\r\n0\r\n\r\nOK\r\n", b"\r\n+SBDIX: 0, 7, 1, 3, 5, 0\r\n\r\nOK\r\n"]
         lines += [b"\x00\x05hello\x02\x14\r\nOK\r\n", b"AT+SBDWB=5\r", b"hello\x02\x14", b"AT+SBDIX\r"]
         words = [b"AT\rATE0\rATDT1\r", b"\r\nCONNECT 9600\r\n", b"+++", b"ATH\r", b"\r\nNO CARRIER\r\n"]
-        seeds = [joined([b"\x20" + line for line in found]) for found in (lines, words)]
+        told = [b'200 apiVersion {"supported_versions": [{"major": 1, "minor": 7, "patch": 0}]}\r']
+        told += [
+            f"200 {target} {{}}\r".encode() for target in ("apiVersion", "simConfig", "operationalState")
+        ]
+        told += [b'299 constellationState {"constellation_visible": true, "signal_bars": 4}\r']
+        told += [b'200 messageOriginate {"topic_id": 244, "request_reference": 1, "message_id": 1}\r']
+        told += [b"GET apiVersion {}\r", b'PUT operationalState {"state": "active"}\r']
+        seeds = [joined([b"\x20" + line for line in found]) for found in (lines, words, told)]
         return [*seeds, joined([b"\x01" + b"".join(lines)])]
     if target == "uvp6":
         words = [b"$hwconfcheck;", b"$start:1,20260102,030405;", b"$stop;$stop;", b"$starterr:33;$stopack;"]

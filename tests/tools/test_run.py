@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import contextlib
 import os
 import pty
@@ -14,13 +15,16 @@ import time
 import tty
 
 import cv2
+import numpy as np
 import pytest
 
 from edge.divelog import DiveLog
+from edge.frame import FrameOutcome
 from edge.instrument import plan_messages
 from edge.telemetry.codebook import load_codebook
 from edge.telemetry.decoder import decode_messages
 from edge.telemetry.whole_dive import health_of
+from tests.edge.cameras.test_genicam import ADDRESS, FakeCamera, needs_aravis, opened
 from tests.edge.test_instrument import scene
 
 pytestmark = pytest.mark.board
@@ -173,6 +177,83 @@ def test_a_camera_that_is_not_there_is_known_on_deck(float_side):
     said, _ = (process := start(config, folder)).communicate(timeout=60)
     assert process.returncode == 2
     assert "nowhere: is not there; check the path." in said.decode()
+
+
+def dive_with_a_camera(float_side, kind, source, when_seen=lambda: None, when_lost=lambda: None):
+    """A whole dive from a live camera; returns what was said, and how many frames have each outcome."""
+    host, config, folder = float_side
+    told = config.read_text().replace('kind = "replay"', f'kind = "{kind}"')
+    config.write_text(told.replace(str(folder / "frames"), source))
+    process = start(config, folder)
+    said = talk(process, host, [0.0, 0.5, 3.0, *range(6, 60, 3)], "begins at")
+    wait_for_frames(folder / "dives/00000/dive.sqlite", host, 10)
+    when_seen()
+    said += talk(process, host, [60.0], "the camera is lost")
+    when_lost()
+    if "the camera is back" not in said:
+        said += talk(process, host, [60.0], "the camera is back")
+    said += talk(process, host, [60.0, *range(60, 0, -2), 0.5], "ended:")
+    said += stop(process)
+    with DiveLog.open(folder / "dives/00000") as log:
+        records, rows = list(log.records()), log.frames()
+        messages = plan_messages(log).messages
+    assert [record.index for record in records] == list(range(len(rows)))
+    assert sorted(record.time_ms for record in records) == [record.time_ms for record in records]
+    (book,) = (folder / "messages").glob("codebook-*.json")
+    (dive,) = decode_messages(messages, [load_codebook(book.read_bytes())]).dives
+    assert dive.outcomes().sum() == len(records)
+    return said, records, collections.Counter(record.outcome for record in records)
+
+
+def test_a_dive_from_a_video_goes_on_when_the_camera_is_lost(float_side):
+    _, _, folder = float_side
+    video = str(folder / "camera.avi")
+    writer = cv2.VideoWriter(
+        video, cv2.VideoWriter.fourcc(*"MJPG"), 20.0, scene(0).shape[::-1], isColor=False
+    )
+    if not writer.isOpened():
+        pytest.skip("OpenCV has no MJPG writer here")
+    for i in range(60):
+        writer.write(np.maximum(scene(i % 5), np.uint8(i % 7)))  # no two alike, also where some are dropped
+    writer.release()
+    said, _, outcomes = dive_with_a_camera(float_side, "v4l2", video)
+    assert "gives no more frames; check its cable and its power." in said
+    assert outcomes[FrameOutcome.ANALYSED] > 10
+    assert set(outcomes) <= {FrameOutcome.ANALYSED, FrameOutcome.EMPTY, FrameOutcome.DROPPED}
+
+
+@needs_aravis
+def test_a_dive_goes_on_when_its_gige_camera_is_unplugged(float_side):
+    with FakeCamera() as camera:
+        opened().close()  # it answers
+        _, records, outcomes = dive_with_a_camera(
+            float_side, "genicam", ADDRESS, when_seen=camera.unplug, when_lost=camera.plug
+        )
+    assert outcomes[FrameOutcome.DROPPED] > 20, "more than a second passes until a camera is missed"
+    seen = [i for i, record in enumerate(records) if record.outcome is not FrameOutcome.DROPPED]
+    dropped = [i for i, record in enumerate(records) if record.outcome is FrameOutcome.DROPPED]
+    assert seen[0] < dropped[-1] < seen[-1]
+    passed_s = (records[-1].time_ms - records[0].time_ms) / 1000
+    assert len(records) == pytest.approx(20 * passed_s, rel=0.1)
+
+
+@pytest.mark.parametrize(
+    ("kind", "sentence"),
+    [
+        ('"v4l2"', "/dev/video99: run.camera.source: cannot be opened; check the device's name"),
+        ('"v4l2"\nstrobe = "gpio:gpiochip99:1"', "run.camera.strobe: is gpio:gpiochip99:1, "),
+        ('"v4l2"\ntrigger = "software"', 'trigger "software" needs kind "genicam"'),
+        ('"polaroid"', "run.camera.kind"),
+    ],
+)
+def test_a_wrong_camera_is_known_on_deck(float_side, kind, sentence):
+    _, config, folder = float_side
+    told = config.read_text().replace('"replay"', kind).replace(str(folder / "frames"), "/dev/video99")
+    config.write_text(told)
+    said, _ = (process := start(config, folder)).communicate(timeout=60)
+    assert process.returncode == 2
+    assert sentence in said.decode()
+    assert "Traceback" not in said.decode()
 
 
 @pytest.mark.parametrize(

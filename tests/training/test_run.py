@@ -18,7 +18,8 @@ pytest.importorskip("tensorflow", reason="needs the train extra")
 from edge.errors import BundleError, ConfigError, InputError
 from edge.inference.bundle import load_bundle
 from edge.inference.classifier import Classifier
-from edge.inference.preprocessing import Preprocessing, views
+from edge.inference.engine import views
+from edge.inference.preprocessing import Preprocessing
 from edge.optics import Polarity
 from tests.conftest import ROOT
 from training import ONE_THREAD

@@ -1,0 +1,76 @@
+"""The light: fired by the camera, by the host, or by us on a line of a GPIO chip (`gpiod`, version 2).
+
+Where the camera or the host fires it there is nothing to do here: it is wired and set up so.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+from edge.cameras.camera import CameraError
+
+CHIP = "gpiochip0"
+
+
+class Strobe(Protocol):
+    """What lights a frame."""
+
+    def set(self, *, lit: bool) -> None:
+        """Let there be light, or not. May raise OSError."""
+
+    def close(self) -> None:
+        """Dark, and let go."""
+
+
+class ForeignStrobe:
+    """A light that somebody else fires."""
+
+    def set(self, *, lit: bool) -> None:
+        """Nothing to do."""
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+class GpioStrobe:
+    """A light on a line of a GPIO chip, active high; raises `CameraError` when the line cannot be had."""
+
+    def __init__(self, line: int, chip: str = CHIP) -> None:
+        where = f"gpio:{chip}:{line}"
+        try:
+            import gpiod
+            from gpiod.line import Direction, Value
+        except ImportError:
+            raise CameraError(
+                f"is {where}, and this machine has no gpiod", field="run.camera.strobe",
+                remedy="install the Python package gpiod, version 2",
+            ) from None  # fmt: skip
+        self._line, self._on, self._off = line, Value.ACTIVE, Value.INACTIVE
+        try:
+            self._request: Any = gpiod.request_lines(
+                f"/dev/{chip}",
+                consumer="seston strobe",
+                config={line: gpiod.LineSettings(direction=Direction.OUTPUT, output_value=Value.INACTIVE)},
+            )
+        except (OSError, ValueError) as cause:
+            raise CameraError(
+                f"is {where}, which cannot be had ({cause})", field="run.camera.strobe",
+                remedy="check chip, line and your rights to it",
+            ) from None  # fmt: skip
+
+    def set(self, *, lit: bool) -> None:
+        """See `Strobe`."""
+        self._request.set_value(self._line, self._on if lit else self._off)
+
+    def close(self) -> None:
+        """See `Strobe`."""
+        self._request.set_value(self._line, self._off)
+        self._request.release()
+
+
+def open_strobe(told: str) -> Strobe:
+    """The light that `[run.camera] strobe` names: `camera`, `host`, `gpio:17` or `gpio:gpiochip4:17`."""
+    kind, *where = told.split(":")
+    if kind != "gpio":
+        return ForeignStrobe()
+    return GpioStrobe(int(where[-1]), where[0] if len(where) > 1 else CHIP)

@@ -1,0 +1,90 @@
+"""`seston selftest` and `seston health`: on deck, does everything work; and how does the board fare."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Iterable
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+
+import click
+
+from edge.config import load_config
+from edge.durable import write_durably
+from edge.inference.bundle import load_bundle
+from edge.instrument import optics_of
+from edge.selftest import Check, Status, board_checks, run_checks
+
+RECORD = "selftest.json"
+COLOURS = {Status.GOOD: "green", Status.LOOK: "yellow", Status.BAD: "bold red", Status.NONE: "dim"}
+
+folder_option = click.option(
+    "--folder", type=click.Path(file_okay=False, path_type=Path), default=Path(),
+    help="Where `seston run` keeps its data.",
+)  # fmt: skip
+
+
+@click.command()
+@click.option(
+    "--config", "config_file", required=True, type=click.Path(path_type=Path), help="Configuration (TOML)."
+)
+@folder_option
+def selftest(config_file: Path, folder: Path) -> None:
+    """Try everything that a dive needs, in under a minute, and keep the record.
+
+    Exit code 1 when something is BAD; what says `look` may be as it should be. `seston run` must not be
+    running: camera and ports are tried for real.
+    """
+    config = load_config(config_file)
+    optics_of(config)
+    bundle = load_bundle(config.bundle)
+    folder.mkdir(parents=True, exist_ok=True)
+    begun = time.monotonic()
+    checks = _show(run_checks(config, bundle, folder))
+    record = {
+        "utc": datetime.now(UTC).isoformat(timespec="seconds"),
+        "platform": config.platform,
+        "seconds": round(time.monotonic() - begun, 1),
+        "checks": [asdict(check) for check in checks],
+    }
+    write_durably(folder / RECORD, (json.dumps(record, indent=1) + "\n").encode())
+    _conclude(checks, f"{record['seconds']} s, kept in {folder / RECORD}")
+
+
+@click.command()
+@folder_option
+def health(folder: Path) -> None:
+    """Show how the board fares; nothing is switched on for it, and `seston run` may be running."""
+    _conclude(_show(board_checks(folder)), "")
+
+
+def _show(checks: Iterable[Check]) -> list[Check]:
+    """A line a check, as each is done."""
+    from rich.console import Console
+
+    console = Console(highlight=False)
+    done = []
+    for check in checks:
+        colour = COLOURS[check.status]
+        console.print(f"[{colour}]{check.status.value:>5}[/{colour}]  {check.name:<12}", end="", markup=True)
+        console.print(f"{check.seconds:6.1f} s  {check.message}", markup=False, soft_wrap=True)
+        done.append(check)
+    return done
+
+
+def _conclude(checks: list[Check], more: str) -> None:
+    bad = [check.name for check in checks if check.status is Status.BAD]
+    look = [check.name for check in checks if check.status is Status.LOOK]
+    click.echo()
+    if bad:
+        click.echo(f"NOT READY: {', '.join(bad)}.")
+    elif look:
+        click.echo(f"Ready, if this is as it should be: {', '.join(look)}.")
+    else:
+        click.echo("Ready.")
+    if more:
+        click.echo(more)
+    sys.exit(1 if bad else 0)
