@@ -344,7 +344,8 @@ class DiveLog:
     def _rows(self, query: str, values: tuple[Any, ...] = ()) -> Iterator[Row]:
         """Rows of a query; a file that is damaged becomes a `DiveLogError`."""
         try:
-            yield from self._db.execute(query, values)
+            for row in self._db.execute(query, values):  # noqa: UP028 not `from`: it closes what is closed
+                yield row
         except sqlite3.Error as cause:
             raise DiveLogError(
                 f"is damaged ({cause})", file=self.path, remedy="start again, or copy it again"

@@ -83,7 +83,10 @@ def to_dataset(dive: DecodedDive) -> Any:
         attributes = {"units": "L", "long_name": f"volume of water {what}"}
         if kind == "classified":
             volume = _in_share(dive, phases, volume)
-            attributes["comment"] = "where only some of them were, it is less by that share"
+            attributes["comment"] = (
+                "where only some of them were, it is less by that share: to pool bins, weigh their "
+                "concentrations with volume_sized"
+            )
         variables[f"volume_{kind}"] = ("bin", volume, attributes)
     variables |= _totals(dive, phases) | whole_dive_variables(dive)
     return xr.Dataset(variables, _coordinates(dive) | whole_dive_coordinates(dive), _attributes(dive))

@@ -170,8 +170,16 @@ def board_curves(profile: Profile) -> CurveSet:
     def curves(part: PhaseProfile, counts: Ints, volume_ul: Ints) -> Curves:
         return bin_by_bin(part.phase, part.edges, counts, volume_ul / 1e6)
 
+    def taxa(part: PhaseProfile) -> Curves:
+        n_sized, n_named = (
+            part.frames[:, outcomes].sum(axis=1) for outcomes in (SIZED_OUTCOMES, CLASSIFIED_OUTCOMES)
+        )
+        image_ul = int(part.volume_sized_ul.sum()) // max(1, int(n_sized.sum()))
+        named_l = np.repeat(part.volume_classified_ul[:, None] / 1e6, part.taxa.shape[1], axis=1)
+        return _as_if_all(curves(part, part.taxa, n_named * image_ul), named_l)
+
     return CurveSet(
-        {part.phase: curves(part, part.taxa, part.volume_classified_ul) for part in profile.phases},
+        {part.phase: taxa(part) for part in profile.phases},
         {part.phase: curves(part, part.lpm, part.volume_sized_ul) for part in profile.phases},
     )
 
@@ -271,12 +279,23 @@ def _decoded(
 
 
 def _in_share(dive: DecodedDive, part: DecodedPhase, found: Curves) -> Curves:
-    """Curves of taxa over the share of the volume in which the larger particles were classified."""
-    volume = np.full(found.volume_l.shape, np.nan)
-    for i in range(len(volume)):
+    """Curves of taxa as if all larger particles had been classified: see `_as_if_all`."""
+    named = np.full(found.volume_l.shape, np.nan)
+    for i in range(len(named)):
         cells = zip(found.first[i].tolist(), found.last[i].tolist(), strict=True)
-        volume[i] = [litres_behind(dive, part, first, last, Quantity.TAXA) for first, last in cells]
-    return replace(found, volume_l=volume)
+        named[i] = [litres_behind(dive, part, first, last, Quantity.TAXA) for first, last in cells]
+    return _as_if_all(found, named)
+
+
+def _as_if_all(found: Curves, named_l: Floats) -> Curves:
+    """Counts of taxa times what was left unnamed, over the whole volume.
+
+    So cells can be added up: where much was left out, volumes of the named share would weigh too little.
+    `named_l` is the volume in which the particles of each cell were named; NaN, or 0, leaves a count unknown.
+    """
+    with np.errstate(invalid="ignore", divide="ignore"):
+        times = np.where(found.volume_l > 0, found.volume_l / named_l, 1.0)
+        return replace(found, counts=np.where(np.isfinite(times), found.counts * times, np.nan))
 
 
 def _side_by_side(like: Curves, columns: Sequence[Curves]) -> Curves:
