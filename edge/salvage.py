@@ -64,6 +64,10 @@ class Salvaged:
         )
 
 
+COUNTED = ("meta", "frames", "particles", "inputs", "messages")
+"""Tables from which anything is counted or told; all but the pictures."""
+
+
 def is_damaged(file: Path, dive_number: int) -> bool:
     """Whether a log is not the one that was written; nothing is written into it.
 
@@ -200,6 +204,9 @@ def _is_whole(db: sqlite3.Connection, dive_number: int) -> bool:
     for worth, size in db.execute("SELECT worth, LENGTH(png) FROM vignettes"):
         if not isinstance(worth, int | float) or not isinstance(size, int):
             return False
+    # Rows may all be right in a tree that is not: what is written into it next could be lost.
+    if any(db.execute(f"PRAGMA quick_check({table})").fetchone() != ("ok",) for table in COUNTED):
+        return False
     inputs = db.execute("SELECT time_ms, kind, data, checksum FROM inputs")
     messages = db.execute("SELECT part, data, checksum FROM messages")
     return all(sealed == checksum(salt, *row) for rows in (inputs, messages) for *row, sealed in rows)

@@ -15,6 +15,7 @@ from edge.config import (
     HostConfig,
     HostKind,
     LogConfig,
+    MissionConfig,
     ModemConfig,
     ModemKind,
     PressureConfig,
@@ -375,3 +376,16 @@ def test_a_host_that_is_mad_about_the_time_fills_no_disk(tmp_path, bundle):
         assert len(log.inputs("clock")) == 100
     assert times == sorted(times)
     assert len(times) > 140
+
+
+def test_an_instrument_that_is_not_asked_for_anything_sleeps_and_dives_when_it_is(tmp_path, bundle):
+    config = msgspec.structs.replace(CONFIG, mission=MissionConfig(sleep_after_s=60))
+    float_ = Float(tmp_path, bundle, config).run(
+        300, (1, wire.TimeIs(UTC_MS)), (200, wire.Start(wire.Phase.DESCENT)), (250, wire.Stop())
+    )
+    asleep = [i for i, line in enumerate(float_.log) if "sleeps until a dive begins" in line]
+    begun = [i for i, line in enumerate(float_.log) if "begins in descent" in line]
+    assert len(asleep) == len(begun) == 1
+    assert asleep < begun
+    with DiveLog.open(float_.dives()[0]) as log:
+        assert 40 <= len(list(log.records())) <= 52
