@@ -108,7 +108,7 @@ class ClassifyConfig(Section, frozen=True):
     own_process
         Whether `seston run` classifies in a process of its own, which may hang or die.
     timeout_s
-        That process is ended when it takes longer for one frame, s.
+        That process is ended when it takes longer for one frame than this and five times the usual, s.
     accelerator
         Library of an Edge TPU, such as `libedgetpu.so.1`; it is tried first, the processor when it fails.
     """

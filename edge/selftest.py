@@ -6,6 +6,7 @@ A check never raises and never stops the next one: what goes wrong in it is its 
 from __future__ import annotations
 
 import enum
+import functools
 import os
 import shutil
 import statistics
@@ -91,7 +92,7 @@ def run_checks(config: Config, bundle: Bundle, folder: Path) -> Iterator[Check]:
     yield _timed("camera", lambda: _camera(config, frames))
     pictures = [frame.pixels for frame in frames if frame.pixels is not None and frame.lit]
     for name, check in (("light", _light), ("lens", _lens), ("noise", _noise)):
-        yield _timed(name, lambda check=check: check(config, pictures))  # type: ignore[misc]
+        yield _timed(name, functools.partial(check, config, pictures))
     yield _timed("model", lambda: _model(config, bundle))
     yield from board_checks(folder)
     yield _timed("host", lambda: _host(config))

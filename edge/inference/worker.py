@@ -46,6 +46,8 @@ START_TIMEOUT_S = 60.0
 LONGEST_PAUSE_S = 60.0
 ACCELERATOR_TRIES = 2
 """Failures of an accelerator without a frame between them, after which the processor is taken."""
+SLOWER = 5
+"""A frame may take so many times what its vignettes take lately, and the timeout beyond that."""
 PACE_WEIGHT = 0.2
 """Of the newest frame in the mean time that a vignette takes."""
 _MAIN = "from edge.inference.worker_process import main; main()"
@@ -69,7 +71,7 @@ class WorkerClassifier:
     accelerator
         Library of an accelerator that is tried first, or None.
     timeout_s
-        Longest time for one frame's vignettes.
+        Time for one frame, beyond what its vignettes take at the usual pace, until the process is ended.
     say
         Takes a line for a person when the process is lost or comes back.
     monotonic_s
@@ -80,7 +82,7 @@ class WorkerClassifier:
     restarts
         How often the process was lost.
     pace_s
-        Time that a vignette takes lately, s; None before the first.
+        Time that a vignette takes lately, s; at first as the goldens took.
 
     Raises
     ------
@@ -205,15 +207,23 @@ class WorkerClassifier:
         found: list[Named] = []
         connection = self._connection
         assert connection is not None
-        limit_s = self._since_s + (self._timeout_s if self._is_up else START_TIMEOUT_S)
+        patience_s = self._patience_s()
+        limit_s = self._since_s + patience_s
         try:
             if connection.poll(max(0.0, min(wait_s, limit_s - now_s))):
                 found = self._on(connection.recv())
             elif self._monotonic_s() >= limit_s and (self._jobs or not self._is_up):
-                self._lose(f"gave no answer within {self._timeout_s if self._is_up else START_TIMEOUT_S:g} s")
+                self._lose(f"gave no answer within {patience_s:.3g} s")
         except (EOFError, OSError):
             self._lose(_ending(self._process))
         return found
+
+    def _patience_s(self) -> float:
+        """How long the process may take for what it has in its hands: many vignettes are no hanging."""
+        if not self._is_up:
+            return START_TIMEOUT_S
+        n = len(self._jobs[0].slots) if self._jobs else 0
+        return self._timeout_s + SLOWER * n * (self.pace_s or 0.0)
 
     def _on(self, message: object) -> list[Named]:
         match message:
@@ -228,7 +238,9 @@ class WorkerClassifier:
                 self._send(Run(0, self._golden_slots, is_golden=True))
             case Refused(problem, field, remedy):
                 self._refuse(BundleError(problem, file=self.bundle.path, field=field, remedy=remedy))
-            case Ran(0):
+            case Ran(0, seconds):
+                if self.pace_s is None:  # known before the first frame: one that is too much is never tried
+                    self.pace_s = seconds * self.bundle.preprocessing.views / len(self._golden_slots)
                 self._check_goldens()
             case Ran(ticket, seconds) if self._jobs and self._jobs[0].ticket == ticket:
                 return [self._finish(seconds)]

@@ -105,6 +105,19 @@ def test_a_process_that_hangs_is_ended_and_the_pauses_grow(worker):
     assert named.answers is not None
 
 
+def test_many_vignettes_are_no_hanging_and_the_pace_is_known_from_the_start(demo):
+    worker = WorkerClassifier(demo, timeout_s=0.001)
+    try:
+        pace_s = worker.pace_s
+        assert 0 < pace_s < 1
+        worker.said = []
+        (named,) = answers(worker, worker.submit(vignettes(300)))
+        assert len(named.answers.decisions) == 300, "it takes far longer than the timeout"
+        assert worker.restarts == 0
+    finally:
+        worker.close()
+
+
 @pytest.mark.parametrize("library", ["libnowhere.so.1", "libc.so.6"])
 def test_without_its_accelerator_the_processor_classifies(demo, library):
     said = []
