@@ -176,7 +176,13 @@ class TruthScorer:
             self._too_small += int((~large & (taxon >= 0)).sum())
             self._unnamed += int((large & (taxon < 0)).sum())
         self._records.append(
-            replace(record, histogram=EMPTY_HISTOGRAM, taxa=taxa, esd_um=np.zeros(len(taxa), dtype=np.int64))
+            replace(
+                record,
+                histogram=EMPTY_HISTOGRAM,
+                taxa=taxa,
+                esd_um=np.zeros(len(taxa), dtype=np.int64),
+                unnamed=0,  # the truth names them all
+            )
         )
 
     def result(

@@ -271,6 +271,12 @@ def notes(
             f"In {_frames(failed)} the classifier failed: {_volume(failed, optics)} count for sizes, "
             "not for taxa."
         )
+    unnamed = sum(int(part.unnamed.sum()) for part in profile.phases)
+    if unnamed:
+        said.append(
+            f"{unnamed:,} larger particles were sized but not classified: zone, budget or time did not allow "
+            "it. Counts by taxon are of the others; concentrations are of all."
+        )
     if outcomes[FrameOutcome.DUPLICATE]:
         said.append(f"{_frames(int(outcomes[FrameOutcome.DUPLICATE]))} came twice and were counted once.")
     unplaced = sum((p.unplaced_frames for p in profile.phases), np.zeros(len(FrameOutcome), dtype=np.int64))
