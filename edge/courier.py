@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from edge.config import Delivery
 from edge.durable import write_durably
 from edge.errors import SestonError
 from edge.hosts import Host
 from edge.links import ModemLink
 from edge.outbox import Outbox
+from edge.run_config import Delivery
 from edge.telemetry.climatology import Climatology
 from edge.telemetry.codebook import Codebook
 

@@ -21,7 +21,8 @@ from edge.frame import Frame, Phase
 from edge.images import read_image
 from edge.inference.bundle import Bundle
 from edge.inference.classifier import Namer
-from edge.instrument import Instrument, Observer, begin_dive, config_of
+from edge.instrument import Instrument, Observer
+from edge.logged import begin_dive, config_of
 from edge.mission import Mission, PhaseGiven, PressureRead, State, step
 from edge.salvage import finish_salvage, is_damaged, salvage
 from edge.storage import Freed, Reserve

@@ -19,15 +19,17 @@ from edge.cameras.replay import ReplayCamera
 from edge.cameras.strobe import open_strobe
 from edge.cameras.v4l2 import V4L2Camera
 from edge.clock import Clock, WallClock
-from edge.config import CameraConfig, CameraKind, Config, HostKind, ModemConfig, ModemKind
+from edge.config import Config
 from edge.errors import SestonError
 from edge.frame import Frame
 from edge.hosts import Host, NativeHost, NoHost
 from edge.inference.bundle import Bundle
 from edge.inference.classifier import Classifier, Namer
 from edge.inference.worker import WorkerClassifier
-from edge.instrument import Observer, optics_of
+from edge.instrument import Observer
+from edge.logged import optics_of
 from edge.recording import INFO_FILE, SENSORS_FILE, open_recording
+from edge.run_config import CameraConfig, CameraKind, HostKind, ModemConfig, ModemKind
 from edge.uvp6_host import Uvp6Host, personality_of
 from firmware_bridge.ctd import Reading
 from firmware_bridge.errors import TransportError

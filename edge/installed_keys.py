@@ -8,8 +8,8 @@ from typing import Annotated
 
 import msgspec
 
-from edge.config import Section, read_toml
 from edge.errors import ConfigError
+from edge.structs import Section, read_toml
 from firmware_bridge.commands import Role
 
 KEYS_FILE = "keys.toml"

@@ -17,11 +17,12 @@ from typing import Any
 
 import msgspec
 
-from edge.config import Config, to_struct
+from edge.config import Config
 from edge.database import connect, transaction
 from edge.errors import ConfigError, DiveLogError, InputError, MessageError, SestonError
 from edge.installed_keys import InstalledKeys, read_installed
-from edge.instrument import priorities_of
+from edge.logged import priorities_of
+from edge.structs import to_struct
 from edge.telemetry.missing import Answer, Request, decode_request
 from edge.telemetry.replies import MAX_DETAIL, MAX_REPLIES, Reply, Verdict
 from firmware_bridge.commands import (

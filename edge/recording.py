@@ -23,12 +23,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.cameras.video import VIDEO_SUFFIXES, open_video, read_video
-from edge.config import Length, Section, read_toml
 from edge.errors import ImageError, RecordingError
 from edge.frame import Frame, FrameOutcome, Phase
 from edge.images import IMAGE_SUFFIXES, read_image
 from edge.optics import Optics
 from edge.sensors.replay import read_sensors
+from edge.structs import Length, Section, read_toml
 from edge.tables import read_table
 from edge.truth import TRUTH_FILE, Truth, read_truth
 

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from edge.cameras.camera import Camera
 from edge.clock import SystemClock, WallClock
-from edge.config import Config, Delivery, HostKind, ModemKind, PressureSource
+from edge.config import Config
 from edge.ends import open_camera, tie_to_ports
 from edge.errors import SestonError
 from edge.frame import Frame
@@ -31,8 +31,9 @@ from edge.hosts import NativeHost
 from edge.inference.bundle import Bundle
 from edge.inference.worker import WorkerClassifier
 from edge.installed_keys import KEYS_FILE
-from edge.instrument import optics_of
+from edge.logged import optics_of
 from edge.optics import Polarity
+from edge.run_config import Delivery, HostKind, ModemKind, PressureSource
 from edge.sensors.serial import SerialPressure
 from edge.vision.quality import sharpness
 from edge.vision.segmentation import find_foreground, join

@@ -18,7 +18,7 @@ from edge import dive as dives
 from edge import mission
 from edge.cameras.replay import ReplayCamera
 from edge.clock import Clock, SystemClock, WallClock
-from edge.config import Config, Delivery, PressureSource, TelemetryConfig
+from edge.config import Config, TelemetryConfig
 from edge.courier import Courier
 from edge.dive import Dive
 from edge.divelog_schema import LoggedFrame
@@ -49,8 +49,8 @@ from edge.hosts import (
     TimeSaid,
 )
 from edge.inference.bundle import Bundle
-from edge.instrument import climatology_in, codebook_in, priorities_of, read_climatology, replies_in
 from edge.links import ModemLink
+from edge.logged import climatology_in, codebook_in, priorities_of, read_climatology, replies_in
 from edge.mission import (
     Closed,
     Command,
@@ -67,6 +67,7 @@ from edge.mission import (
 )
 from edge.orders import MessagesQueued, Orders
 from edge.outbox import Outbox
+from edge.run_config import Delivery, PressureSource
 from edge.sensors.serial import SerialPressure
 from edge.telemetry.health import HealthReading
 from firmware_bridge.ctd import Reading

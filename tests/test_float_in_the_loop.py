@@ -20,7 +20,7 @@ import pytest
 
 from edge.divelog import DiveLog
 from edge.frame import Phase
-from edge.instrument import codebook_in
+from edge.logged import codebook_in
 from edge.outbox import Outbox
 from edge.telemetry.codebook import load_codebook
 from edge.telemetry.decoder import decode_messages

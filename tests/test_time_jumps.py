@@ -11,7 +11,7 @@ from edge.config import TelemetryConfig
 from edge.divelog import DiveLog
 from edge.frame import FrameOutcome
 from edge.inference.bundle import load_bundle
-from edge.instrument import summarise
+from edge.logged import summarise
 from edge.telemetry import decode_messages
 from edge.telemetry.codebook import load_codebook
 from edge.uvp6_host import ACQUISITION

@@ -12,7 +12,7 @@ import click
 import msgspec
 
 from edge.divelog import DiveLog
-from edge.instrument import summarise
+from edge.logged import summarise
 from edge.telemetry import DiveSummary, plan
 from tools.shore.climatology import fit_climatology
 

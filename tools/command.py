@@ -15,9 +15,9 @@ import click
 import msgspec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from edge.config import to_struct
 from edge.durable import write_durably
 from edge.errors import InputError, MessageError
+from edge.structs import to_struct
 from edge.telemetry.climatology import load_climatology
 from edge.telemetry.codebook import Codebook, load_codebook
 from edge.telemetry.decoder import decode_messages

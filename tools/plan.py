@@ -11,10 +11,11 @@ from pathlib import Path
 import click
 import msgspec
 
-from edge.config import TelemetryConfig, to_struct
+from edge.config import TelemetryConfig
 from edge.divelog import DiveLog
 from edge.errors import DiveLogError
-from edge.instrument import plan_within, summarise
+from edge.logged import plan_within, summarise
+from edge.structs import to_struct
 from edge.telemetry import Plan
 from edge.telemetry.codebook import Codebook
 

@@ -8,7 +8,7 @@ import click
 
 from edge.divelog import DiveLog
 from edge.errors import DiveLogError
-from edge.instrument import plan_messages
+from edge.logged import plan_messages
 
 
 @click.command()

@@ -9,7 +9,7 @@ import click
 
 from edge.config import load_config
 from edge.inference.bundle import load_bundle
-from edge.instrument import optics_of
+from edge.logged import optics_of
 from edge.service import Service
 
 

@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 from edge.config import Config
 from edge.frame import CLASSIFIED_OUTCOMES, Frame, FrameOutcome
 from edge.inference.bundle import Bundle
-from edge.instrument import optics_of
+from edge.logged import optics_of
 from edge.profile import EMPTY_HISTOGRAM, FrameRecord, build_profile
 from edge.recording import Truth
 from edge.vision.segmentation import Regions

@@ -15,7 +15,7 @@ import click
 from edge.config import load_config
 from edge.durable import write_durably
 from edge.inference.bundle import load_bundle
-from edge.instrument import optics_of
+from edge.logged import optics_of
 from edge.selftest import Check, Status, board_checks, run_checks
 
 RECORD = "selftest.json"

@@ -22,15 +22,8 @@ from edge.divelog import DiveLog
 from edge.errors import ConfigError, RecordingError
 from edge.frame import FrameOutcome, Phase
 from edge.inference.bundle import Bundle, load_bundle
-from edge.instrument import (
-    Instrument,
-    begin_dive,
-    climatology_in,
-    codebook_in,
-    plan_messages,
-    read_climatology,
-    summarise,
-)
+from edge.instrument import Instrument
+from edge.logged import begin_dive, climatology_in, codebook_in, plan_messages, read_climatology, summarise
 from edge.mission import Mission, State
 from edge.optics import Optics
 from edge.profile import Profile

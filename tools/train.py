@@ -163,8 +163,8 @@ def _quantize(run: Path, prepared: Any = None) -> Path:
 
 def recipe_of(given: dict[str, Any]) -> Recipe:
     """Recipe from the TOML, the bundle it goes on from, and the options; options win."""
-    from edge.config import to_struct
     from edge.inference.bundle import load_bundle
+    from edge.structs import to_struct
     from training.recipe import Recipe
 
     plain: dict[str, Any] = {}

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import msgspec
 import numpy as np
 
-from edge.config import Section
 from edge.errors import BundleError
+from edge.structs import Section
 from training.bootstrap import Groups, Interval, draw, interval
 from training.evaluate import (
     Floats,

@@ -11,10 +11,10 @@ from typing import Annotated, Any
 
 import msgspec
 
-from edge.config import Section, read_toml
 from edge.errors import ConfigError
 from edge.inference.preprocessing import Preprocessing
 from edge.optics import Polarity
+from edge.structs import Section, read_toml
 from training.augment import Variation
 from training.fit import Schedule
 from training.model import Architecture

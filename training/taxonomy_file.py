@@ -15,8 +15,8 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.config import Section, read_toml
 from edge.errors import ConfigError
+from edge.structs import Section, read_toml
 from edge.taxonomy import Taxon, build_tree
 
 

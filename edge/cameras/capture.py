@@ -17,8 +17,8 @@ from edge.cameras.ledger import Ledger, Taken, patience_s
 from edge.cameras.queue import FrameQueue
 from edge.cameras.strobe import Strobe
 from edge.clock import WallClock
-from edge.config import CameraConfig, Trigger
 from edge.frame import Frame, Stamp
+from edge.run_config import CameraConfig, Trigger
 
 OpenDevice = Callable[[float], Device]
 """Opens the device for so many frames a second."""

@@ -20,7 +20,7 @@ import msgspec
 import numpy as np
 
 from edge.cameras.camera import CameraError, Shot
-from edge.config import CameraConfig
+from edge.run_config import CameraConfig
 
 SYSTEM_PYTHON = "/usr/bin/python3"
 """Where Debian's python3-gi is found."""

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from edge.cameras.camera import CameraError, Shot
-from edge.config import CameraConfig
+from edge.run_config import CameraConfig
 
 N_BUFFERS = 4
 

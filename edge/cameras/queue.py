@@ -11,8 +11,8 @@ from collections import deque
 from dataclasses import dataclass
 
 from edge.cameras.ledger import Missing, Taken
-from edge.config import Drop
 from edge.frame import FrameOutcome
+from edge.run_config import Drop
 
 NO_TIME = "nobody had time for it"
 

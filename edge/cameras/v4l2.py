@@ -13,7 +13,7 @@ import cv2
 
 from edge.cameras.camera import CameraError, Shot
 from edge.cameras.video import to_grey
-from edge.config import CameraConfig
+from edge.run_config import CameraConfig
 
 EXPOSURE_UNIT_US = 100.0
 """Of V4L2_CID_EXPOSURE_ABSOLUTE (kernel documentation, camera controls)."""

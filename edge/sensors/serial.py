@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
-from edge.config import PressureConfig
+from edge.run_config import PressureConfig
 from firmware_bridge.ctd import LineSplitter, RateCheck, Reading, parse_line
 from firmware_bridge.errors import TransportError
 from firmware_bridge.transport import SerialTransport

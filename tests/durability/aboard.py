@@ -20,12 +20,13 @@ from pathlib import Path
 import cv2
 
 from edge.clock import SystemClock
-from edge.config import ClassifyConfig, Config, LogConfig, RunConfig, TelemetryConfig
+from edge.config import ClassifyConfig, Config, LogConfig, TelemetryConfig
 from edge.dive import Dive
 from edge.divelog import DiveLog
 from edge.ends import Replay
 from edge.inference.bundle import load_bundle
 from edge.outbox import Outbox
+from edge.run_config import RunConfig
 from edge.service import Service
 from firmware_bridge.ctd import Reading
 from tests.edge.test_instrument import OPTICS, frame, scene

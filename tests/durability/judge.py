@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 
 from edge.divelog import DiveLog
-from edge.instrument import CLASSIFIED_OUTCOMES, summarise
+from edge.instrument import CLASSIFIED_OUTCOMES
+from edge.logged import summarise
 from edge.salvage import is_damaged
 from tests.durability.aboard import Promises
 

@@ -14,11 +14,12 @@ import click
 import msgspec
 import numpy as np
 
-from edge.config import Config, LogConfig, PressureConfig, PressureSource, RunConfig, TelemetryConfig
+from edge.config import Config, LogConfig, TelemetryConfig
 from edge.ends import Replay
 from edge.frame import Frame
 from edge.inference.bundle import load_bundle
 from edge.optics import Optics
+from edge.run_config import PressureConfig, PressureSource, RunConfig
 from edge.service import Service
 from firmware_bridge.ctd import Reading
 from firmware_bridge.null_modem import NullModem

@@ -9,26 +9,24 @@ import msgspec
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from edge.config import (
-    Config,
+from edge.config import Config, LogConfig, MissionConfig
+from edge.divelog import DiveLog
+from edge.ends import Replay
+from edge.frame import Phase
+from edge.inference.bundle import load_bundle
+from edge.logged import config_of, replies_in
+from edge.optics import Optics
+from edge.outbox import Outbox
+from edge.run_config import (
     Delivery,
     HostConfig,
     HostKind,
-    LogConfig,
-    MissionConfig,
     ModemConfig,
     ModemKind,
     PressureConfig,
     PressureSource,
     RunConfig,
 )
-from edge.divelog import DiveLog
-from edge.ends import Replay
-from edge.frame import Phase
-from edge.inference.bundle import load_bundle
-from edge.instrument import config_of, replies_in
-from edge.optics import Optics
-from edge.outbox import Outbox
 from edge.service import Service
 from edge.telemetry.replies import Reply, Verdict
 from firmware_bridge import link_records as wire

@@ -14,7 +14,8 @@ from edge.config import Config, LogConfig, VisionConfig
 from edge.divelog import DiveLog
 from edge.frame import Frame, FrameOutcome, Phase
 from edge.inference.bundle import Correction, load_bundle
-from edge.instrument import Instrument, begin_dive, codebook_in, plan_messages, summarise
+from edge.instrument import Instrument
+from edge.logged import begin_dive, codebook_in, plan_messages, summarise
 from edge.mission import Mission, State
 from edge.optics import Optics, Polarity
 from edge.telemetry import decode_messages
@@ -173,7 +174,7 @@ def test_a_correction_that_fails_leaves_the_raw_counts(tmp_path, dive, monkeypat
         raise ValueError("scores of two lengths")
 
     take(dive, *(frame(i, scene(i, n_large=4)) for i in range(5)))
-    monkeypatch.setattr("edge.instrument.count_from_scores", fail)
+    monkeypatch.setattr("edge.logged.count_from_scores", fail)
     messages = dive.finish().messages
     (sent,) = decode_messages(messages, [codebook_in(dive.log)]).dives
     assert sent.corrected() is None

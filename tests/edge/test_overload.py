@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from edge.config import ClassifyConfig, Overload
 from edge.frame import FrameOutcome, Phase
 from edge.inference.bundle import load_bundle
-from edge.instrument import Instrument, begin_dive, codebook_in, plan_messages, summarise
+from edge.instrument import Instrument
+from edge.logged import begin_dive, codebook_in, plan_messages, summarise
 from edge.mission import Mission, State
 from edge.overload import Allowance, choose
 from edge.profile import named_share

@@ -17,7 +17,7 @@ from edge.database import PAGE_BYTES
 from edge.divelog import DiveLog
 from edge.divelog_schema import SCHEMA_VERSION
 from edge.errors import DiveLogError
-from edge.instrument import summarise
+from edge.logged import summarise
 from edge.salvage import COUNTED, finish_salvage, is_damaged, salvage
 from tests.durability.aboard import Aboard, World
 from tests.edge.test_divelog import frame, same

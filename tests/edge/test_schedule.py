@@ -13,7 +13,8 @@ from edge.config import BudgetConfig, Config, MissionConfig, PhaseName, ZoneConf
 from edge.divelog import DiveLog
 from edge.frame import FrameOutcome, Phase
 from edge.inference.bundle import load_bundle
-from edge.instrument import Instrument, begin_dive, summarise
+from edge.instrument import Instrument
+from edge.logged import begin_dive, summarise
 from edge.mission import Mission, State
 from edge.schedule import ELSEWHERE, Good, Schedule
 from tests.edge.test_instrument import CONFIG, frame, scene, take

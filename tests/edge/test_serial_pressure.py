@@ -9,7 +9,7 @@ import tty
 
 import pytest
 
-from edge.config import PressureConfig
+from edge.run_config import PressureConfig
 from edge.sensors.serial import SerialPressure
 from firmware_bridge.ctd import Reading
 from firmware_bridge.errors import TransportError

@@ -11,7 +11,7 @@ import msgspec
 import numpy as np
 import pytest
 
-from edge.config import Config, HostConfig, HostKind, LogConfig, PressureConfig, RunConfig, TelemetryConfig
+from edge.config import Config, LogConfig, TelemetryConfig
 from edge.divelog import DiveLog
 from edge.divelog_schema import LoggedFrame, Particle
 from edge.ends import Replay
@@ -21,6 +21,7 @@ from edge.hosts import DiveBeginSaid, DiveEndSaid, Noted, TimeSaid
 from edge.inference.bundle import Bundle, load_bundle
 from edge.optics import Optics
 from edge.profile import AreaHistogram, FrameRecord
+from edge.run_config import HostConfig, HostKind, PressureConfig, RunConfig
 from edge.service import Service
 from edge.uvp6_host import ACQUISITION, SILENT_S, Uvp6Host, personality_of
 from edge.vision.morphology import MEASURES

@@ -10,8 +10,8 @@ import pytest
 
 from edge.cameras.camera import CameraError
 from edge.cameras.v4l2 import V4L2Camera
-from edge.config import CameraConfig
 from edge.errors import InputError
+from edge.run_config import CameraConfig
 
 pytestmark = pytest.mark.board
 

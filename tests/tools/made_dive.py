@@ -14,7 +14,7 @@ from edge.config import ClassifyConfig, Config, TelemetryConfig
 from edge.divelog import DiveLog
 from edge.divelog_schema import LoggedFrame, Particle
 from edge.frame import CLASSIFIED_OUTCOMES, SIZED_OUTCOMES, FrameOutcome, Phase
-from edge.instrument import plan_messages, summarise
+from edge.logged import plan_messages, summarise
 from edge.optics import Optics
 from edge.profile import AreaHistogram, FrameRecord
 from edge.taxonomy import UNCLASSIFIED, Taxon

@@ -7,7 +7,7 @@ import pytest
 
 from edge.frame import Phase
 from edge.inference.bundle import load_bundle
-from edge.instrument import codebook_in, summarise
+from edge.logged import codebook_in, summarise
 from edge.telemetry import decode_messages
 from tests.edge.test_overload import dive
 from tools.shore.exports.netcdf import to_dataset

@@ -14,7 +14,7 @@ from click.testing import CliRunner
 
 from edge.divelog import DiveLog
 from edge.frame import Phase
-from edge.instrument import summarise
+from edge.logged import summarise
 from edge.telemetry import Quantity, decode_messages, plan
 from tests.tools.made_dive import make_dive
 from tools.cli import cli, main

@@ -23,7 +23,7 @@ from edge.divelog import DiveLog
 from edge.divelog_schema import Particle
 from edge.errors import DiveLogError, InputError
 from edge.frame import FrameOutcome, Phase
-from edge.instrument import plan_messages
+from edge.logged import plan_messages
 from edge.telemetry import Quantity, decode_messages
 from edge.telemetry.replies import Reply, Verdict
 from tests.tools.made_dive import OPTICS, TAXA, make_dive

@@ -20,7 +20,7 @@ import pytest
 
 from edge.divelog import DiveLog
 from edge.frame import FrameOutcome
-from edge.instrument import plan_messages
+from edge.logged import plan_messages
 from edge.telemetry.codebook import load_codebook
 from edge.telemetry.decoder import decode_messages
 from edge.telemetry.whole_dive import health_of

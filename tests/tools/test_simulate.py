@@ -16,7 +16,7 @@ from click.testing import CliRunner
 from edge.divelog import DiveLog
 from edge.errors import SestonError
 from edge.frame import FrameOutcome
-from edge.instrument import summarise
+from edge.logged import summarise
 from edge.telemetry.codebook import load_codebook
 from edge.telemetry.decoder import decode_messages
 from tests.edge.test_instrument import scene

@@ -92,7 +92,8 @@ def _child(bundle_name: str, frames_file: str, folder: str, started: str) -> dic
     from edge.config import Config
     from edge.frame import Frame
     from edge.inference.bundle import load_bundle
-    from edge.instrument import Instrument, begin_dive
+    from edge.instrument import Instrument
+    from edge.logged import begin_dive
     from edge.mission import Mission, State
     from tools.bench.frames import OPTICS
 

@@ -18,11 +18,11 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.config import to_struct
 from edge.errors import RecordingError
 from edge.frame import FrameOutcome, Phase
 from edge.optics import Optics
 from edge.recording import Instrument, Position, RecordingInfo
+from edge.structs import to_struct
 from tools.composing.plan import NO_SMALL, FramePlan, Large, Plan, Spectrum, spread_faults
 
 TABLE, METADATA = "particules.csv", "metadata.ini"

@@ -17,11 +17,11 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.config import Fraction, Length, Section, read_toml
 from edge.errors import ConfigError
 from edge.frame import FrameOutcome, Phase
 from edge.optics import Optics
 from edge.recording import Instrument, Position, RecordingInfo
+from edge.structs import Fraction, Length, Section, read_toml
 from tools.composing.plan import FramePlan, Large, Plan, Spectrum, spread_faults
 
 FOLDER = Path(__file__).parent.parent / "scenarios"

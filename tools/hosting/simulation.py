@@ -13,13 +13,14 @@ from typing import Any
 
 import msgspec
 
-from edge.config import Config, Delivery, HostConfig, HostKind, PressureConfig, PressureSource, RunConfig
+from edge.config import Config
 from edge.ends import Pressure, Replay
 from edge.errors import RecordingError
 from edge.frame import Frame
 from edge.inference.bundle import Bundle
 from edge.instrument import Observer
 from edge.recording import Recording
+from edge.run_config import Delivery, HostConfig, HostKind, PressureConfig, PressureSource, RunConfig
 from edge.service import Service
 from edge.uvp6_host import ACQUISITION
 from firmware_bridge.ctd import Reading

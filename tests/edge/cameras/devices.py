@@ -13,8 +13,8 @@ from edge.cameras.camera import Shot
 from edge.cameras.capture import LiveCamera
 from edge.cameras.strobe import ForeignStrobe
 from edge.clock import SystemClock, WallClock
-from edge.config import CameraConfig, CameraKind
 from edge.frame import Frame
+from edge.run_config import CameraConfig, CameraKind
 
 GREY = np.full((4, 6), 9, np.uint8)
 

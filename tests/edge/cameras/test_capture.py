@@ -10,9 +10,10 @@ import pytest
 
 from edge.cameras import capture
 from edge.cameras.camera import CameraError
-from edge.config import CameraConfig, CameraKind, Drop, Trigger, to_struct
 from edge.errors import ConfigError
 from edge.frame import FrameOutcome
+from edge.run_config import CameraConfig, CameraKind, Drop, Trigger
+from edge.structs import to_struct
 from tests.edge.cameras.devices import GREY, ScriptedDevice, frames_until, live
 
 pytestmark = pytest.mark.board

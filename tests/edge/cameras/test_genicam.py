@@ -20,8 +20,8 @@ import pytest
 from edge.cameras import genicam
 from edge.cameras.camera import CameraError
 from edge.cameras.genicam import SYSTEM_PYTHON, GenicamCamera
-from edge.config import CameraConfig, CameraKind, Trigger
 from edge.frame import FrameOutcome
+from edge.run_config import CameraConfig, CameraKind, Trigger
 from tests.edge.cameras.devices import frames_until, live
 
 FAKE = "arv-fake-gv-camera-0.8"

@@ -11,7 +11,7 @@ import pytest
 
 from edge.cameras.camera import CameraError
 from edge.cameras.picamera import PiCamera
-from edge.config import CameraConfig, CameraKind
+from edge.run_config import CameraConfig, CameraKind
 
 CONFIG = CameraConfig(
     kind=CameraKind.PICAMERA2, source="1", exposure_us=200, gain=2, width_px=62, height_px=4

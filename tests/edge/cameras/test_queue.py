@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from edge.cameras.ledger import SILENT, Missing, Taken
 from edge.cameras.queue import NO_TIME, FrameQueue
-from edge.config import Drop
 from edge.frame import FrameOutcome
+from edge.run_config import Drop
 
 PIXELS = np.zeros((2, 2), np.uint8)
 STEPS = st.lists(st.one_of(st.just("frame"), st.just("take"), st.integers(1, 5)), max_size=80)

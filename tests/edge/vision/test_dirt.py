@@ -9,7 +9,8 @@ from edge.config import VisionConfig
 from edge.divelog import DiveLog
 from edge.frame import FrameOutcome, Phase
 from edge.inference.bundle import load_bundle
-from edge.instrument import Instrument, begin_dive
+from edge.instrument import Instrument
+from edge.logged import begin_dive
 from edge.mission import Mission, State
 from edge.vision.dirt import LEAST_FRAMES, DirtMap
 from edge.vision.segmentation import find_foreground, join

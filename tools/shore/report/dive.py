@@ -17,7 +17,7 @@ import msgspec
 
 from edge.divelog import DiveLog
 from edge.errors import DiveLogError
-from edge.instrument import climatology_in, config_of, summarise
+from edge.logged import climatology_in, config_of, summarise
 from edge.telemetry.climatology import Climatology
 from edge.telemetry.codebook import Codebook
 from edge.telemetry.summary import DiveSummary

@@ -8,8 +8,8 @@ from typing import Any, Literal
 
 import msgspec
 
-from edge.config import to_struct
 from edge.errors import DiveLogError
+from edge.structs import to_struct
 
 _REMEDY = "simulate the dive again, or remove the file"
 

@@ -1,0 +1,253 @@
+"""What a dive's log must hold to be replayed, and its replay: configuration, profile, messages.
+
+Everything here comes from the log alone: the same log gives the same messages on any machine.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from edge.config import Config, TelemetryConfig
+from edge.divelog import DiveLog
+from edge.errors import ConfigError, DiveLogError, InputError
+from edge.frame import CLASSIFIED_OUTCOMES, FrameOutcome, Phase
+from edge.inference.bundle import Bundle, Correction
+from edge.optics import Optics
+from edge.pictures import pictures_of
+from edge.profile import FrameRecord, Ints, build_profile
+from edge.quantification import count_from_scores
+from edge.structs import to_struct
+from edge.telemetry.climatology import Climatology, load_climatology
+from edge.telemetry.codebook import Codebook
+from edge.telemetry.header import MIN_MESSAGE_BYTES
+from edge.telemetry.health import Health, HealthReading, sum_up
+from edge.telemetry.naming import esd_quantiles, expected_wrong
+from edge.telemetry.planned import Plan, Priorities
+from edge.telemetry.planner import plan, plan_totals
+from edge.telemetry.replies import Reply, Verdict
+from edge.telemetry.summary import DiveSummary, Quantity
+from edge.vision.morphology import MEASURES
+
+NO_INTS: Ints = np.zeros(0, dtype=np.int64)
+
+
+def begin_dive(
+    path: str | PathLike[str],
+    config: Config,
+    bundle: Bundle,
+    *,
+    dive_number: int,
+    time_ms: int,
+    recording: Mapping[str, Any] | None = None,
+    climatology: Climatology | None = None,
+) -> DiveLog:
+    """Create the log of a dive with all that a replay needs: configuration, codebook, climatology, budget.
+
+    `config` must hold optics. Raises `ConfigError` or `DiveLogError`.
+    """
+    priorities_of(config.telemetry)  # what it cannot say at the end of a dive it says before it begins
+    log = DiveLog.create(
+        path,
+        {
+            "dive_number": dive_number,
+            "started_ms": time_ms,
+            "config": msgspec.to_builtins(config),
+            "codebook": msgspec.to_builtins(codebook_of(config, bundle, climatology)),
+            "climatology": None if climatology is None else msgspec.to_builtins(climatology),
+            "bundle": {"name": bundle.name, "sha256": bundle.sha256},
+            "correction": msgspec.to_builtins(bundle.manifest.correction),
+            "measures": [one.name for one in MEASURES],
+            "recording": dict(recording or {}),
+        },
+        vignette_quota_mb=config.log.vignette_quota_mb,
+    )
+    log.add_input(time_ms, "budget", msgspec.to_builtins(config.telemetry))
+    return log
+
+
+def optics_of(config: Config) -> Optics:
+    """Optics of a complete configuration; raises `ConfigError` when there are none."""
+    if config.optics is None:
+        raise ConfigError("is missing", field="optics", remedy="add an [optics] section")
+    return config.optics
+
+
+def read_climatology(config: Config) -> Climatology | None:
+    """The climatology that the configuration names; `ConfigError` or `MessageError` say why it is not."""
+    name = config.telemetry.climatology
+    if name is None:
+        return None
+    try:
+        return load_climatology(Path(name).read_bytes(), file=name)
+    except OSError as cause:
+        raise ConfigError(
+            f"is {name}, which cannot be read ({cause.strerror or cause})",
+            field="telemetry.climatology",
+            remedy="give a file that seston climatology wrote",
+        ) from None
+
+
+def climatology_in(log: DiveLog) -> Climatology | None:
+    """The climatology that a dive's messages may be coded with."""
+    told = log.meta("climatology") if log.has_meta("climatology") else None
+    return None if told is None else to_struct(told, Climatology, file=log.path, error=DiveLogError)
+
+
+def codebook_of(config: Config, bundle: Bundle, climatology: Climatology | None = None) -> Codebook:
+    """What the shore must know to read the messages of this configuration and bundle."""
+    return Codebook(
+        taxa=bundle.counted_taxa,
+        optics=optics_of(config),
+        profile=config.profile,
+        bundle_sha256=bundle.sha256,
+        platform=config.platform,
+        climatology_sha256="" if climatology is None else climatology.sha256,
+    )
+
+
+def config_of(log: DiveLog) -> Config:
+    """Configuration a dive ran with."""
+    return to_struct(log.meta("config"), Config, file=log.path, error=DiveLogError)
+
+
+def codebook_in(log: DiveLog) -> Codebook:
+    """Codebook of a dive's messages."""
+    return to_struct(log.meta("codebook"), Codebook, file=log.path, error=DiveLogError)
+
+
+def correct_dive(log: DiveLog) -> Ints | None:
+    """Counts of a dive's classified particles, corrected from their scores, int64 (3, n_taxa).
+
+    Rows: corrected count, and both ends of its 90 % interval, by counted taxon. The particles are those of
+    the profile. None when the model brought no correction.
+    """
+    told = log.meta("correction") if log.has_meta("correction") else None
+    if told is None:
+        return None
+    correction = to_struct(told, Correction, file=log.path, error=DiveLogError)
+    placed = {record.index for record in log.records() if _is_placed(record)}
+    scores = [particle.scores for particle in log.particles() if particle.frame in placed]
+    implied, usual = np.array(correction.implied), np.array(correction.usual)
+    found = count_from_scores(
+        np.stack(scores) if scores else np.zeros((0, len(usual))), implied, usual, spread=correction.spread
+    )
+    corrected = np.zeros((3, len(codebook_in(log).taxa)), dtype=np.int64)
+    corrected[:, : len(usual)] = found.count, found.low, found.high
+    return corrected
+
+
+def doubt_in(log: DiveLog, records: Sequence[FrameRecord]) -> Ints | None:
+    """Expected number of wrong names of a dive by counted taxon, int64 (n_taxa,).
+
+    The particles are those of the profile. None when the scores in the log are not of one length.
+    """
+    placed = {record.index for record in records if _is_placed(record)}
+    found = [(one.taxon, one.scores) for one in log.particles() if one.frame in placed]
+    counted = codebook_in(log).taxa
+    if len({len(scores) for _, scores in found}) > 1:
+        return None
+    scores = np.stack([scores for _, scores in found]) if found else np.zeros((0, 0), dtype=np.float32)
+    return expected_wrong(np.array([taxon for taxon, _ in found], dtype=np.int64), scores, counted)
+
+
+def health_in(log: DiveLog, records: Sequence[FrameRecord]) -> Health:
+    """How the instrument fared in a dive: from the readings and restarts in the log, and from its frames."""
+    return sum_up(
+        [
+            to_struct(data, HealthReading, file=log.path, error=DiveLogError)
+            for _, data in log.inputs("health")
+        ],
+        restarts=len(log.inputs("restart")),
+        over_exposed_frames=sum(record.outcome is FrameOutcome.OVER_EXPOSED for record in records),
+        worst_sharpness=log.worst_sharpness(),
+    )
+
+
+def replies_in(log: DiveLog) -> tuple[Reply, ...]:
+    """Answers to commands from shore, as they were last given to the log."""
+    told = log.inputs("replies")
+    rows = told[-1][1]["replies"] if told else []
+    return tuple(Reply(counter, Verdict(verdict), detail) for counter, verdict, detail in rows)
+
+
+def _is_placed(record: FrameRecord) -> bool:
+    """Whether the particles of a frame are in the profile."""
+    return record.phase is Phase.PARK or math.isfinite(record.pressure_dbar)
+
+
+def summarise(log: DiveLog) -> DiveSummary:
+    """Profile and all that a message may hold: a pure replay of the log.
+
+    Corrected counts are those of the board once the dive is finished: their sampling is the same on every
+    machine but for the last bit of a logarithm.
+    """
+    config = config_of(log)
+    codebook = codebook_in(log)
+    records = list(log.records())
+    if log.has_meta("corrected"):
+        told = log.meta("corrected")
+        corrected = None if told is None else np.array(told, dtype=np.int64)
+    else:
+        corrected = correct_dive(log)
+    times_ms = [log.meta("started_ms"), *(record.time_ms for record in records)]
+    named = [r for r in records if _is_placed(r) and r.outcome in CLASSIFIED_OUTCOMES]
+    taxa = np.concatenate([NO_INTS, *(record.taxa for record in named)])
+    esd_um = np.concatenate([NO_INTS, *(record.esd_um for record in named)])
+    return DiveSummary(
+        dive_number=log.meta("dive_number"),
+        codebook=codebook,
+        profile=build_profile(records, optics_of(config), config.profile, len(codebook.taxa)),
+        start_ms=min(times_ms),
+        end_ms=max(times_ms),
+        corrected=corrected,
+        esd_quantiles=esd_quantiles(taxa, esd_um, codebook.taxa),
+        doubt=doubt_in(log, records),
+        health=health_in(log, records),
+        replies=replies_in(log),
+    )
+
+
+def plan_messages(log: DiveLog) -> Plan:
+    """Messages of a dive within the budget last received: a pure replay of the log."""
+    budget = to_struct(log.inputs("budget")[-1][1], TelemetryConfig, file=log.path, error=DiveLogError)
+    return plan_within(log, budget)
+
+
+def plan_within(log: DiveLog, budget: TelemetryConfig) -> Plan:
+    """Messages of a dive within some budget; of totals alone, and what fits of them, when it is too small."""
+    summary, climatology = summarise(log), climatology_in(log)
+    try:
+        return plan(
+            summary,
+            budget.budget_bytes,
+            budget.message_bytes,
+            climatology=climatology,
+            priorities=priorities_of(budget),
+            n_parity=budget.parity_messages,
+            pictures=pictures_of(log, budget.pictures) if budget.pictures else (),
+            is_layered=budget.layered,
+        )
+    except InputError as refused:
+        if refused.field != "budget_bytes" or budget.budget_bytes < MIN_MESSAGE_BYTES:
+            raise
+        return plan_totals(summary, budget.budget_bytes, budget.message_bytes, climatology)
+
+
+def priorities_of(budget: TelemetryConfig) -> Priorities:
+    """What matters most, as the configuration says it; raises `ConfigError` for a table that is none."""
+    names: dict[str, Quantity] = {one.name.lower(): one for one in Quantity}
+    del names[Quantity.REMAINDER.name.lower()]
+    for name in budget.worth:
+        if name not in names:
+            raise ConfigError(
+                f"names {name}, which is no table", field="telemetry.worth", remedy=f"use {', '.join(names)}"
+            )
+    worth = {names[name]: times for name, times in budget.worth.items()}
+    return Priorities(worth, budget.worth_taxa, budget.worth_depths_dbar)
