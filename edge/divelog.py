@@ -26,6 +26,7 @@ from edge.database import connect, connect_to_build, finish_building, is_damage,
 from edge.divelog_schema import (
     FRAME_COLUMNS,
     N_FRAME_COLUMNS,
+    N_PARTICLE_COLUMNS,
     PARTICLE_COLUMNS,
     SCHEMA,
     SCHEMA_VERSION,
@@ -294,22 +295,52 @@ class DiveLog:
         found += [logged.sharpness for logged in self._pending if logged.sharpness is not None]
         return min(found, default=None)
 
+    def light(self) -> tuple[float | None, float | None, int | None]:
+        """Mean grey of frames with and without light, hundredths, and the median noise threshold.
+
+        None where no frame says it; also of frames not written yet.
+        """
+        grey: dict[bool, list[int]] = {True: [0, 0], False: [0, 0]}
+        for lit, total, n in self._rows(
+            "SELECT lit, SUM(mean_grey_centi), COUNT(mean_grey_centi) FROM frames GROUP BY lit"
+        ):
+            grey[bool(lit)] = [total or 0, n]
+        query = "SELECT noise_threshold, COUNT(noise_threshold) FROM frames GROUP BY 1"
+        noise: Counter[int] = Counter(dict(self._rows(query)))
+        for logged in self._pending:
+            if logged.mean_grey_centi is not None:
+                grey[logged.lit][0] += logged.mean_grey_centi
+                grey[logged.lit][1] += 1
+            if logged.noise_threshold is not None:
+                noise[logged.noise_threshold] += 1
+        lit, unlit = (grey[which][0] / grey[which][1] if grey[which][1] else None for which in (True, False))
+        found = sorted((+noise).elements())
+        return lit, unlit, found[(len(found) - 1) // 2] if found else None
+
+    def clock_off_ms(self) -> int:
+        """By how much the times of frames were put right, at most."""
+        told = self._rows("SELECT time_ms FROM frames ORDER BY frame")
+        return max(
+            (abs(row[0] - right) for row, right in zip(told, self.times_ms(), strict=False)), default=0
+        )
+
     def particles(self, *, with_vignettes: bool = False) -> Iterator[Particle]:
         """Every classified particle, in the order of capture; also those not written yet."""
         vignette = "png, worth, v.checksum" if with_vignettes else "NULL, NULL, NULL"
         rows = self._rows(
             "SELECT particle, frame, x_px, y_px, width_px, height_px, area_px, on_border, esd_um, taxon,"
-            f" scores, measures, evidence, {vignette} FROM particles p LEFT JOIN vignettes v USING (particle)"
-            " ORDER BY particle"
+            f" scores, measures, evidence, numbers, {vignette}"
+            " FROM particles p LEFT JOIN vignettes v USING (particle) ORDER BY particle"
         )
         for row in rows:
             number, frame, x, y, width, height, area, on_border, esd_um, taxon = row[:10]
-            scores, measures, seen, png, worth, sealed = row[10:]
+            scores, measures, seen, numbers, png, worth, sealed = row[10:]
             yield Particle(
                 frame, x, y, width, height, area, bool(on_border), esd_um, taxon,
                 np.frombuffer(scores, dtype="<f4"), np.frombuffer(measures, dtype="<f8"),
                 None if png is None else self._unless_damaged(number, png, worth, sealed),
                 math.nan if seen is None else seen,
+                numbers or b"",
             )  # fmt: skip
         for logged in self._pending:
             for particle in logged.particles:
@@ -377,7 +408,8 @@ class DiveLog:
                 frames,
             )
             self._db.executemany(
-                f"INSERT INTO particles ({PARTICLE_COLUMNS}) VALUES ({marks(15)})", particles
+                f"INSERT INTO particles ({PARTICLE_COLUMNS}) VALUES ({marks(N_PARTICLE_COLUMNS)})",
+                particles,
             )
             self._db.executemany("DELETE FROM vignettes WHERE particle = ?", [(one,) for one in gone])
             self._db.executemany(

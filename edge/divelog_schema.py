@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from edge.frame import Stamp
 from edge.profile import AreaHistogram, FrameRecord
 
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 5
 
 SCHEMA = """
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL, checksum INTEGER) WITHOUT ROWID;
@@ -44,6 +44,8 @@ CREATE TABLE frames (
     monotonic_ms INTEGER,           -- since that boot, on a clock that never jumps; since version 3
     unnamed INTEGER NOT NULL DEFAULT 0, -- large enough to be classified, and not; since version 3
     dirt INTEGER NOT NULL DEFAULT 0, -- regions left out, for they never move; since version 4
+    mean_grey_centi INTEGER,        -- of the whole frame as the camera gave it, 0 to 25500; since version 5
+    noise_threshold INTEGER,        -- of an unlit frame: see edge.vision.quality; since version 5
     checksum INTEGER                -- of this row and its particles; since version 4, as in all tables
 );
 CREATE TABLE particles (
@@ -58,7 +60,9 @@ CREATE TABLE particles (
     score REAL NOT NULL,            -- the highest score
     scores BLOB NOT NULL,           -- float32 little-endian, one a taxon of the bundle
     measures BLOB NOT NULL,         -- float64 little-endian, in the order of meta.measures
-    evidence REAL                   -- how much the model has seen its like, null when that is not known
+    evidence REAL,                  -- how much the model has seen its like, null when that is not known
+    numbers BLOB                    -- uint8: edge.inference.preprocessing.describe, if the model takes them;
+                                    -- since version 5
 );
 CREATE TABLE vignettes (
     particle INTEGER PRIMARY KEY REFERENCES particles (particle),
@@ -78,13 +82,15 @@ CREATE TABLE messages (part INTEGER PRIMARY KEY, data BLOB NOT NULL, checksum IN
 
 FRAME_COLUMNS = (
     "frame, time_ms, pressure_dbar, phase, lit, outcome, n_particles, temperature_c, environment, histogram,"
-    " source, note, sharpness, boot, monotonic_ms, unnamed, dirt"
+    " source, note, sharpness, boot, monotonic_ms, unnamed, dirt, mean_grey_centi,"
+    " noise_threshold"
 )
 N_FRAME_COLUMNS = FRAME_COLUMNS.count(",") + 1
 PARTICLE_COLUMNS = (
     "particle, frame, x_px, y_px, width_px, height_px, area_px, esd_um, on_border, taxon, top, score, scores,"
-    " measures, evidence"
+    " measures, evidence, numbers"
 )
+N_PARTICLE_COLUMNS = PARTICLE_COLUMNS.count(",") + 1
 Row = tuple[Any, ...]
 
 _UPGRADES: dict[int, tuple[str, ...]] = {
@@ -102,6 +108,11 @@ _UPGRADES: dict[int, tuple[str, ...]] = {
         ),
         "ALTER TABLE vignettes ADD COLUMN worth REAL NOT NULL DEFAULT 0",
         "ALTER TABLE vignettes ADD COLUMN checksum INTEGER",
+    ),
+    4: (
+        "ALTER TABLE frames ADD COLUMN mean_grey_centi INTEGER",
+        "ALTER TABLE frames ADD COLUMN noise_threshold INTEGER",
+        "ALTER TABLE particles ADD COLUMN numbers BLOB",
     ),
 }
 """What a log of each earlier version lacks: unknown in the rows that are there."""
@@ -129,6 +140,8 @@ class Particle:
         Encoded vignette, or None when it is not kept.
     evidence
         How much the model has seen its like (`edge.inference.classifier.evidence`); NaN when not known.
+    numbers
+        What `edge.inference.preprocessing.describe` told the model, uint8; empty for one that takes nothing.
     """
 
     frame: int
@@ -144,6 +157,7 @@ class Particle:
     measures: NDArray[np.float64]
     vignette_png: bytes | None = None
     evidence: float = math.nan
+    numbers: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +165,7 @@ class LoggedFrame:
     """A frame's record with what only the log needs.
 
     `sharpness` is that of its larger particles, None when there are none or nobody looked; `stamp` is as in
-    `Frame`.
+    `Frame`; `mean_grey_centi` and `noise_threshold` (of unlit frames) are those of `edge.vision.quality`.
     """
 
     record: FrameRecord
@@ -162,6 +176,8 @@ class LoggedFrame:
     particles: Sequence[Particle] = ()
     sharpness: float | None = None
     stamp: Stamp | None = None
+    mean_grey_centi: int | None = None
+    noise_threshold: int | None = None
 
 
 def upgrade(db: sqlite3.Connection, version: object) -> object:
@@ -263,6 +279,8 @@ def frame_row(logged: LoggedFrame) -> Row:
         None if logged.stamp is None else logged.stamp.monotonic_ms,
         record.unnamed,
         record.dirt,
+        logged.mean_grey_centi,
+        logged.noise_threshold,
     )
 
 
@@ -285,6 +303,7 @@ def particle_row(particle: Particle) -> Row:
         scores.tobytes(),
         np.asarray(particle.measures, dtype="<f8").tobytes(),
         _null(particle.evidence),
+        particle.numbers or None,
     )
 
 

@@ -6,15 +6,24 @@ Whatever a board does not have is None: no reading can fail. What the readings o
 
 from __future__ import annotations
 
+import resource
 import shutil
 from pathlib import Path
 
+from edge.storage import bytes_written_so_far
 from edge.telemetry.health import HealthReading
 
 SYS = Path("/sys")
 
 
-def read_health(folder: Path, messages_waiting: int | None = None, sys: Path = SYS) -> HealthReading:
+def read_health(
+    folder: Path,
+    messages_waiting: int | None = None,
+    *,
+    dirt_permille: int | None = None,
+    classifier_restarts: int | None = None,
+    sys: Path = SYS,
+) -> HealthReading:
     """Read everything once.
 
     Parameters
@@ -23,6 +32,8 @@ def read_health(folder: Path, messages_waiting: int | None = None, sys: Path = S
         Of the dive: the room is that of its disk.
     messages_waiting
         Messages without a link, or None.
+    dirt_permille, classifier_restarts
+        As others know them.
     sys
         Where the kernel's files are.
     """
@@ -31,6 +42,10 @@ def read_health(folder: Path, messages_waiting: int | None = None, sys: Path = S
         board_temperature_c=board_temperature_c(sys),
         disk_free_mb=disk_free_mb(folder),
         messages_waiting=messages_waiting,
+        dirt_permille=dirt_permille,
+        memory_mb=memory_mb(),
+        written_mb=bytes_written_so_far() // 1_000_000,
+        classifier_restarts=classifier_restarts,
     )
 
 
@@ -50,6 +65,14 @@ def board_temperature_c(sys: Path = SYS) -> int | None:
     found = [_whole(zone / "temp") for zone in _folders(sys / "class" / "thermal") if "zone" in zone.name]
     hottest = max((value for value in found if value is not None), default=None)
     return None if hottest is None else (hottest + 500) // 1000
+
+
+def memory_mb() -> int | None:
+    """Largest memory of this process so far, whole megabytes (10 ** 6 bytes)."""
+    try:
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 // 1_000_000
+    except (OSError, ValueError):
+        return None
 
 
 def disk_free_mb(folder: Path) -> int | None:

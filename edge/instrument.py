@@ -21,7 +21,7 @@ from edge.divelog_schema import LoggedFrame, Particle
 from edge.errors import DiveLogError, ImageError
 from edge.frame import Frame, FrameOutcome, Phase
 from edge.inference.bundle import Bundle
-from edge.inference.classifier import Classifier, Named, Namer
+from edge.inference.classifier import Answers, Classifier, Named, Namer
 from edge.logged import correct_dive, optics_of, plan_messages
 from edge.mission import Mission, PhaseGiven, PressureRead, step
 from edge.overload import Allowance, choose
@@ -31,7 +31,7 @@ from edge.telemetry.planned import Plan
 from edge.vision.background import BackgroundRemover
 from edge.vision.dirt import DirtMap
 from edge.vision.morphology import measure
-from edge.vision.quality import judge_exposure, judge_focus, sharpness
+from edge.vision.quality import judge_exposure, judge_focus, mean_grey_centi, noise_threshold, sharpness
 from edge.vision.segmentation import Foreground, Regions, find_foreground, join
 from edge.vision.vignette import cut_vignette, encode_vignette
 
@@ -72,6 +72,8 @@ class _Look:
     cut: tuple[_Cut, ...] = ()
     unnamed: int = 0
     dirt: int = 0
+    mean_grey_centi: int | None = None
+    noise_threshold: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -251,7 +253,7 @@ class Instrument:
         )
         logged = LoggedFrame(
             record, frame.lit, frame.source, look.note, frame.environment, look.particles, look.sharpness,
-            frame.stamp,
+            frame.stamp, look.mean_grey_centi, look.noise_threshold,
         )  # fmt: skip
         self.log.add_frame(logged)
         self.log.vignettes_left_out += 0 if done.orders.save else len(look.particles)
@@ -285,7 +287,10 @@ class Instrument:
             return _Look(FrameOutcome.DUPLICATE, f"the same as frame {previous.index}")
         if frame.time_ms < self._bloc_closed_ms:
             return _Look(FrameOutcome.LATE, "taken before the last bloc was closed")
-        return self._see(frame, frame.pixels)
+        look = self._see(frame, frame.pixels)
+        if look.outcome is FrameOutcome.CORRUPT:
+            return look
+        return replace(look, mean_grey_centi=mean_grey_centi(frame.pixels))
 
     def _see(self, frame: Frame, pixels: Pixels) -> _Look:
         """Judge, segment, measure and classify one frame that is there."""
@@ -296,7 +301,8 @@ class Instrument:
             return _Look(FrameOutcome.CORRUPT, str(error))
         foreground = find_foreground(white, optics.threshold)
         if not frame.lit:
-            return _Look(FrameOutcome.UNLIT, histogram=_histogram(join(foreground)))
+            noise = noise_threshold(white)
+            return _Look(FrameOutcome.UNLIT, histogram=_histogram(join(foreground)), noise_threshold=noise)
         outcome = judge_exposure(pixels, foreground, vision, optics.polarity)
         if outcome is None or not self._remover.ready:
             self._remover.learn(pixels)
@@ -340,10 +346,7 @@ class Instrument:
         answers = named.answers
         esd_um = np.array([one.esd_um for one in cut], dtype=np.int64)
         particles = tuple(
-            self._particle(frame.index, one, int(taxon), scores, float(evidence), done.orders.save)
-            for one, taxon, scores, evidence in zip(
-                cut, answers.decisions, answers.taxon_scores, answers.evidence, strict=True
-            )
+            _particle(frame.index, one, answers, i, save=done.orders.save) for i, one in enumerate(cut)
         )
         return replace(look, taxa=answers.decisions, esd_um=esd_um, particles=particles)
 
@@ -358,13 +361,15 @@ class Instrument:
             cut_vignette(white, regions, i, self.config.vision),
         )  # fmt: skip
 
-    def _particle(
-        self, frame: int, cut: _Cut, taxon: int, scores: NDArray[np.float32], evidence: float, save: bool
-    ) -> Particle:
-        return Particle(
-            frame, cut.x_px, cut.y_px, cut.width_px, cut.height_px, cut.area_px, cut.on_border, cut.esd_um,
-            taxon, scores, cut.measures, encode_vignette(cut.vignette) if save else None, evidence,
-        )  # fmt: skip
+
+def _particle(frame: int, cut: _Cut, answers: Answers, i: int, *, save: bool) -> Particle:
+    """A particle with the i-th of the answers."""
+    return Particle(
+        frame, cut.x_px, cut.y_px, cut.width_px, cut.height_px, cut.area_px, cut.on_border, cut.esd_um,
+        int(answers.decisions[i]), answers.taxon_scores[i], cut.measures,
+        encode_vignette(cut.vignette) if save else None, float(answers.evidence[i]),
+        answers.numbers[i].tobytes(),
+    )  # fmt: skip
 
 
 def _now_ms(frame: Frame) -> int:

@@ -5,6 +5,7 @@ Everything here comes from the log alone: the same log gives the same messages o
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Mapping, Sequence
 from os import PathLike
@@ -16,6 +17,7 @@ import numpy as np
 
 from edge.config import Config, TelemetryConfig
 from edge.divelog import DiveLog
+from edge.drift import Appearance, Drift, Reference
 from edge.errors import ConfigError, DiveLogError, InputError
 from edge.frame import CLASSIFIED_OUTCOMES, FrameOutcome, Phase
 from edge.inference.bundle import Bundle, Correction
@@ -27,7 +29,7 @@ from edge.structs import to_struct
 from edge.telemetry.climatology import Climatology, load_climatology
 from edge.telemetry.codebook import Codebook
 from edge.telemetry.header import MIN_MESSAGE_BYTES
-from edge.telemetry.health import Health, HealthReading, sum_up
+from edge.telemetry.health import Condition, Health, HealthReading, sum_up, sum_up_condition
 from edge.telemetry.naming import esd_quantiles, expected_wrong
 from edge.telemetry.planned import Plan, Priorities
 from edge.telemetry.planner import plan, plan_totals
@@ -35,6 +37,8 @@ from edge.telemetry.replies import Reply, Verdict
 from edge.telemetry.summary import DiveSummary, Quantity
 from edge.vision.morphology import MEASURES
 
+AT_ONCE = 4096
+"""Particles that are looked at together: arrays for many, and yet little memory."""
 NO_INTS: Ints = np.zeros(0, dtype=np.int64)
 
 
@@ -63,6 +67,7 @@ def begin_dive(
             "climatology": None if climatology is None else msgspec.to_builtins(climatology),
             "bundle": {"name": bundle.name, "sha256": bundle.sha256},
             "correction": msgspec.to_builtins(bundle.manifest.correction),
+            "reference": msgspec.to_builtins(bundle.manifest.reference),
             "measures": [one.name for one in MEASURES],
             "recording": dict(recording or {}),
         },
@@ -157,13 +162,49 @@ def doubt_in(log: DiveLog, records: Sequence[FrameRecord]) -> Ints | None:
     return expected_wrong(np.array([taxon for taxon, _ in found], dtype=np.int64), scores, counted)
 
 
+def readings_in(log: DiveLog) -> list[HealthReading]:
+    """What was read of the instrument during a dive, in the order of time."""
+    told = [data for _, data in log.inputs("health")]
+    return [to_struct(data, HealthReading, file=log.path, error=DiveLogError) for data in told]
+
+
+def drift_in(log: DiveLog) -> Drift | None:
+    """How far a dive's particles are from what the model was tested on; None when nobody can tell."""
+    told = log.meta("reference") if log.has_meta("reference") else None
+    if told is None:
+        return None
+    reference = to_struct(told, Reference, file=log.path, error=DiveLogError)
+    appearance = Appearance(len(codebook_in(log).taxa))
+    particles = log.particles()
+    while some := list(itertools.islice(particles, AT_ONCE)):
+        alike = [one for one in some if len(one.numbers) == len(some[0].numbers)]
+        numbers = np.frombuffer(b"".join(one.numbers for one in alike), dtype=np.uint8)
+        appearance.add(
+            np.array([one.taxon for one in alike]),
+            numbers.reshape(len(alike), -1),
+            np.array([one.scores.max() for one in alike]),
+        )
+    return appearance.drift(reference)
+
+
+def condition_in(log: DiveLog) -> Condition:
+    """What camera, model and process came to in a dive."""
+    lit, unlit, noise = log.light()
+    drift = drift_in(log)
+    return sum_up_condition(
+        readings_in(log),
+        lit_grey_centi=lit,
+        unlit_grey_centi=unlit,
+        noise_threshold=noise,
+        drift_permille=None if drift is None else drift.permille,
+        clock_off_ms=log.clock_off_ms(),
+    )
+
+
 def health_in(log: DiveLog, records: Sequence[FrameRecord]) -> Health:
     """How the instrument fared in a dive: from the readings and restarts in the log, and from its frames."""
     return sum_up(
-        [
-            to_struct(data, HealthReading, file=log.path, error=DiveLogError)
-            for _, data in log.inputs("health")
-        ],
+        readings_in(log),
         restarts=len(log.inputs("restart")),
         over_exposed_frames=sum(record.outcome is FrameOutcome.OVER_EXPOSED for record in records),
         worst_sharpness=log.worst_sharpness(),
@@ -210,6 +251,7 @@ def summarise(log: DiveLog) -> DiveSummary:
         esd_quantiles=esd_quantiles(taxa, esd_um, codebook.taxa),
         doubt=doubt_in(log, records),
         health=health_in(log, records),
+        condition=condition_in(log),
         replies=replies_in(log),
     )
 

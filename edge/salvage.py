@@ -18,6 +18,7 @@ from edge.database import connect_to_build, connect_to_read, finish_building, is
 from edge.divelog_schema import (
     FRAME_COLUMNS,
     N_FRAME_COLUMNS,
+    N_PARTICLE_COLUMNS,
     PARTICLE_COLUMNS,
     SCHEMA,
     SCHEMA_VERSION,
@@ -311,7 +312,7 @@ def _copy(db: sqlite3.Connection, view: sqlite3.Connection, salt: int) -> None:
         _readable(view, "frames", f"{FRAME_COLUMNS}, checksum"),
     )
     db.executemany(
-        f"INSERT OR IGNORE INTO particles ({PARTICLE_COLUMNS}) VALUES ({marks(15)})",
+        f"INSERT OR IGNORE INTO particles ({PARTICLE_COLUMNS}) VALUES ({marks(N_PARTICLE_COLUMNS)})",
         (row for row in _readable(view, "particles", PARTICLE_COLUMNS) if type(row[1]) is int),
     )
     db.executemany(

@@ -430,9 +430,11 @@ class Service:
         """Log how the board fares."""
         self._health_due_s = self._clock.monotonic_s() + HEALTH_EVERY_S
         waiting = self._courier.waiting()
-        self._health = read_health(dive.folder, None if waiting is None else waiting[0])
+        self._health = read_health(
+            dive.folder, None if waiting is None else waiting[0],
+            dirt_permille=dive.instrument.dirt_permille, classifier_restarts=self._namer.restarts,
+        )  # fmt: skip
         dive.note("health", msgspec.to_builtins(self._health))
-        dive.note("lens", {"dirt_permille": dive.instrument.dirt_permille})
         dive.note("spent", {**dive.instrument.spent})
 
     def _end_dive(self) -> None:

@@ -105,6 +105,33 @@ def verify(path_or_name: str) -> None:
         )
 
 
+@bundle.command()
+@click.argument("path_or_name", metavar="BUNDLE")
+@click.argument("dataset", metavar="DATASET", type=click.Path(path_type=Path))
+@click.option("--out", type=click.Path(dir_okay=False, path_type=Path), required=True, help="The new bundle.")
+@click.option("--bright-field", is_flag=True, help="The images are dark on white.")
+def reference(path_or_name: str, dataset: Path, out: Path, bright_field: bool) -> None:
+    """Add to BUNDLE what its images look like, so that a dive can tell how far its own are from them.
+
+    DATASET is as for `seston evaluate`; images that the bundle was trained on are left out. Bundles that
+    `seston retrain` makes have it.
+    """
+    from rich.progress import Progress
+
+    from edge.inference.bundle import load_bundle
+    from training.bundle_export import publish_bundle
+    from training.datasets import read_dataset
+    from training.reference import with_reference
+
+    found = load_bundle(path_or_name)
+    data = read_dataset(dataset, found.preprocessing, invert=bright_field)
+    with Progress(transient=True) as progress:
+        task = progress.add_task("classifying", total=len(data.files))
+        packed = with_reference(found, data, step=lambda n, of: progress.update(task, completed=n, total=of))
+    made = publish_bundle(packed, out)
+    click.echo(f"{out}  sha256 {made.sha256}")
+
+
 @bundle.command("edgetpu-check")
 @click.argument("path_or_name", metavar="BUNDLE|MODEL.tflite")
 @click.option("--json", "as_json", is_flag=True, help="Every operation as JSON.")

@@ -31,10 +31,9 @@ from edge.recording import Recording, RecordingInfo, open_recording, read_image
 from edge.taxonomy import UNCLASSIFIED
 from edge.telemetry.decoded import DecodedDive
 from edge.telemetry.decoder import decode_messages
-from edge.telemetry.health import HEALTH_FIELDS
 from edge.telemetry.planned import Plan
 from edge.telemetry.summary import WHOLE_DIVE
-from edge.telemetry.whole_dive import doubt_of, health_of
+from edge.telemetry.whole_dive import doubt_of, health_codes
 from tools.hosting.exchange import Exchange
 from tools.scoring import TruthScorer
 
@@ -417,10 +416,9 @@ def show(done: Simulated, console: Any) -> None:
         )
         if truth["note"]:
             console.print(truth["note"])
-    health = health_of(done.shore)
-    if health is not None:
-        told = [(field, getattr(health, field.name)) for field in HEALTH_FIELDS]
-        known = [f"{field.words} {field.text(value)}" for field, value in told if value is not None]
+    told = [(field, field.value(code)) for field, code in health_codes(done.shore)]
+    known = [f"{field.words} {field.text(value)}" for field, value in told if value is not None]
+    if known:
         console.print(f"The instrument: {', '.join(known)}.")
     sizes = [len(message) for message in done.plan.messages]
     console.print(

@@ -35,6 +35,7 @@ from training.count_table import Study, as_facts
 from training.drawn_set import golden_inputs
 from training.evaluate import KEEP, HeldBack, plain
 from training.prevalence import DRAWS, fit_implied, study
+from training.reference import reference_of
 from training.scores import decision_matrix, score
 from training.taxonomy_file import Taxonomy
 
@@ -118,6 +119,7 @@ def make_bundle(trained: Trained, *, precision: float, keep: float = KEEP, study
         "wanted": {"precision": precision, "keep": keep},
         "fingerprint": fingerprint((*trained.training_hashes, *trained.held_back_hashes)),
     }
+    at_sea = judge(held_back.int8_logits, shipped, counting).answers
     studied = study(held_back, counting, precision=precision, keep=keep, draws=study_draws)
     facts["counts"] = as_facts(studied)
     if trained.parity:
@@ -134,6 +136,7 @@ def make_bundle(trained: Trained, *, precision: float, keep: float = KEEP, study
         least_evidence=shipped.least_evidence,
         thresholds=shipped.thresholds,
         correction=_correction(held_back, counting, shipped, studied),
+        reference=reference_of(at_sea, held_back.numbers, counting),
         confusion=_rows(found.confusion),
         decisions=_rows(decisions),
         scores=found.scores,

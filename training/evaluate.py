@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -44,12 +44,15 @@ class HeldBack:
     groups
         Acquisition of each image, or its file name where that is not known: N names. Images of one group are
         alike, so groups are what intervals resample.
+    numbers
+        uint8 (N, N_NUMBERS), what the model took beside the images; (N, 0) for one that takes nothing.
     """
 
     int8_logits: Floats
     float_logits: Floats | None
     labels: Ints
     groups: tuple[str, ...]
+    numbers: NDArray[np.uint8] = field(default_factory=lambda: np.zeros((0, 0), dtype=np.uint8))
 
     @property
     def n_classes(self) -> int:

@@ -304,7 +304,7 @@ def answer_held_back(
     except OSError as cause:
         raise _unwritable(out, cause) from cause
     groups = tuple(prepared.split.groups[i] for i in np.flatnonzero(prepared.split.held_back))
-    return HeldBack(answers, float_logits, held_back.labels, groups), model_bytes, sources
+    return HeldBack(answers, float_logits, held_back.labels, groups, held_back.numbers), model_bytes, sources
 
 
 def _require_images(recipe: Recipe, prepared: Prepared, may_lack: bool) -> None:

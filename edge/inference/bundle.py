@@ -19,6 +19,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from edge.drift import Reference
 from edge.errors import BundleError
 from edge.inference.litert import Kernels
 from edge.inference.preprocessing import Preprocessing
@@ -126,6 +127,9 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
         Lowest probability of every counted taxon but `unclassified` (see `TaxonTree.decide`).
     correction
         How counts are corrected; None when that was not measured to be better than counting answers.
+    reference
+        How held-back images look to the model, by the name it gives them: what a dive's drift is measured
+        against (`edge.drift`); None when nobody measured it.
     confusion
         (k, k) held-back images by true class and by the class with the highest score.
     decisions
@@ -151,6 +155,7 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     least_evidence: float | None = None
     thresholds: tuple[Unit, ...]
     correction: Correction | None = None
+    reference: Reference | None = None
     confusion: tuple[tuple[Whole, ...], ...]
     decisions: tuple[tuple[Whole, ...], ...]
     scores: dict[str, dict[str, float]]
@@ -374,6 +379,7 @@ def parse_bundle(data: bytes, path: Path) -> Bundle:
     told = manifest.correction
     fits = told is None or len(told.implied) == len(told.usual) == n
     _expect(fits, f"two prevalences of {n} taxa were expected", "correction", path)
+    _check_reference(manifest.reference, m, path)
     for field, table, rows, columns in (
         ("confusion", manifest.confusion, k, k),
         ("decisions", manifest.decisions, n, m),
@@ -408,6 +414,16 @@ def parse_bundle(data: bytes, path: Path) -> Bundle:
         run=run,
         tree=tree,
     )
+
+
+def _check_reference(reference: Reference | None, n_counted: int, path: Path) -> None:
+    if reference is None:
+        return
+    try:
+        fits = all(len(table) in (0, n_counted) for table in reference.tables())
+    except ValueError as cause:
+        raise BundleError(str(cause), file=path, field="reference", remedy=_REMEDY) from cause
+    _expect(fits, f"{n_counted} rows were expected", "reference", path)
 
 
 def _open(data: bytes, path: Path) -> dict[str, bytes]:

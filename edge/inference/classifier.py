@@ -42,12 +42,15 @@ class Answers(NamedTuple):
         float32 (N,): how much the model has seen its like; see `evidence`.
     decisions
         int64 (N,): index into the bundle's `counted_taxa`.
+    numbers
+        uint8 (N, n): what the model took beside the pictures; n is 0 for one that takes nothing.
     """
 
     scores: NDArray[np.float32]
     taxon_scores: NDArray[np.float32]
     evidence: NDArray[np.float32]
     decisions: NDArray[np.int64]
+    numbers: NDArray[np.uint8] = np.zeros((0, 0), dtype=np.uint8)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +68,10 @@ class Namer(Protocol):
     @property
     def room(self) -> int:
         """Vignettes that may be submitted now."""
+
+    @property
+    def restarts(self) -> int:
+        """How often what computes was lost."""
 
     @property
     def pace_s(self) -> float | None:
@@ -108,6 +115,8 @@ class Classifier:
     >>> scores.shape == (len(bundle.golden_inputs), len(bundle.classes))
     True
     """
+
+    restarts = 0
 
     def __init__(self, bundle: Bundle, threads: int = 1, kernels: Kernels = "xnnpack") -> None:
         self.bundle = bundle
@@ -173,9 +182,7 @@ class Classifier:
 
     def logits(self, vignettes: Sequence[NDArray[np.uint8]]) -> NDArray[np.float64]:
         """Logits, float64 (N, k), of vignettes, each uint8 (height, width), white on black."""
-        spec = self.bundle.preprocessing
-        rows = [self.logits_of(prepare(one, spec), describe_for(self.bundle, one)) for one in vignettes]
-        return np.reshape(rows, (len(rows), len(self.bundle.classes)))
+        return self._logits(vignettes, self._numbers(vignettes))
 
     def scores(self, vignettes: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
         """Calibrated probabilities of the classes, float32 (N, k), rows adding up to 1."""
@@ -183,7 +190,21 @@ class Classifier:
 
     def answer(self, vignettes: Sequence[NDArray[np.uint8]]) -> Answers:
         """Probabilities, evidence and decisions of N vignettes."""
-        return answer_logits(self.bundle, self.logits(vignettes))
+        numbers = self._numbers(vignettes)
+        return answer_logits(self.bundle, self._logits(vignettes, numbers), numbers)
+
+    def _numbers(self, vignettes: Sequence[NDArray[np.uint8]]) -> NDArray[np.uint8]:
+        rows = [describe_for(self.bundle, one) for one in vignettes]
+        return np.array(rows, dtype=np.uint8).reshape(len(rows), n_numbers(self.bundle))
+
+    def _logits(
+        self, vignettes: Sequence[NDArray[np.uint8]], numbers: NDArray[np.uint8]
+    ) -> NDArray[np.float64]:
+        spec = self.bundle.preprocessing
+        rows = [
+            self.logits_of(prepare(one, spec), told) for one, told in zip(vignettes, numbers, strict=True)
+        ]
+        return np.reshape(rows, (len(rows), len(self.bundle.classes)))
 
 
 def describe_for(bundle: Bundle, vignette: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -191,12 +212,17 @@ def describe_for(bundle: Bundle, vignette: NDArray[np.uint8]) -> NDArray[np.uint
     return describe(vignette, bundle.preprocessing) if bundle.preprocessing.numbers else NOTHING
 
 
+def n_numbers(bundle: Bundle) -> int:
+    """How many numbers that are."""
+    return N_NUMBERS if bundle.preprocessing.numbers else 0
+
+
 def check_fit(bundle: Bundle, model: Int8Model | Ready) -> None:
     """Refuse a model that is not of the bundle's shape; raises `BundleError`."""
     for what, got, wanted in (
         ("side", model.side_px, bundle.preprocessing.size_px),
         ("number of outputs", model.n_outputs, len(bundle.classes)),
-        ("second input", model.n_numbers, N_NUMBERS if bundle.preprocessing.numbers else 0),
+        ("second input", model.n_numbers, n_numbers(bundle)),
     ):
         if got != wanted:
             raise BundleError(
@@ -217,12 +243,12 @@ def not_reproduced(bundle: Bundle, difference: int, kernels: Kernels) -> BundleE
     )
 
 
-def answer_logits(bundle: Bundle, logits: NDArray[np.float64]) -> Answers:
-    """What the bundle makes of its model's logits, float64 (N, k)."""
+def answer_logits(bundle: Bundle, logits: NDArray[np.float64], numbers: NDArray[np.uint8]) -> Answers:
+    """What the bundle makes of its model's logits, float64 (N, k), for what took these numbers."""
     scores = softmax(logits / bundle.temperature)
     taxon_scores = bundle.taxon_scores(scores)
     seen = evidence(logits, bundle.temperature)
-    return Answers(scores, taxon_scores, seen, bundle.decide(taxon_scores, seen))
+    return Answers(scores, taxon_scores, seen, bundle.decide(taxon_scores, seen), numbers)
 
 
 def evidence(logits: NDArray[np.floating], temperature: float) -> NDArray[np.float32]:

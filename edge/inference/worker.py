@@ -34,6 +34,7 @@ from edge.inference.classifier import (
     answer_logits,
     check_fit,
     describe_for,
+    n_numbers,
     not_reproduced,
 )
 from edge.inference.engine import logits_of
@@ -185,10 +186,9 @@ class WorkerClassifier:
 
     def _start(self) -> Start:
         spec = self.bundle.preprocessing
-        n_numbers = len(describe_for(self.bundle, np.zeros((1, 1), dtype=np.uint8)))
         return Start(
             self.bundle.model, spec.views, self._threads, self._accelerator,
-            N_SLOTS + len(self._golden_slots), spec.size_px, n_numbers, len(self.bundle.classes),
+            N_SLOTS + len(self._golden_slots), spec.size_px, n_numbers(self.bundle), len(self.bundle.classes),
         )  # fmt: skip
 
     def _drain(self) -> list[Named]:
@@ -252,12 +252,12 @@ class WorkerClassifier:
         pace_s = seconds / max(len(job.slots), 1)
         self.pace_s = pace_s if self.pace_s is None else self.pace_s + PACE_WEIGHT * (pace_s - self.pace_s)
         spec = self.bundle.preprocessing
-        totals = self._memory.totals[list(job.slots)]
+        totals, numbers = self._memory.totals[list(job.slots)], self._memory.numbers[list(job.slots)]
         logits = logits_of(totals, spec.views, self._ready.output_scale, self._ready.output_zero_point)
         self._free.extend(job.slots)
         self._since_s = self._monotonic_s()
         self._pause_s, self._accelerator_tries = 0.0, ACCELERATOR_TRIES
-        return Named(job.ticket, answer_logits(self.bundle, logits))
+        return Named(job.ticket, answer_logits(self.bundle, logits, numbers))
 
     def _check_goldens(self) -> None:
         outputs = self._memory.totals[list(self._golden_slots)]

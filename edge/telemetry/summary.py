@@ -18,7 +18,7 @@ from edge.frame import N_OUTCOMES, FrameOutcome, Phase
 from edge.profile import PhaseProfile, Profile
 from edge.taxonomy import Taxon
 from edge.telemetry.codebook import Codebook
-from edge.telemetry.health import HEALTH_FIELDS, Health
+from edge.telemetry.health import CONDITION_FIELDS, HEALTH_FIELDS, Condition, Health
 from edge.telemetry.replies import MAX_REPLIES, REPLY_PARTS, Reply, reply_codes
 
 Ints = NDArray[np.int64]
@@ -75,6 +75,8 @@ class Quantity(enum.IntEnum):
     """What companding left out of `SIZES`: both together are exact. A layer on the wire, never a result."""
     UNNAMED = 15
     """Particles large enough to be classified that were not, for want of time; sent if a phase has any."""
+    CONDITION = 16
+    """What camera, model and process came to: see `edge.telemetry.health`."""
 
     @property
     def is_mean(self) -> bool:
@@ -94,7 +96,7 @@ class Quantity(enum.IntEnum):
 
 _OF_DIVE = (
     Quantity.DIVE, Quantity.CORRECTED, Quantity.ESD_QUANTILES, Quantity.DOUBT, Quantity.HEALTH,
-    Quantity.REPLIES,
+    Quantity.REPLIES, Quantity.CONDITION,
 )  # fmt: skip
 
 
@@ -132,6 +134,8 @@ class DiveSummary:
         Expected number of wrong names by taxon, int64 (n_taxa,); None when it is not known.
     health
         How the instrument fared; None when nobody looked.
+    condition
+        What camera, model and process came to; None when nobody looked.
     replies
         To commands from shore, at most `MAX_REPLIES`.
     """
@@ -145,6 +149,7 @@ class DiveSummary:
     esd_quantiles: Ints | None = None
     doubt: Ints | None = None
     health: Health | None = None
+    condition: Condition | None = None
     replies: tuple[Reply, ...] = ()
 
     def __post_init__(self) -> None:
@@ -175,6 +180,7 @@ class DiveSummary:
             Quantity.HEALTH: self.health is not None,
             Quantity.CORRECTED: self.corrected is not None,
             Quantity.DOUBT: self.doubt is not None,
+            Quantity.CONDITION: self.condition is not None,
             Quantity.ESD_QUANTILES: self.esd_quantiles is not None,
         }
         return tuple(quantity for quantity, is_there in there.items() if is_there)
@@ -247,6 +253,8 @@ class DiveSummary:
             row = self.doubt
         elif quantity is Quantity.HEALTH and self.health is not None:
             row = self.health.codes()
+        elif quantity is Quantity.CONDITION and self.condition is not None:
+            row = self.condition.codes()
         else:
             row = reply_codes(self.replies)
         return np.asarray(row, dtype=np.int64)[np.newaxis]
@@ -278,6 +286,8 @@ def column_names(codebook: Codebook, quantity: Quantity) -> tuple[str, ...]:
             return tuple(f"{label} {percent} %" for label in living for percent in ESD_PERCENTS)
         case Quantity.HEALTH:
             return tuple(field.name for field in HEALTH_FIELDS)
+        case Quantity.CONDITION:
+            return tuple(field.name for field in CONDITION_FIELDS)
         case Quantity.REPLIES:
             return tuple(f"reply {i + 1} {part}" for i in range(MAX_REPLIES) for part in REPLY_PARTS)
         case Quantity.TEMPERATURE:

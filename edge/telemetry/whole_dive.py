@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from edge.taxonomy import Taxon
 from edge.telemetry.decoded import DecodedDive
-from edge.telemetry.health import Health
+from edge.telemetry.health import Condition, Health, HealthField
 from edge.telemetry.means import from_log_step
 from edge.telemetry.replies import Reply, replies_from_codes
 from edge.telemetry.summary import ESD_PERCENTS, MAX_ESD_STEP, NO_ESD, Quantity, living_taxa, n_columns
@@ -82,6 +82,18 @@ def doubt_of(dive: DecodedDive) -> list[int | None]:
 def health_of(dive: DecodedDive) -> Health | None:
     """Health of the instrument; a field is None where the board did not know it or it is not at hand."""
     return Health.from_codes(row_of(dive, Quantity.HEALTH)) if Quantity.HEALTH in dive.whole else None
+
+
+def health_codes(dive: DecodedDive) -> list[tuple[HealthField, int | None]]:
+    """Every number of health and condition as it travelled, with its field; None where it is not at hand."""
+    both = ((Health, Quantity.HEALTH), (Condition, Quantity.CONDITION))
+    return [one for kind, quantity in both for one in zip(kind.FIELDS, row_of(dive, quantity), strict=True)]
+
+
+def condition_of(dive: DecodedDive) -> Condition | None:
+    """What camera, model and process came to; None as in `health_of`."""
+    told = Quantity.CONDITION in dive.whole
+    return Condition.from_codes(row_of(dive, Quantity.CONDITION)) if told else None
 
 
 def replies_of(dive: DecodedDive) -> tuple[Reply, ...]:

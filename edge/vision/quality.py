@@ -20,6 +20,8 @@ SHARPNESS_PARTICLES = 9
 """The sharpness of a frame is the median of so many of its largest particles."""
 SHARPNESS_MIN_AREA_PX = 40
 """Smaller particles have no edge to speak of and are not looked at."""
+NOISE_PX = 100
+"""Pixels that noise may light in a frame: by chance they seldom make a particle of more than two."""
 _SATURATED = 255
 _EVERY = 8  # rows looked at when a whole frame's grey is judged
 
@@ -57,6 +59,27 @@ def judge_exposure(
         if saturated > config.saturated_fraction * sample.size:
             return FrameOutcome.OVER_EXPOSED
     return None
+
+
+def mean_grey_centi(raw: NDArray[np.uint8]) -> int:
+    """Mean grey of every eighth row of a frame, as the camera gave it, hundredths of a grey level."""
+    sample = raw[::_EVERY]
+    return round(100 * int(cv2.sumElems(sample)[0]) / sample.size)
+
+
+def noise_threshold(white: NDArray[np.uint8]) -> int:
+    """Lowest threshold above which an unlit frame has at most `NOISE_PX` pixels, 0 to 255.
+
+    What is above the threshold without light is the sensor's noise, hot pixels, or light from outside.
+
+    Parameters
+    ----------
+    white
+        uint8 (height, width), white on black, without its background.
+    """
+    counts = np.bincount(white.ravel(), minlength=256)
+    above = counts[::-1].cumsum()[::-1] - counts
+    return int(np.flatnonzero(above <= NOISE_PX)[0])
 
 
 def judge_focus(sharp: float | None, config: VisionConfig) -> FrameOutcome | None:

@@ -162,13 +162,13 @@ def test_bad_files_get_a_sentence(tmp_path):
     with sqlite3.connect(old) as db:
         db.execute("CREATE TABLE meta (key, value)")
         db.execute("INSERT INTO meta VALUES ('schema_version', '99')")
-    with pytest.raises(DiveLogError, match="schema_version: is 99, this version reads 4"):
+    with pytest.raises(DiveLogError, match="schema_version: is 99, this version reads 5"):
         DiveLog.open(old)
     with DiveLog.create(tmp_path / "dive.sqlite", {}), pytest.raises(DiveLogError, match="is already there"):
         DiveLog.create(tmp_path / "dive.sqlite", {})
 
 
-@pytest.mark.parametrize("version", [1, 2, 3])
+@pytest.mark.parametrize("version", [1, 2, 3, 4])
 def test_a_log_of_an_earlier_version_opens_and_goes_on(tmp_path, version):
     """Dumps of logs that those versions wrote; they hold frames 0 to 2 as `frame` makes them."""
     file = tmp_path / "dive.sqlite"

@@ -36,7 +36,7 @@ def test_a_board_with_a_battery_and_two_zones(tmp_path):
         },
     )
     room = shutil.disk_usage(tmp_path).free / 1e6
-    reading = read_health(tmp_path, 3, sys)
+    reading = read_health(tmp_path, 3, sys=sys)
     assert (reading.battery_mv, reading.board_temperature_c, reading.messages_waiting) == (12_346, 41, 3)
     assert abs(reading.disk_free_mb - room) < 1000
 
@@ -58,10 +58,14 @@ def test_a_driver_that_answers_nonsense_is_left_out(tmp_path, text):
 
 def test_a_board_that_tells_nothing(tmp_path):
     assert disk_free_mb(tmp_path / "gone") is None
-    assert read_health(tmp_path / "gone", None, tmp_path / "no sys") == HealthReading()
+    reading = read_health(tmp_path / "gone", None, sys=tmp_path / "no sys")
+    of_the_process = {"memory_mb": reading.memory_mb, "written_mb": reading.written_mb}
+    assert reading == HealthReading(**of_the_process)
 
 
 def test_this_machine_can_be_read(tmp_path):
     reading = read_health(tmp_path)
     assert reading.disk_free_mb > 0
+    assert 10 < reading.memory_mb < 100_000
+    assert reading.written_mb >= 0
     assert reading.board_temperature_c is None or -55 <= reading.board_temperature_c <= 150

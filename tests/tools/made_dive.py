@@ -13,6 +13,7 @@ import numpy as np
 from edge.config import ClassifyConfig, Config, TelemetryConfig
 from edge.divelog import DiveLog
 from edge.divelog_schema import LoggedFrame, Particle
+from edge.drift import N_SCORE_BINS, Reference
 from edge.frame import CLASSIFIED_OUTCOMES, SIZED_OUTCOMES, FrameOutcome, Phase
 from edge.logged import plan_messages, summarise
 from edge.optics import Optics
@@ -35,6 +36,7 @@ TAXA = (
     Taxon(label="gelatinous", living=True),
     Taxon(label=UNCLASSIFIED),
 )
+_REFERENCE = Reference(score=((0, *[10] * N_SCORE_BINS),) * len(TAXA))
 START_MS = 1_741_089_600_000
 TROUBLE = (
     FrameOutcome.UNLIT, FrameOutcome.DARK, FrameOutcome.OVER_EXPOSED, FrameOutcome.BLURRED,
@@ -70,13 +72,16 @@ def make_dive(
         "dive_number": 12, "started_ms": START_MS, "config": msgspec.to_builtins(config),
         "codebook": msgspec.to_builtins(codebook), "bundle": {"name": "demo", "sha256": "ab" * 32},
         "measures": [one.name for one in MEASURES], "recording": recording,
+        "reference": msgspec.to_builtins(_REFERENCE),
     }  # fmt: skip
     folder.mkdir(parents=True, exist_ok=True)
     plan = list(zip(Phase, frames, strict=True))
     with DiveLog.create(folder / "dive.sqlite", meta) as log:
         log.add_input(START_MS, "budget", msgspec.to_builtins(config.telemetry))
-        log.add_input(START_MS, "health", {"battery_mv": 12_646, "board_temperature_c": 18})
-        log.add_input(START_MS, "health", {"board_temperature_c": 5, "disk_free_mb": 41_000})
+        log.add_input(START_MS, "health", {"battery_mv": 12_646, "board_temperature_c": 18, "written_mb": 3})
+        log.add_input(
+            START_MS, "health", {"board_temperature_c": 5, "disk_free_mb": 41_000, "written_mb": 47}
+        )
         log.add_input(START_MS, "restart", {"frames": 0})
         index, time_ms = 0, START_MS
         for phase, n in plan:
@@ -123,8 +128,10 @@ def _frame(
     )  # fmt: skip
     sharp = 0.08 + 0.3 * (index % 7) / 7 if outcome in CLASSIFIED_OUTCOMES else None
     return LoggedFrame(
-        record, outcome is not FrameOutcome.UNLIT, f"{index:05d}.png", "", {}, particles, sharp
-    )
+        record, outcome is not FrameOutcome.UNLIT, f"{index:05d}.png", "", {}, particles, sharp,
+        mean_grey_centi=212 if outcome is not FrameOutcome.UNLIT else 93,
+        noise_threshold=None if outcome is not FrameOutcome.UNLIT else 25,
+    )  # fmt: skip
 
 
 def _particle(rng: np.random.Generator, frame: int) -> Particle:

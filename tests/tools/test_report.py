@@ -442,7 +442,13 @@ def test_the_page_shows_health_as_read_and_as_it_came_to_shore(dive, page):
     assert rows["restarts during the dive"] == ("1", "1")
     assert rows["over-exposed frames"] == (str(health.over_exposed_frames),) * 2
     assert rows["sharpness of the least sharp frame"] == ("0.080", "0.080")
-    assert "Not known on board: messages of earlier dives waiting for a link." in page
+    assert rows["mean grey of frames with light"] == ("2.12 of 255", "2.10 of 255")
+    assert rows["written to the disk"][0] == "0.04 GB"
+    drift = rows["drift from what the model was tested on"]
+    assert drift[0] == drift[1] != "–"
+    assert f"score {drift[0]}. 0 is like the images that the model was tested on" in page
+    assert "noise reaches grey 25: the threshold of 21 counts it as particles." in page
+    assert "Not known on board: messages of earlier dives waiting for a link; " in page
 
 
 def test_expected_wrong_names_stand_beside_the_counts(dive, page):

@@ -13,7 +13,7 @@ from edge.optics import UVP6_LIMITS_UM, Optics
 from edge.profile import PhaseProfile, Profile
 from edge.taxonomy import Taxon
 from edge.telemetry.codebook import Codebook
-from edge.telemetry.health import HEALTH_FIELDS, Health
+from edge.telemetry.health import Condition, Health
 from edge.telemetry.replies import MAX_COUNTER, MAX_DETAIL, MAX_REPLIES, Reply, Verdict
 from edge.telemetry.summary import ESD_PERCENTS, MAX_ESD_STEP, NO_ESD, DiveSummary, living_taxa
 
@@ -175,6 +175,7 @@ def small_dives(draw):
             st.one_of(st.none(), st.lists(counts, min_size=n_taxa, max_size=n_taxa).map(_whole))
         ),
         health=draw(st.one_of(st.none(), healths())),
+        condition=draw(st.one_of(st.none(), healths(Condition))),
         replies=draw(st.lists(replies(), max_size=MAX_REPLIES).map(tuple)),
     )  # fmt: skip
 
@@ -194,11 +195,10 @@ def quantiles(draw, n_living):
     return _whole(rows).reshape(n_living, len(ESD_PERCENTS))
 
 
-def healths():
-    """Any health that can be sent, of each field any value or none."""
+def healths(kind=Health):
+    """Any health, or condition, that can be sent, of each field any value or none."""
     return st.builds(
-        Health,
-        **{f.name: st.one_of(st.none(), st.integers(f.minimum, f.maximum)) for f in HEALTH_FIELDS},
+        kind, **{f.name: st.one_of(st.none(), st.integers(f.minimum, f.maximum)) for f in kind.FIELDS}
     )
 
 
@@ -226,6 +226,11 @@ def with_extras(summary, *, seen=0.4, seed=5):
         battery_mv=13_140, board_temperature_min_c=3, board_temperature_max_c=41, disk_free_mb=201_344,
         restarts=1, over_exposed_frames=12, worst_sharpness=73, messages_waiting=9,
     )  # fmt: skip
+    condition = Condition(
+        lit_grey_centi=312, unlit_grey_centi=104, noise_threshold=14, dirt_permille=3, drift_permille=187,
+        clock_off_s=41, memory_mb=118, written_mb=63, classifier_restarts=0,
+    )  # fmt: skip
     return dataclasses.replace(
-        summary, esd_quantiles=steps, doubt=doubt, health=health, replies=(Reply(41, Verdict.DONE, 0),)
-    )
+        summary, esd_quantiles=steps, doubt=doubt, health=health, condition=condition,
+        replies=(Reply(41, Verdict.DONE, 0),),
+    )  # fmt: skip

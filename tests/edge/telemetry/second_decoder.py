@@ -73,6 +73,7 @@ class Book:
             48,
             classes,
             1,
+            9,
         ]
 
     def max_bins(self, scope):
@@ -453,7 +454,8 @@ class Body:
     def new(self):
         decoder, book = self.decoder, self.book
         quantity, scope = decoder.symbol(cumulative(FREQUENCIES)), decoder.uniform(4)
-        if quantity > 15 or (quantity in (6, 7, 8, 14) if scope == 3 else quantity in (0, 9, 10, 11, 12, 13)):
+        of_the_dive = (0, 9, 10, 11, 12, 13, 16)
+        if quantity > 16 or quantity in ((6, 7, 8, 14) if scope == 3 else of_the_dive):
             raise RefusedError("no such table")
         columns = book.columns[quantity]
         if columns == 0:

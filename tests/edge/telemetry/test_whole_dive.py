@@ -40,6 +40,7 @@ from edge.telemetry.summary import (
 )
 from edge.telemetry.whole_dive import (
     SizesOfTaxon,
+    condition_of,
     doubt_of,
     esd_quantiles_of,
     health_of,
@@ -235,6 +236,7 @@ def check(summary, found):
     if summary.doubt is not None:
         assert doubt_of(found) == summary.doubt.tolist()
     assert health_of(found) == (None if summary.health is None else summary.health.rounded())
+    assert condition_of(found) == (None if summary.condition is None else summary.condition.rounded())
     assert replies_of(found) == summary.replies
     for quantity in EXTRAS:
         if quantity not in summary.extras:
@@ -248,7 +250,7 @@ def test_with_room_all_of_it_arrives(summary, message_bytes):
 
 
 def test_all_of_it_costs_less_than_120_bytes(dive):
-    bare = dataclasses.replace(dive, esd_quantiles=None, doubt=None, health=None, replies=())
+    bare = dataclasses.replace(dive, esd_quantiles=None, doubt=None, health=None, condition=None, replies=())
     without = plan(bare, 10**6, 100_000)
     with_it = plan(dive, 10**6, 100_000)
     assert 0 < with_it.n_bytes - without.n_bytes < 120
@@ -256,7 +258,7 @@ def test_all_of_it_costs_less_than_120_bytes(dive):
 
 
 def test_a_dive_that_says_nothing_of_itself_costs_nothing(dive):
-    bare = dataclasses.replace(dive, esd_quantiles=None, doubt=None, health=None, replies=())
+    bare = dataclasses.replace(dive, esd_quantiles=None, doubt=None, health=None, condition=None, replies=())
     plain = simulated_dive()
     assert plan(bare, 2000, 340).messages == plan(plain, 2000, 340).messages
 

@@ -270,6 +270,15 @@ def test_csv_says_of_the_whole_dive_what_arrived_and_what_did_not(dive, tmp_path
         "over_exposed_frames": ("12", "1", "lossless"),
         "worst_sharpness": ("73", "1e-3", "rounded"),
         "messages_waiting": ("9", "1", "lossless"),
+        "lit_grey_centi": ("310", "1e-2", "rounded"),
+        "unlit_grey_centi": ("105", "1e-2", "rounded"),
+        "noise_threshold": ("14", "1", "lossless"),
+        "dirt_permille": ("3", "1e-3", "rounded"),
+        "drift_permille": ("187", "1e-3", "rounded"),
+        "clock_off_s": ("41", "s", "rounded"),
+        "memory_mb": ("118", "MB", "rounded"),
+        "written_mb": ("63", "MB", "rounded"),
+        "classifier_restarts": ("0", "1", "lossless"),
     }
     living = [taxon.label for taxon in summary.codebook.taxa if taxon.living]
     for label, steps in zip(living, summary.esd_quantiles.tolist(), strict=True):

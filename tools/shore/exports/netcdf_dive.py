@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 
 from edge.telemetry.decoded import DecodedDive, Provenance
-from edge.telemetry.health import HEALTH_FIELDS, HealthField
+from edge.telemetry.health import HealthField
 from edge.telemetry.replies import Verdict
-from edge.telemetry.summary import ESD_PERCENTS, Quantity
-from edge.telemetry.whole_dive import doubt_of, esd_quantiles_of, replies_of, row_of
+from edge.telemetry.summary import ESD_PERCENTS
+from edge.telemetry.whole_dive import doubt_of, esd_quantiles_of, health_codes, replies_of
 
 PROVENANCE_FLAGS = {
     "standard_name": "status_flag",
@@ -30,6 +30,15 @@ _HEALTH = {
     "over_exposed_frames": ("over_exposed_frames", "1"),
     "worst_sharpness": ("worst_sharpness", "1e-3"),
     "messages_waiting": ("messages_waiting", "1"),
+    "lit_grey_centi": ("lit_mean_grey", "1e-2"),
+    "unlit_grey_centi": ("unlit_mean_grey", "1e-2"),
+    "noise_threshold": ("noise_threshold", "1"),
+    "dirt_permille": ("dirt_share", "1e-3"),
+    "drift_permille": ("drift", "1e-3"),
+    "clock_off_s": ("clock_correction_max", "s"),
+    "memory_mb": ("memory_max", "1e6"),
+    "written_mb": ("written_to_disk", "1e6"),
+    "classifier_restarts": ("classifier_restarts", "1"),
 }
 """Name and unit of each field of health; bytes have no unit of their own in UDUNITS, so they are a number."""
 
@@ -95,7 +104,7 @@ def _doubt(dive: DecodedDive) -> dict[str, Any]:
 
 def _health(dive: DecodedDive) -> dict[str, Any]:
     variables: dict[str, Any] = {}
-    for field, code in zip(HEALTH_FIELDS, row_of(dive, Quantity.HEALTH), strict=True):
+    for field, code in health_codes(dive):
         name, unit = _HEALTH[field.name]
         value = field.value(code)
         fine = Provenance.ROUNDED if field.unit else Provenance.LOSSLESS

@@ -14,10 +14,9 @@ import numpy as np
 
 from edge.frame import Phase
 from edge.telemetry.decoded import ABSENT, DecodedDive, DecodedPhase, DecodedTable, Provenance, volume_l
-from edge.telemetry.health import HEALTH_FIELDS
 from edge.telemetry.means import from_step
 from edge.telemetry.summary import ESD_PERCENTS, Quantity, column_names
-from edge.telemetry.whole_dive import doubt_of, esd_quantiles_of, replies_of, row_of
+from edge.telemetry.whole_dive import doubt_of, esd_quantiles_of, health_codes, replies_of
 
 COLUMNS = (
     "dive", "phase", "bin_from", "bin_to", "bin_unit", "quantity", "name", "value", "unit", "volume_l",
@@ -30,10 +29,10 @@ NAMES = {
     Quantity.ESD: "taxon_mean_esd", Quantity.CORRECTED: "taxon_count_corrected",
     Quantity.ESD_QUANTILES: "taxon_esd", Quantity.DOUBT: "taxon_expected_wrong",
     Quantity.HEALTH: "health", Quantity.REPLIES: "reply",
-    Quantity.UNNAMED: "not_classified_count",
+    Quantity.UNNAMED: "not_classified_count", Quantity.CONDITION: "health",
 }  # fmt: skip
 UNITS = {Quantity.TEMPERATURE: "degree_Celsius", Quantity.ESD: "um"}
-HEALTH_UNITS = {"": "1", "°C": "degree_Celsius", "‰": "1e-3"}
+HEALTH_UNITS = {"": "1", "°C": "degree_Celsius", "‰": "1e-3", "grey": "1e-2"}
 """Units of health as files have them, where people write them otherwise."""
 Row = tuple[str | int | float, ...]
 
@@ -112,7 +111,7 @@ def _naming_rows(dive: DecodedDive) -> Iterator[Row]:
 
 def _instrument_rows(dive: DecodedDive) -> Iterator[Row]:
     """Health of the instrument, and replies to commands."""
-    for field, code in zip(HEALTH_FIELDS, row_of(dive, Quantity.HEALTH), strict=True):
+    for field, code in health_codes(dive):
         value = field.value(code)
         if code is None or value is not None:
             source = "rounded" if field.unit else "lossless"

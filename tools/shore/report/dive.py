@@ -16,8 +16,9 @@ from typing import Any
 import msgspec
 
 from edge.divelog import DiveLog
+from edge.drift import Drift
 from edge.errors import DiveLogError
-from edge.logged import climatology_in, config_of, summarise
+from edge.logged import climatology_in, config_of, drift_in, summarise
 from edge.telemetry.climatology import Climatology
 from edge.telemetry.codebook import Codebook
 from edge.telemetry.summary import DiveSummary
@@ -39,6 +40,8 @@ class Dive:
         Facts from the log, those that it has.
     summary
         Profile and codebook, replayed from the log.
+    drift
+        How far its particles are from what the model was tested on, or None.
     frames
         Every frame's row, without its histogram.
     galleries
@@ -58,6 +61,7 @@ class Dive:
     path: Path
     meta: Mapping[str, Any]
     summary: DiveSummary
+    drift: Drift | None
     frames: Sequence[Mapping[str, Any]]
     galleries: Sequence[TaxonGallery]
     on_border: int
@@ -113,6 +117,7 @@ def _read(log: DiveLog, max_vignettes: int) -> Dive:
         meta={key: log.meta(key) for key in _META if log.has_meta(key)}
         | {"config": msgspec.to_builtins(config_of(log))},
         summary=summary,
+        drift=drift_in(log),
         frames=frames,
         galleries=galleries,
         on_border=on_border,

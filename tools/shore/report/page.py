@@ -108,8 +108,14 @@ def _content(dive: Dive, shore: ShoreView) -> tuple[dict[str, Figure], dict[str,
         "is_corrected": any(row.corrected for row in taxa),
         "is_doubted": any(row.doubt is not None for row in taxa),
         "sizes_source": WORDS[sizes_source],
-        "health": instrument.health_rows(dive.summary.health, shore.health),
-        "unknown_health": instrument.unknown_health(dive.summary.health),
+        "health": [
+            *instrument.health_rows(dive.summary.health, shore.health),
+            *instrument.health_rows(dive.summary.condition, shore.condition),
+        ],
+        "unknown_health": instrument.unknown_health(dive.summary.health, dive.summary.condition),
+        "health_remarks": instrument.remarks(
+            dive.summary.condition, dive.summary.codebook.optics.threshold, dive.drift
+        ),
         "replies": instrument.reply_rows(dive.summary.replies, shore.replies),
         "most": max((row.largest for row in taxa), default=1.0),
         "scores": facts.score_rows(dive.truth),

@@ -12,13 +12,14 @@ from edge.telemetry.climatology import Climatology
 from edge.telemetry.decoded import DecodedPhase, DecodedTable
 from edge.telemetry.expectation import Expectation
 from edge.telemetry.header import MessageKind, unpack
-from edge.telemetry.health import Health
+from edge.telemetry.health import Condition, Health
 from edge.telemetry.message import read_body
 from edge.telemetry.picture import decode_picture
 from edge.telemetry.replies import Reply
 from edge.telemetry.summary import n_columns
 from edge.telemetry.whole_dive import (
     SizesOfTaxon,
+    condition_of,
     doubt_of,
     esd_quantiles_of,
     health_of,
@@ -41,6 +42,7 @@ WORDS = {
     Quantity.ESD_QUANTILES: "sizes within living taxa",
     Quantity.DOUBT: "names expected to be wrong",
     Quantity.HEALTH: "health of the instrument",
+    Quantity.CONDITION: "condition of camera, model and process",
     Quantity.REPLIES: "replies to commands",
     Quantity.UNNAMED: "larger particles not classified",
     Quantity.REMAINDER: "what makes the size classes exact",
@@ -87,7 +89,7 @@ class ShoreView:
         Of each taxon how many names are expected to be wrong, None where it did not arrive.
     sizes
         Sizes within every living taxon, those that arrived.
-    health, replies
+    health, condition, replies
         Of the instrument, as far as they arrived.
     pictures
         Of particles, those that arrived.
@@ -104,6 +106,7 @@ class ShoreView:
     doubt: Sequence[int | None] | None = None
     sizes: Sequence[SizesOfTaxon] = ()
     health: Health | None = None
+    condition: Condition | None = None
     replies: Sequence[Reply] = ()
     pictures: Sequence[SentPicture] = ()
 
@@ -167,6 +170,7 @@ def look_from_shore(
         doubt_of(dive),
         [sizes for sizes in esd_quantiles_of(dive) if sizes.is_known],
         health_of(dive),
+        condition_of(dive),
         replies_of(dive),
         sent_pictures(dive.pictures, [taxon.label for taxon in codebook.taxa], codebook.optics.pixel_um),
     )
