@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from edge.telemetry.summary import Quantity
 
 WEIGHTS: Mapping[Quantity, int] = {
-    Quantity.REPLIES: 10, Quantity.HEALTH: 8, Quantity.CORRECTED: 8, Quantity.DOUBT: 4, Quantity.CONDITION: 4,
+    Quantity.REPLIES: 10, Quantity.HEALTH: 8, Quantity.CORRECTED: 8, Quantity.DOUBT: 4, Quantity.CONDITION: 1,
     Quantity.FRAMES: 10, Quantity.UNNAMED: 8, Quantity.TAXA: 8, Quantity.SIZES: 4, Quantity.ESD_QUANTILES: 2,
     Quantity.TEMPERATURE: 2, Quantity.ESD: 2, Quantity.GREY: 1, Quantity.NOISE: 1,
 }  # fmt: skip
