@@ -114,7 +114,7 @@ class Dive:
         )
         self._tell_salvage()
         if self.next_frame % self.config.log.frames_per_bloc == 0:
-            self.freed(self._reserve.keep())
+            self.freed(self._reserve.keep(most=1))
         return settled
 
     def freed(self, dives: Sequence[Freed]) -> None:
