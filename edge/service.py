@@ -470,9 +470,12 @@ class Service:
             self._log_replies(dive)
             with self._watchdog.at_most(LONG_STEP_S, f"making the messages of dive {dive.folder.name}"):
                 messages = dive.instrument.finish().messages
-            self._courier.put(dive.number, messages, codebook_in(dive.log), climatology_in(dive.log))
+            is_kept = self._courier.put(
+                dive.number, messages, codebook_in(dive.log), climatology_in(dive.log)
+            )
             self._note_reported(dive)
-            dive.mark_ended()
+            if is_kept:  # or the next start makes them again
+                dive.mark_ended()
             total = sum(map(len, messages))
             self._say(f"dive {dive.folder.name} ended: {dive.next_frame} frames, {total} bytes in messages")
         except (SestonError, OSError) as error:

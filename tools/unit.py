@@ -14,7 +14,7 @@ from edge.errors import ConfigError
 
 STATE = Path("/var/lib")
 GROUPS = ("dialout", "video", "gpio", "plugdev", "apex")
-"""Who may use serial ports, cameras, GPIO, devices on USB and a Coral on PCIe, where there are such groups."""
+"""Who may use ports, cameras, GPIO, devices on USB and a Coral on PCIe, where a machine has such groups."""
 
 
 @click.command()
