@@ -7,8 +7,9 @@ BIN := $(VENV)/bin
 FUZZ_SECONDS ?= 60
 FUZZ_SEED ?= 0
 KILLS ?= 2000
+SOAK_FRAMES ?= 200000
 
-.PHONY: dive test lint format fuzz board durability clean help
+.PHONY: dive test lint format fuzz board durability soak clean help
 
 help:
 	@echo "make dive   install, compose the demonstration recording, replay it as a dive, report"
@@ -18,6 +19,7 @@ help:
 	@echo "            what it reads differs from the last tag, or there is none"
 	@echo "make board  the bytes of telemetry on an emulated aarch64 against those of this machine"
 	@echo "make durability  KILLS=2000 kills of the real service at random instants through whole dives"
+	@echo "make soak   200,000 frames through the service: what it holds after each tenth"
 	@echo "make clean  remove .venv and out"
 
 $(VENV)/.dive: pyproject.toml
@@ -51,6 +53,9 @@ board: $(VENV)/.test
 
 durability: $(VENV)/.test
 	$(BIN)/python -m tests.durability --kills $(KILLS) --seed 1
+
+soak: $(VENV)/.test
+	$(BIN)/python -m tests.durability.soak --frames $(SOAK_FRAMES) --own-process
 
 lint: $(VENV)/.test
 	$(BIN)/ruff check .

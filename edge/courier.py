@@ -54,15 +54,25 @@ class Courier:
 
     def put(
         self, dive: int, messages: Sequence[bytes], codebook: Codebook, region: Climatology | None
-    ) -> None:
+    ) -> bool:
         """Queue a dive's messages, and leave beside them what reads them, one file a version of it.
 
-        Raises `SestonError` or `OSError` when the disk refuses.
+        False when the disk refuses: they are then sent from memory, and wait for nobody after a restart.
         """
-        self._outbox.put(dive, messages, self._now_ms())
-        write_durably(self._folder / f"codebook-{codebook.sha256[:12]}.json", codebook.to_json())
-        if region is not None:
-            write_durably(self._folder / f"climatology-{region.sha256[:12]}.json", region.to_json())
+        try:
+            self._outbox.put(dive, messages, self._now_ms())
+        except SestonError as error:
+            self._say(f"ALARM: the messages of dive {dive:05d} are in memory alone: {error}")
+            self._outbox.go_on_in_memory()
+            self._outbox.put(dive, messages, self._now_ms())
+        try:
+            write_durably(self._folder / f"codebook-{codebook.sha256[:12]}.json", codebook.to_json())
+            if region is not None:
+                write_durably(self._folder / f"climatology-{region.sha256[:12]}.json", region.to_json())
+        except OSError as error:
+            self._say(f"what reads the messages is not beside them: {error}")
+            return False
+        return self._outbox.is_durable
 
     def surface(self, radio_s: float) -> None:
         """At the surface: hand over what waits, with so many seconds of radio."""

@@ -18,6 +18,11 @@ PAGE_BYTES = 1024
 _DAMAGE = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_FORMAT}
 _UNREADABLE = {sqlite3.SQLITE_IOERR_READ, sqlite3.SQLITE_IOERR_SHORT_READ}
 
+_REFUSALS = {
+    sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN,
+    sqlite3.SQLITE_PERM, sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED,
+}  # fmt: skip
+
 
 def connect(file: str | PathLike[str]) -> sqlite3.Connection:
     """Open a database whose commits survive a power cut (WAL, every commit synced), statement by statement.
@@ -67,9 +72,9 @@ def transaction(db: sqlite3.Connection, file: str | PathLike[str]) -> Iterator[N
         raise DiveLogError(f"cannot be written ({cause})", file=file, remedy="free the disk") from cause
 
 
-def is_full(error: sqlite3.Error) -> bool:
-    """Whether the disk had no room; a write that it broke off counts too."""
-    return _code(error) in {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_WRITE}
+def is_refusal(error: sqlite3.Error) -> bool:
+    """Whether the disk did not take it: it is full, read-only, fails, or another process has the file."""
+    return _code(error) & 0xFF in _REFUSALS and not is_damage(error)
 
 
 def is_damage(error: sqlite3.Error) -> bool:

@@ -76,6 +76,7 @@ class Dive:
         self._fix: Fix | None = None
         self._n_fixes = 0
         self._salvaged = log.salvaged
+        self._is_refused = self._is_full = False
         self._reserve = Reserve(folder.parent, config.log.keep_free_mb)
 
     @property
@@ -112,9 +113,9 @@ class Dive:
                 environment=environment,
             )
         )
-        self._tell_salvage()
+        self._tell_log()
         if self.next_frame % self.config.log.frames_per_bloc == 0:
-            self.freed(self._reserve.keep())
+            self.freed(self._reserve.keep(most=1))
         return settled
 
     def freed(self, dives: Sequence[Freed]) -> None:
@@ -129,6 +130,7 @@ class Dive:
         """The messages are queued: nothing is left to do for this dive."""
         log = self.log
         log.checkpoint()
+        self._tell_log()
         log.set_facts(
             {
                 "ended_ms": self._wall.now_ms(),
@@ -137,7 +139,18 @@ class Dive:
             }
         )
 
-    def _tell_salvage(self) -> None:
+    def _tell_log(self) -> None:
+        log = self.log
+        if bool(log.refusal) is not self._is_refused:
+            self._is_refused, self._is_full = not self._is_refused, log.disk_full
+            self._say(
+                f"ALARM: the disk does not take dive {self.folder.name} ({log.refusal}): it waits in memory"
+                if self._is_refused
+                else f"the disk takes dive {self.folder.name} again"
+            )
+        elif log.disk_full is not self._is_full:
+            self._is_full = log.disk_full
+            self._say(f"ALARM: the disk is full: dive {self.folder.name} keeps no more vignettes")
         if self.log.salvaged is not self._salvaged:
             self._salvaged = self.log.salvaged
             if self._salvaged is not None:
@@ -146,7 +159,7 @@ class Dive:
     def note(self, kind: str, data: dict[str, object]) -> None:
         """Log what shapes the messages, unless they are made: those a link may have must stay as they are.
 
-        A disk that has no room for it stops nothing.
+        A disk that does not take it stops nothing.
         """
         self._write(kind, lambda: self.log.add_input(self._wall.now_ms(), kind, data))
 

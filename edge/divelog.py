@@ -2,8 +2,9 @@
 
 Profile and messages are a pure replay of it. A bloc of frames is committed whole or not at all (WAL,
 synchronous FULL). When the disk is full the log gives up its ballast and keeps no more vignettes; when that
-is used up too, it keeps frames in memory until there is room again: a full disk never stops a dive. Nor does
-a file that turns out to be damaged: `edge.salvage` makes a new one of it, once a dive.
+is used up too, or the disk fails or becomes read-only, all but vignettes waits in memory until the disk takes
+it: no disk stops a dive, whose messages are made of what waits too. Nor does a file that turns out to be
+damaged: `edge.salvage` makes a new one of it, once a dive.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import json
 import math
 import sqlite3
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from os import PathLike
 from pathlib import Path
@@ -22,7 +23,7 @@ from typing import Any
 
 import numpy as np
 
-from edge.database import connect, connect_to_build, finish_building, is_damage, is_full
+from edge.database import connect, connect_to_build, finish_building, is_damage, is_refusal
 from edge.divelog_schema import (
     FRAME_COLUMNS,
     N_FRAME_COLUMNS,
@@ -54,6 +55,9 @@ from edge.timeline import Fix, utc_of
 
 BALLAST_BYTES = 4_000_000
 """Room kept aside when a dive begins: some thousand frames without vignettes, should the disk fill up."""
+INPUTS, MESSAGES = "inputs (time_ms, kind, data, checksum)", "messages (part, data, checksum)"
+FRAMES_AT_ONCE = 255
+"""Written in one transaction: a bloc is no longer (`edge.config`), and what has waited goes in such parts."""
 
 
 class DiveLog:
@@ -63,6 +67,8 @@ class DiveLog:
 
     Attributes
     ----------
+    refusal
+        Why the disk does not take what waits in memory; empty when nothing waits.
     salvaged
         What became of the file when it was found damaged in this dive, or None.
     vignettes_left_out
@@ -75,10 +81,13 @@ class DiveLog:
         self.path = path
         self._quota_bytes = vignette_quota_bytes
         self._pending: list[LoggedFrame] = []
+        self._waiting: list[tuple[str, list[Row]]] = []
         self._newest_ms = 0
+        self.refusal = ""
         self.vignettes_left_out = 0
         self.disk_full = False
         self.salvaged: Salvaged | None = None
+        self._is_beyond = False
         self.bytes_written = self.payload_bytes = 0
         self._take_up(db)
 
@@ -163,7 +172,7 @@ class DiveLog:
         """Commit what is pending and close; the ballast goes."""
         self.commit()
         self._db.close()
-        _ballast(self.path).unlink(missing_ok=True)
+        self._drop_ballast()
 
     # Writing
 
@@ -174,35 +183,30 @@ class DiveLog:
 
     def add_frame(self, frame: LoggedFrame) -> None:
         """Gather one frame for the next commit."""
-        self._pending.append(frame)
+        self._pending.append(self._bare(frame) if self.refusal else frame)
         self._newest_ms = max(self._newest_ms, frame.record.time_ms)
 
     def commit(self) -> bool:
-        """Write the bloc; False when the disk has no room for it, and it stays in memory for the next try."""
-        if not self._pending:
-            return True
-        while True:
-            try:
-                self._write_bloc(with_vignettes=not self.disk_full)
-            except sqlite3.Error as error:
-                if is_full(error):
-                    if self.disk_full:
-                        return False
-                    self._give_up_ballast()
-                elif not self._mend(error):
-                    raise self._refused(error) from error
+        """Write the bloc; False when the disk does not take it, and it stays in memory for the next try."""
+        while self._pending or self._waiting:
+            if self._waiting:
+                if not self._is_taken(lambda: self._insert(*self._waiting[0])):
+                    return False
+                del self._waiting[0]
             else:
-                self._pending.clear()
-                return True
+                if not self._is_taken(lambda: self._write_bloc(self._pending[:FRAMES_AT_ONCE])):
+                    return False
+                del self._pending[:FRAMES_AT_ONCE]
+        return True
 
     def add_input(self, time_ms: int, kind: str, data: Mapping[str, Any]) -> None:
-        """Record something that came from outside, at once."""
+        """Record something that came from outside, at once, or with the frames that wait for the disk."""
         self._newest_ms = max(self._newest_ms, time_ms)
-        self._at_once("inputs (time_ms, kind, data, checksum)", [(time_ms, kind, _json(data))])
+        self._at_once(INPUTS, [(time_ms, kind, _json(data))])
 
     def set_messages(self, messages: Sequence[bytes]) -> None:
         """Record the messages of the dive, in the order of their parts."""
-        self._at_once("messages (part, data, checksum)", list(enumerate(messages)))
+        self._at_once(MESSAGES, list(enumerate(messages)))
 
     def set_meta(self, key: str, value: Any) -> None:
         """Record one more fact about the dive (JSON)."""
@@ -211,8 +215,8 @@ class DiveLog:
     def set_facts(self, facts: Mapping[str, Any]) -> None:
         """Record several facts about the dive (JSON), all or none."""
         told = {key: _json(value) for key, value in facts.items()}
-        self._at_once("meta (key, value, checksum)", list(told.items()))
         self._facts |= told
+        self._at_once("meta (key, value, checksum)", list(told.items()))
 
     # Reading
 
@@ -230,7 +234,8 @@ class DiveLog:
 
     def inputs(self, kind: str) -> list[tuple[int, dict[str, Any]]]:
         """Inputs of one kind, (UTC ms, data), in the order they came."""
-        rows = self._rows("SELECT time_ms, data FROM inputs WHERE kind = ? ORDER BY input", (kind,))
+        rows = list(self._rows("SELECT time_ms, data FROM inputs WHERE kind = ? ORDER BY input", (kind,)))
+        rows += [(time_ms, data) for time_ms, one, data in self._waiting_for(INPUTS) if one == kind]
         return [(time_ms, json.loads(data)) for time_ms, data in rows]
 
     def add_fix(self, fix: Fix, source: str) -> None:
@@ -364,7 +369,10 @@ class DiveLog:
 
     def messages(self) -> list[bytes]:
         """Messages of the dive, in the order of their parts."""
-        return [data for (data,) in self._rows("SELECT data FROM messages ORDER BY part")]
+        parts: dict[int, bytes] = dict(self._rows("SELECT part, data FROM messages")) | dict(
+            self._waiting_for(MESSAGES)
+        )
+        return [parts[part] for part in sorted(parts)]
 
     # Inside
 
@@ -382,11 +390,11 @@ class DiveLog:
                 f"is damaged ({cause})", file=self.path, remedy="start again, or copy it again"
             ) from cause
 
-    def _write_bloc(self, *, with_vignettes: bool) -> None:
+    def _write_bloc(self, bloc: Sequence[LoggedFrame]) -> None:
         seen = self._n_by_taxon.copy()
         number, payload_bytes = seen.total(), 0
         frames, particles, offers = [], [], []
-        for logged in self._pending:
+        for logged in bloc:
             rows = [(number + i, *particle_row(one)) for i, one in enumerate(logged.particles)]
             for row, particle in zip(rows, logged.particles, strict=True):
                 if particle.vignette_png is not None:
@@ -397,7 +405,7 @@ class DiveLog:
             particles += rows
             payload_bytes += len(encoded(frame, rows))
             number += len(rows)
-        kept, gone = self._triage.choose(offers if with_vignettes else [])
+        kept, gone = self._triage.choose([] if self.disk_full else offers)
         sealed = [
             (one.number, one.png, one.worth, checksum(self._salt, one.number, one.png, one.worth))
             for one in kept
@@ -420,21 +428,46 @@ class DiveLog:
         self.payload_bytes += payload_bytes + sum(len(one.png) for one in kept)
         self.vignettes_left_out += len(offers) - len(kept) + len(gone)
 
-    def _at_once(self, table: str, rows: Sequence[Row]) -> None:
-        sealed = [(*row, checksum(self._salt, *row)) for row in rows]
+    def _at_once(self, table: str, rows: list[Row]) -> None:
+        if not self._waiting and self._is_taken(lambda: self._insert(table, rows)):
+            return
+        self._waiting.append((table, rows))
+
+    def _insert(self, table: str, rows: Sequence[Row]) -> None:
         statement = f"INSERT OR REPLACE INTO {table} VALUES ({marks(table.count(',') + 1)})"
+        with self._measured(), self._transaction():
+            self._db.executemany(statement, [(*row, checksum(self._salt, *row)) for row in rows])
+        self.payload_bytes += sum(len(encoded(*row)) for row in rows)
+
+    def _waiting_for(self, table: str) -> list[Row]:
+        return [row for one, rows in self._waiting if one == table for row in rows]
+
+    def _is_taken(self, write: Callable[[], None]) -> bool:
+        """Whether the disk takes it, its ballast given up and a damaged file mended where that helps."""
         while True:
             try:
-                with self._measured(), self._transaction():
-                    self._db.executemany(statement, sealed)
+                write()
             except sqlite3.Error as error:
-                if is_full(error) and not self.disk_full:
-                    self._give_up_ballast()
-                elif not self._mend(error):
+                if self._mend(error):
+                    continue
+                if not is_refusal(error) and not self._is_beyond:
                     raise self._refused(error) from error
-            else:
-                self.payload_bytes += len(encoded(*rows))
-                return
+                if not self.disk_full:
+                    self.disk_full = True  # from now on its room is for frames, not for vignettes
+                    self._drop_ballast()
+                    continue
+                if not self.refusal:
+                    self._pending = [self._bare(logged) for logged in self._pending]
+                self.refusal = str(error)
+                return False
+            self.refusal = ""
+            return True
+
+    def _bare(self, logged: LoggedFrame) -> LoggedFrame:
+        """A frame that may have to wait long: its vignettes would fill the memory."""
+        self.vignettes_left_out += sum(one.vignette_png is not None for one in logged.particles)
+        particles = tuple(replace(one, vignette_png=None) for one in logged.particles)
+        return replace(logged, particles=particles)
 
     @contextlib.contextmanager
     def _transaction(self) -> Iterator[None]:
@@ -457,25 +490,27 @@ class DiveLog:
 
     def _mend(self, error: sqlite3.Error) -> bool:
         """Go on with a new file when this one is damaged, once; False when that is not what is wrong."""
-        if self.salvaged is not None or not is_damage(error):
+        if self._is_beyond or self.salvaged is not None or not is_damage(error):
             return False
         with contextlib.suppress(sqlite3.Error):
             self._db.close()
-        self.salvaged = salvage(self.path, time_ms=self._newest_ms, meta=self._facts)
+        try:
+            self.salvaged = salvage(self.path, time_ms=self._newest_ms, meta=self._facts)
+        except (DiveLogError, OSError):
+            self._is_beyond = True
         try:
             self._take_up(connect(self.path))
         except sqlite3.Error as cause:
             raise self._refused(cause) from cause
-        return True
+        return not self._is_beyond
 
     def _refused(self, error: sqlite3.Error) -> DiveLogError:
         remedy = "check the disk" if is_damage(error) else "free the disk"
         return DiveLogError(f"cannot be written ({error})", file=self.path, remedy=remedy)
 
-    def _give_up_ballast(self) -> None:
-        """The disk is full: from now on its room is for frames, not for vignettes."""
-        self.disk_full = True
-        _ballast(self.path).unlink(missing_ok=True)
+    def _drop_ballast(self) -> None:
+        with contextlib.suppress(OSError):
+            _ballast(self.path).unlink(missing_ok=True)
 
 
 def _json(value: Any) -> str:

@@ -6,6 +6,7 @@ bytes each time, so that the shore counts it once. Delivered messages are kept, 
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -31,6 +32,7 @@ CREATE TABLE IF NOT EXISTS outbox (
     UNIQUE (dive, part)
 );
 """
+_COLUMNS = "id, dive, part, data, queued_ms, attempts, delivered_ms, asked, tried"
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,10 +62,17 @@ class Queued:
 
 
 class Outbox:
-    """A durable queue. Safe for one process; a power cut costs nothing that `put` returned from."""
+    """A durable queue. Safe for one process; a power cut costs nothing that `put` returned from.
+
+    Attributes
+    ----------
+    is_durable
+        Whether it is on the disk: see `go_on_in_memory`.
+    """
 
     def __init__(self, path: str | PathLike[str]) -> None:
         self._path = path
+        self.is_durable = True
         try:
             self._db = connect(path)
             self._db.executescript(_SCHEMA)
@@ -95,6 +104,20 @@ class Outbox:
                 "INSERT OR IGNORE INTO outbox (dive, part, data, queued_ms) VALUES (?, ?, ?, ?)",
                 [(dive, part, data, now_ms) for part, data in enumerate(messages)],
             )
+
+    def go_on_in_memory(self) -> None:
+        """The disk takes nothing: until this process ends, go on with a copy of what can be read.
+
+        What is delivered from there may be delivered again after the next start, the same bytes.
+        """
+        memory = sqlite3.connect(":memory:", isolation_level=None)
+        memory.executescript(_SCHEMA)
+        with contextlib.suppress(sqlite3.Error):
+            for row in self._db.execute(f"SELECT {_COLUMNS} FROM outbox"):
+                memory.execute(f"INSERT INTO outbox ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", row)
+        with contextlib.suppress(sqlite3.Error):
+            self._db.close()
+        self._db, self.is_durable = memory, False
 
     def waiting(self, most: int = -1) -> list[Queued]:
         """Messages not yet delivered, oldest dive first; at most so many when `most` is not negative.

@@ -70,16 +70,21 @@ from edge.outbox import Outbox
 from edge.run_config import Delivery, PressureSource
 from edge.sensors.serial import SerialPressure
 from edge.telemetry.health import HealthReading
+from edge.watchdog import Watchdog
 from firmware_bridge.ctd import Reading
 from firmware_bridge.iridium.clock import utc_ms_of
 
 STANDBY_POLL_S, SLEEP_POLL_S = 0.5, 5.0
+LONGEST_POLL_S = 20.0
+"""Well below what the watchdog allows, however far off the next frame is."""
 CAMERA_POLL_S = 0.05
 """How long the host is served between two looks for a frame."""
 HEALTH_EVERY_S = 600
 """Time between two readings of battery, temperature and disk during a dive."""
 BEGIN_AGAIN_S = 30.0
 """Time until a dive that could not begin, for want of room on the disk, is tried again."""
+LONG_STEP_S = 1800.0
+"""Time to begin a dive on a disk that is full of old ones, or to make the messages of a long one, at most."""
 
 
 class Service:
@@ -101,6 +106,9 @@ class Service:
         Ties host and modem to what carries their bytes; ports, unless a simulation gives another.
     replay
         A recording with its own times instead of the configured camera: a simulation's.
+    watchdog
+        Hears that the service goes forward: in a dive and between dives, whenever host and modem were served
+        or a frame was looked at, whatever became of it. A camera whose driver hangs keeps it from that.
     """
 
     def __init__(
@@ -112,7 +120,9 @@ class Service:
         clock: Clock | None = None,
         tie: Tie | None = None,
         replay: Replay | None = None,
+        watchdog: Watchdog | None = None,
     ) -> None:
+        self._watchdog = watchdog or Watchdog({})
         self._bundle, self._say, self._replay = bundle, say, replay
         self._clock = clock or SystemClock()
         self._wall = WallClock(self._clock)
@@ -160,6 +170,7 @@ class Service:
         """
         due_s = self._clock.monotonic_s()
         is_over = False
+        self._watchdog.ready()
         self._surface()
         while not stop():
             if is_over and self._dive is None and self._host.is_silent and self._courier.is_done:
@@ -182,6 +193,7 @@ class Service:
             dive, begun_s = self._dive, self._clock.monotonic_s()
             self._take(dive, frame)
             dive.instrument.was_busy(self._clock.monotonic_s() - begun_s)
+            self._went_on()
             self._keep_schedule()
             period_s = self._camera.period_s(frame)
             due_s = max(due_s + period_s, self._clock.monotonic_s() - period_s)
@@ -193,6 +205,7 @@ class Service:
 
     def close(self) -> None:
         """Let camera, ports and files go."""
+        self._watchdog.stopping()
         self._camera.close()
         if self._pressure is not None:
             self._pressure.close()
@@ -224,8 +237,16 @@ class Service:
 
     def _poll(self, wait_s: float) -> None:
         """Serve modem and host for at most so long."""
-        for said in self._host.poll(self._courier.poll(wait_s)):
+        for said in self._host.poll(self._courier.poll(min(wait_s, LONGEST_POLL_S))):
             self._on(said)
+        self._went_on()
+
+    def _went_on(self) -> None:
+        """Something went forward."""
+        if not self._camera.is_stuck:
+            dive = self._dive
+            told = "" if dive is None else f", dive {dive.folder.name}, {dive.next_frame} frames"
+            self._watchdog.went_on(f"{self._mission.state}{told}")
 
     def _now_ms(self) -> int:
         return self._wall.now_ms()
@@ -375,11 +396,12 @@ class Service:
         if Command.START_DIVE not in commands or self._clock.monotonic_s() < self._begin_due_s:
             return
         try:
-            self._dive = dives.begin(
-                self._dives, config, self._bundle, self._wall, self._say, mission=begun,
-                climatology=self._climatology, observe=None if self._replay is None else self._replay.observe,
-                namer=self._namer,
-            )  # fmt: skip
+            with self._watchdog.at_most(LONG_STEP_S, "beginning a dive"):
+                self._dive = dives.begin(
+                    self._dives, config, self._bundle, self._wall, self._say, mission=begun,
+                    climatology=self._climatology, namer=self._namer,
+                    observe=None if self._replay is None else self._replay.observe,
+                )  # fmt: skip
         except SestonError as error:
             self._begin_due_s = self._clock.monotonic_s() + BEGIN_AGAIN_S
             self._say(f"ALARM: the dive cannot begin: {error}")
@@ -448,10 +470,14 @@ class Service:
         try:
             self._tell_seen(dive.instrument.close_bloc())
             self._log_replies(dive)
-            messages = dive.instrument.finish().messages
-            self._courier.put(dive.number, messages, codebook_in(dive.log), climatology_in(dive.log))
+            with self._watchdog.at_most(LONG_STEP_S, f"making the messages of dive {dive.folder.name}"):
+                messages = dive.instrument.finish().messages
+            is_kept = self._courier.put(
+                dive.number, messages, codebook_in(dive.log), climatology_in(dive.log)
+            )
             self._note_reported(dive)
-            dive.mark_ended()
+            if is_kept:  # or the next start makes them again
+                dive.mark_ended()
             total = sum(map(len, messages))
             self._say(f"dive {dive.folder.name} ended: {dive.next_frame} frames, {total} bytes in messages")
         except (SestonError, OSError) as error:

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
-from edge.database import connect, connect_to_build, finish_building
+from edge.database import connect, connect_to_build, connect_to_read, finish_building
 from edge.divelog_schema import SCHEMA, SCHEMA_VERSION, Particle, checksum, salt_of, upgrade
 from edge.durable import sync_file, sync_folder
 from edge.errors import DiveLogError
@@ -124,11 +124,11 @@ class Reserve:
         self._dives, self._keep_free_bytes = dives, keep_free_mb * 1e6
         self._done: set[str] = set()
 
-    def keep(self) -> list[Freed]:
-        """Free what is needed, if it can be; says what was deleted."""
-        freed = []
+    def keep(self, most: int | None = None) -> list[Freed]:
+        """Free what is needed, if it can be, of so many dives at most; says what was deleted."""
+        freed: list[Freed] = []
         for folder in sorted(f for f in self._dives.iterdir() if f.is_dir() and f.name.isdigit()):
-            if shutil.disk_usage(self._dives).free >= self._keep_free_bytes:
+            if shutil.disk_usage(self._dives).free >= self._keep_free_bytes or len(freed) == most:
                 break
             if folder.name in self._done:
                 continue
@@ -150,7 +150,11 @@ def drop_vignettes(file: Path) -> Freed | None:
     new = file.with_name(file.name + ".new")
     before = 0
     try:
-        if not file.is_file() or is_damaged(file, int(file.parent.name)):
+        if not file.is_file() or not _has_ended(file):
+            return None
+        if not _has_vignettes(file):
+            return Freed(file.parent.name, 0, 0)
+        if is_damaged(file, int(file.parent.name)):  # reads all of it
             return None
         before = file.stat().st_size
         new.unlink(missing_ok=True)
@@ -167,6 +171,16 @@ def drop_vignettes(file: Path) -> Freed | None:
         with contextlib.suppress(OSError):
             new.unlink(missing_ok=True)
         return None
+
+
+def _has_ended(file: Path) -> bool:
+    with contextlib.closing(connect_to_read(file, with_wal=True)) as db:
+        return db.execute("SELECT 1 FROM meta WHERE key = 'ended_ms'").fetchone() is not None
+
+
+def _has_vignettes(file: Path) -> bool:
+    with contextlib.closing(connect_to_read(file, with_wal=True)) as db:
+        return db.execute("SELECT 1 FROM vignettes LIMIT 1").fetchone() is not None
 
 
 def _copy_without_vignettes(db: sqlite3.Connection, new: Path) -> int | None:

@@ -11,6 +11,7 @@ from edge.config import load_config
 from edge.inference.bundle import load_bundle
 from edge.logged import optics_of
 from edge.service import Service
+from edge.watchdog import Watchdog
 
 
 @click.command()
@@ -31,5 +32,5 @@ def run(config_file: Path, folder: Path) -> None:
     stopped: list[int] = []
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda received, _: stopped.append(received))
-    service = Service(config, load_bundle(config.bundle), folder, say=click.echo)
+    service = Service(config, load_bundle(config.bundle), folder, say=click.echo, watchdog=Watchdog())
     service.run(stop=lambda: bool(stopped))

@@ -27,6 +27,14 @@ class Camera(Protocol):
     def is_over(self) -> bool:
         """Whether no frame will ever come again."""
 
+    @property
+    def is_stuck(self) -> bool:
+        """Whether its driver, which gave frames before, hangs, so that only a new process can help.
+
+        A camera that gives no frame is not stuck while its driver comes back: it is opened again and again.
+        Nor is one that hung from the beginning: no process has helped it.
+        """
+
     def start(self, frame_rate_hz: float, black_every: int | None = None) -> None:
         """Frames are wanted, so many a second, and one of so many without light; None is as configured.
 

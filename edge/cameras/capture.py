@@ -10,14 +10,14 @@ import contextlib
 import math
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from edge.cameras.camera import CameraError, Device, Shot
 from edge.cameras.ledger import Ledger, Taken, patience_s
 from edge.cameras.queue import FrameQueue
 from edge.cameras.strobe import Strobe
 from edge.clock import WallClock
-from edge.frame import Frame, Stamp
+from edge.frame import Frame, FrameOutcome, Stamp
 from edge.run_config import CameraConfig, Trigger
 
 OpenDevice = Callable[[float], Device]
@@ -29,6 +29,8 @@ STALL_S = 5.0
 POLL_S = 0.2
 """How soon the thread notices that it is to stop."""
 JOIN_S = 3.0
+STUCK_S = 60.0
+"""A driver that has not come back for so long hangs."""
 _MOST_NEWS = 100
 
 
@@ -67,11 +69,18 @@ class LiveCamera:
         for note in self._device.notes:
             say(f"the camera {note}")
         self._follower: _Follower | None = None
+        self._left: _Follower | None = None
+        self._has_worked = False
 
     @property
     def is_over(self) -> bool:
         """See `Camera`: never."""
         return False
+
+    @property
+    def is_stuck(self) -> bool:
+        """See `Camera`."""
+        return self._has_worked and any(one and one.hangs_s > STUCK_S for one in (self._follower, self._left))
 
     def start(self, frame_rate_hz: float, black_every: int | None = None) -> None:
         """See `Camera`."""
@@ -99,6 +108,7 @@ class LiveCamera:
         taken = self._follower.take(wait_s)
         if taken is None:
             return None
+        self._has_worked |= taken.fault is not FrameOutcome.DROPPED
         age_s = self._monotonic_s() - taken.taken_s
         now = self._wall.stamp()
         return Frame(
@@ -113,7 +123,8 @@ class LiveCamera:
     def stop(self) -> None:
         """See `Camera`. A device that hangs is left to its thread, which lets it go when it comes back."""
         if self._follower is not None:
-            self._follower.stop()
+            if not self._follower.stop():
+                self._left = self._follower
             self._follower = None
 
     def close(self) -> None:
@@ -149,6 +160,7 @@ class _Follower:
         self._ended = threading.Event()
         self._pause_s = 0.0
         self._problem = ""
+        self._asked_s: float | None = None  # since when the device has not come back
         self.news: deque[str] = deque(maxlen=_MOST_NEWS)
         self._thread = threading.Thread(target=self._run, name="camera", daemon=True)
         self._thread.start()
@@ -160,27 +172,37 @@ class _Follower:
                 self._queue.put(missing)
         return self._queue.take(wait_s)
 
-    def stop(self) -> None:
-        """End the thread, unless its device hangs."""
+    @property
+    def hangs_s(self) -> float:
+        """For how long its device has not come back."""
+        asked_s = self._asked_s
+        return 0.0 if asked_s is None else self._monotonic_s() - asked_s
+
+    def stop(self) -> bool:
+        """End the thread, unless its device hangs: then False."""
         self._ended.set()
         self._thread.join(JOIN_S)
+        return not self._thread.is_alive()
 
     def _run(self) -> None:
         """Follow the device until the dive has ended, opening it as often as needed."""
         follow = self._trigger_and_follow if self._config.trigger is Trigger.SOFTWARE else self._follow
         while not self._ended.is_set():
             try:
-                device = self._device = self._device or self._open_device(self._rate_hz)
+                with self._asking():
+                    device = self._device = self._device or self._open_device(self._rate_hz)
                 with self._lock:
                     self._ledger.reopened(device.shape)
-                device.start()
+                with self._asking():
+                    device.start()
                 follow(device)
             except Exception as error:  # noqa: BLE001 a maker's library may raise anything; the dive goes on
                 if str(error) != self._problem:
                     self.news.append(f"the camera is lost: {error}")
                 self._problem = str(error)
             if self._device is not None:
-                _let_go(self._device)
+                with self._asking():
+                    _let_go(self._device)
                 self._device = None
             self._ended.wait(self._pause_s)
             self._pause_s = min(max(1.0, 2 * self._pause_s), LONGEST_PAUSE_S)
@@ -202,7 +224,8 @@ class _Follower:
             lit = not black_every or count % black_every != 0
             self._strobe.set(lit=lit)
             try:
-                device.trigger()
+                with self._asking():
+                    device.trigger()
                 shot = self._next_within(device, patience_s(self._rate_hz))
             finally:
                 self._strobe.set(lit=False)
@@ -215,12 +238,22 @@ class _Follower:
         """The next shot; None when the dive ends meanwhile."""
         until_s = self._monotonic_s() + wait_s
         while not self._ended.is_set():
-            shot = device.next_shot(POLL_S)
+            with self._asking():
+                shot = device.next_shot(POLL_S)
             if shot is not None:
                 return shot
             if self._monotonic_s() > until_s:
                 raise _silent(self._config, wait_s)
         return None
+
+    @contextlib.contextmanager
+    def _asking(self) -> Iterator[None]:
+        """The device is asked for something, and may not come back."""
+        self._asked_s = self._monotonic_s()
+        try:
+            yield
+        finally:
+            self._asked_s = None
 
     def _came(self, shot: Shot, *, lit: bool = True) -> None:
         with self._lock:

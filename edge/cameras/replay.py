@@ -23,6 +23,11 @@ class ReplayCamera:
         self._frame_rate_hz = 1.0
         self.is_over = False
 
+    @property
+    def is_stuck(self) -> bool:
+        """See `Camera`: never, for who reads a file waits for it."""
+        return False
+
     def start(self, frame_rate_hz: float, black_every: int | None = None) -> None:
         """See `Camera`."""
         self._frame_rate_hz = frame_rate_hz

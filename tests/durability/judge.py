@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from edge.divelog import DiveLog
-from edge.instrument import CLASSIFIED_OUTCOMES
+from edge.frame import CLASSIFIED_OUTCOMES
 from edge.logged import summarise
 from edge.salvage import is_damaged
 from tests.durability.aboard import Promises

@@ -32,10 +32,13 @@ def dive(file, said):
             assert log.commit()
             said["blocs"] = number + 1
             log.add_input(number, "health", {"board_temperature_c": number})
+            assert not log.refusal
             said["inputs"] = number + 1
         log.set_messages([b"one" * 40, b"two" * 40])
+        assert not log.refusal
         said["messages"] = True
         log.set_facts({"ended_ms": 1, "bytes_written": 2})
+        assert not log.refusal
         said["ended"] = True
     said["closed"] = True
 

@@ -18,6 +18,7 @@ from edge.config import Config, LogConfig, TelemetryConfig
 from edge.ends import Replay
 from edge.frame import Frame
 from edge.inference.bundle import load_bundle
+from edge.inference.worker import WorkerClassifier
 from edge.optics import Optics
 from edge.run_config import PressureConfig, PressureSource, RunConfig
 from edge.service import Service
@@ -78,17 +79,26 @@ def frames(n: int, pressure: Yoyo) -> Iterator[Frame]:
 
 
 def held() -> dict[str, float]:
-    """What this process holds: memory in MB, open files, threads."""
-    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    """What this process holds, memory in MB, open files, threads, and what the classifier's own holds."""
+    children = [
+        int(pid) for file in Path("/proc/self/task").glob("*/children") for pid in file.read_text().split()
+    ]
     return {
-        "rss_mb": pages * os.sysconf("SC_PAGE_SIZE") / 1e6,
+        "rss_mb": _rss_mb(os.getpid()),
+        "child_mb": sum(map(_rss_mb, children)),
         "files": len(os.listdir("/proc/self/fd")),
         "threads": len(os.listdir("/proc/self/task")),
     }
 
 
-def soak(n_frames: int, dive_frames: int, folder: Path) -> list[tuple[int, dict[str, float]]]:
-    """Run; returns what was held after each tenth."""
+def _rss_mb(pid: int) -> float:
+    return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 1e6
+
+
+def soak(
+    n_frames: int, dive_frames: int, folder: Path, *, own_process: bool = False
+) -> list[tuple[int, dict[str, float]]]:
+    """Run, the classifier here or in a process of its own; returns what was held after each tenth."""
     clock, pressure = SimulatedClock(), Yoyo(dive_frames)
     clock.line = NullModem((Sink(), Sink()), baud=9600)
     found: list[tuple[int, dict[str, float]]] = []
@@ -108,7 +118,10 @@ def soak(n_frames: int, dive_frames: int, folder: Path) -> list[tuple[int, dict[
             yield frame
 
     replay = Replay(watched(), lambda _frame: 1.0, None, pressure)
-    service = Service(config, load_bundle("demo"), folder, lambda _said: None, clock, None, replay)
+    bundle = load_bundle("demo")
+    service = Service(config, bundle, folder, lambda _said: None, clock, None, replay)
+    if own_process:
+        service._namer = WorkerClassifier(bundle)
     service.run(lambda: False)
     found.append((n_frames, held()))
     return found
@@ -117,11 +130,15 @@ def soak(n_frames: int, dive_frames: int, folder: Path) -> list[tuple[int, dict[
 @click.command()
 @click.option("--frames", "n_frames", default=200_000, show_default=True)
 @click.option("--dive-frames", default=20_000, show_default=True)
-def main(n_frames: int, dive_frames: int) -> None:
+@click.option("--own-process", is_flag=True, help="The classifier in a process of its own, as aboard.")
+def main(n_frames: int, dive_frames: int, own_process: bool) -> None:
     """Show what is held after each tenth."""
     with tempfile.TemporaryDirectory() as folder:
-        for i, now in soak(n_frames, dive_frames, Path(folder)):
-            click.echo(f"{i:>8}  {now['rss_mb']:7.1f} MB  {now['files']} files  {now['threads']} threads")
+        for i, now in soak(n_frames, dive_frames, Path(folder), own_process=own_process):
+            click.echo(
+                f"{i:>8}  {now['rss_mb']:7.1f} MB  {now['child_mb']:7.1f} MB  {now['files']:3} files"
+                f"  {now['threads']:3} threads"
+            )
 
 
 if __name__ == "__main__":
