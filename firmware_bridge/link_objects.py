@@ -328,6 +328,8 @@ class ObjectReceiver:
             return None
         data = bytes(self._data)
         if crc32(data) == header.crc32:
+            if header.kind in SESSION_KINDS:
+                self._pass()  # who asked for it can ask again: nothing waits for its owner
             return LinkObject(header.kind, header.object_id, data)
         self._data.clear()
         self._damaged += 1

@@ -175,7 +175,6 @@ class Reader:
                     case ObjectReceived(item) if item.kind == Kind.MESSAGE:
                         self._peer.refuse(item, Reason.UNWANTED)  # it is for the float, and waits for it
                     case ObjectReceived(item):
-                        self._peer.stored(item)
                         yield item
             if self._peer.counts.frames != heard:
                 heard = self._peer.counts.frames

@@ -22,9 +22,15 @@ from firmware_bridge.link_logs import (
     unpack_list,
     unpack_part,
 )
-from firmware_bridge.link_objects import WIDE_WINDOW_PIECES, WINDOW_PIECES, LinkObject, ObjectSender
+from firmware_bridge.link_objects import (
+    WIDE_WINDOW_PIECES,
+    WINDOW_PIECES,
+    LinkObject,
+    ObjectReceiver,
+    ObjectSender,
+)
 from firmware_bridge.link_records import Role
-from firmware_bridge.link_wire import Hello, Kind, pack
+from firmware_bridge.link_wire import Header, Hello, Kind, Piece, Progress, pack
 
 stamps = st.binary(min_size=8, max_size=8)
 sizes = st.integers(0, 2**48)
@@ -89,6 +95,17 @@ def test_what_was_of_a_session_is_not_sent_in_the_next():
     assert [item.kind for item in sender.waiting] == [Kind.MESSAGE]
     piece = sender.next_piece(1.0)
     assert (piece.transfer, piece.header.kind) == (0, Kind.MESSAGE)
+
+
+def test_what_was_asked_for_counts_as_stored_at_once_and_nothing_after_it_is_sent_again():
+    made = ObjectReceiver(1000, (), None)
+    first, second = (LinkObject(Kind.LOG_PART, n, b"some bytes") for n in (1, 2))
+    for transfer, item in enumerate((first, second, second)):  # the same bytes again are news too
+        header = Header.of(item.kind, item.object_id, item.data)
+        assert made.on_piece(Piece(0, transfer, 0, header, item.data)) == item
+        assert made.answer() == Progress(transfer + 1, 0)
+    made.stored(second.kind, second.object_id)
+    assert made.transfer == 3
 
 
 @pytest.mark.parametrize(
