@@ -21,6 +21,7 @@ from edge.cameras.v4l2 import V4L2Camera
 from edge.clock import Clock, WallClock
 from edge.config import Config
 from edge.errors import SestonError
+from edge.fetching import Shelf
 from edge.frame import Frame
 from edge.hosts import Host, NativeHost, NoHost
 from edge.inference.bundle import Bundle
@@ -37,8 +38,10 @@ from firmware_bridge.iridium.driver import Driver
 from firmware_bridge.iridium.imt import ImtDriver
 from firmware_bridge.iridium.rudics import RudicsDriver
 from firmware_bridge.iridium.sbd import SbdDriver
+from firmware_bridge.link import ALL_CAPABILITIES
 from firmware_bridge.link import Peer as LinkPeer
 from firmware_bridge.link_records import Role
+from firmware_bridge.link_wire import Capability
 from firmware_bridge.sans_io import Line, Peer
 from firmware_bridge.transport import PortLine, open_transport
 
@@ -91,8 +94,8 @@ def tie_to_ports(monotonic_s: Callable[[], float]) -> Tie:
     return tie
 
 
-def open_host(config: Config, bundle: Bundle, clock: Clock, wall: WallClock, tie: Tie) -> Host:
-    """Who commands, as configured."""
+def open_host(config: Config, bundle: Bundle, clock: Clock, wall: WallClock, tie: Tie, shelf: Shelf) -> Host:
+    """Who commands, as configured; on the native link logs of the shelf may be asked for too."""
     host = config.run.host
     if host.kind is HostKind.NONE:
         return NoHost(clock.sleep)
@@ -101,9 +104,9 @@ def open_host(config: Config, bundle: Bundle, clock: Clock, wall: WallClock, tie
         uvp6 = personality_of(config, optics, bundle.counted_taxa, bundle.sha256, wall.now_ms)
         line = tie(uvp6, host.port, host.baud)
         return Uvp6Host(uvp6, line, optics, bundle.counted_taxa, config.log.frames_per_bloc)
-    peer = LinkPeer(Role.INSTRUMENT, wall.boot)
-    stale_s = config.run.pressure.stale_s
-    return NativeHost(peer, tie(peer, host.port, host.baud), clock.monotonic_s, stale_s=stale_s)
+    peer = LinkPeer(Role.INSTRUMENT, wall.boot, capabilities=ALL_CAPABILITIES | Capability.LOGS)
+    line, stale_s = tie(peer, host.port, host.baud), config.run.pressure.stale_s
+    return NativeHost(peer, line, clock.monotonic_s, stale_s=stale_s, shelf=shelf)
 
 
 def open_driver(modem: ModemConfig, boot: int) -> Driver:

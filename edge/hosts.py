@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from edge.divelog_schema import LoggedFrame
+from edge.fetching import QUEUED, LogServer, Shelf
 from edge.frame import Phase
 from edge.mission import State
 from edge.outbox import Queued
@@ -30,7 +31,7 @@ from firmware_bridge.link import (
 from firmware_bridge.link import Event as LinkEvent
 from firmware_bridge.link import Peer as LinkPeer
 from firmware_bridge.link_objects import MAX_QUEUED, LinkObject
-from firmware_bridge.link_wire import Kind
+from firmware_bridge.link_wire import Capability, Kind
 from firmware_bridge.sans_io import Line
 
 CEASED_S = 300.0
@@ -92,6 +93,11 @@ class MessageTaken:
 
 
 @dataclass(frozen=True, slots=True)
+class MessagesWanted:
+    """A host that takes messages has come."""
+
+
+@dataclass(frozen=True, slots=True)
 class Noted:
     """Something for the log, in a sentence."""
 
@@ -100,7 +106,7 @@ class Noted:
 
 Said = (
     PhaseSaid | DiveBeginSaid | DiveEndSaid | TimeSaid | BudgetSaid | PowerWished | OrderCame | MessageTaken
-    | Noted
+    | MessagesWanted | Noted
 )  # fmt: skip
 
 
@@ -203,6 +209,8 @@ class NativeHost:
         The clock that readings grow old by.
     stale_s
         A reading older than this is none.
+    shelf
+        Logs that may be asked for, also by one that asks for logs alone and commands nothing.
     """
 
     def __init__(
@@ -212,8 +220,10 @@ class NativeHost:
         monotonic_s: Callable[[], float],
         *,
         stale_s: float,
+        shelf: Shelf | None = None,
     ) -> None:
         self._peer, self._line = peer, line
+        self._logs = None if shelf is None else LogServer(peer, shelf)
         self._monotonic_s, self._stale_s = monotonic_s, stale_s
         self._reading: Reading | None = None
         self._read_s = self._told_s = 0.0
@@ -236,8 +246,12 @@ class NativeHost:
     def poll(self, wait_s: float) -> Sequence[Said]:
         """See `Host`."""
         said: list[Said] = []
+        if self._logs is not None:
+            self._logs.go_on()
         for event in self._line.carry(wait_s):
             said += self._on(event)
+            if self._logs is not None:
+                self._logs.take(event)
         return said
 
     def reading(self) -> Reading | None:
@@ -251,11 +265,15 @@ class NativeHost:
 
     def offer(self, messages: Sequence[Queued]) -> Sequence[Queued]:
         """See `Host`; those that the link has no room for are to be offered again."""
-        held = {item.object_id for item in self._peer.waiting}
+        if self._is_reader:
+            return ()
+        waiting = self._peer.waiting
+        held = {item.object_id for item in waiting if item.kind == Kind.MESSAGE}
+        room = MAX_QUEUED - QUEUED - len(waiting)
         added: list[Queued] = []
         for message in messages:
             object_id = message.number % _NUMBERS * _TIMES + message.asked % _TIMES
-            if object_id in held or len(held) == MAX_QUEUED:
+            if object_id in held or len(added) >= room:
                 continue
             held.add(object_id)
             self._offered[object_id] = (message.dive, message.part)
@@ -279,11 +297,23 @@ class NativeHost:
         if self._peer.power in (Power.WISHED, Power.WAITING):
             self._peer.say(wire.PowerSafe())
 
+    @property
+    def _is_reader(self) -> bool:
+        """Whether the other end is none that commands, but somebody who asks for logs."""
+        told = self._peer.peer
+        return told is not None and told.capabilities == Capability.LOGS
+
     def _on(self, event: LinkEvent) -> list[Said]:
         match event:
+            case Opened() if self._is_reader:
+                self._is_lost = True
+                return [Noted("somebody is here to read logs, and no host: pressure decides")]
+            case Silent() | Heard() if self._is_reader:
+                return []
             case Opened(_, was_reset):
                 self._is_lost = False
-                return [Noted("the host was reset and is back" if was_reset else "the host is on the line")]
+                came = "the host was reset and is back" if was_reset else "the host is on the line"
+                return [Noted(came), MessagesWanted()]
             case Silent():
                 self._is_lost = True
                 return [Noted("the host does not answer: pressure decides until it does")]
@@ -292,9 +322,9 @@ class NativeHost:
                 return [Noted("the host answers again")]
             case WrongVersion(version, lowest):
                 return [Noted(f"the host speaks the link's versions {lowest} to {version}: none of ours")]
-            case Delivered(item) | Refused(item):
+            case Delivered(item) | Refused(item) if item.kind == Kind.MESSAGE:
                 taken = self._offered.pop(item.object_id, None)
-                if taken is None:
+                if taken is None or (isinstance(event, Refused) and self._is_reader):
                     return []
                 if isinstance(event, Refused):
                     return [
@@ -303,6 +333,8 @@ class NativeHost:
                 return [MessageTaken(*taken)]
             case ObjectReceived(item):
                 return self._on_object(item)
+            case Delivered() | Refused():
+                return []
             case _:
                 return self._on_record(event)
 

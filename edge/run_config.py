@@ -124,6 +124,28 @@ class HostConfig(Section, frozen=True):
     baud: Annotated[int, msgspec.Meta(ge=300)] = 9600
 
 
+class DeckConfig(Section, frozen=True):
+    """The network port for logs that is there while a switch is set on deck (docs/fetch.md); none by default.
+
+    Attributes
+    ----------
+    switch
+        A line of a GPIO chip that is pulled up and set at ground (`gpio:17`, `gpio:gpiochip4:17`), or a file
+        that is there when it is set (`file:/media/deck/seston.key`).
+    listen
+        Address and port of this machine, such as that of its USB cable: 192.168.7.2:4573.
+    """
+
+    switch: Annotated[
+        str, msgspec.Meta(pattern="^(|gpio:(gpiochip[0-9]+:)?[0-9]{1,3}|file:/.+)$", max_length=1000)
+    ] = ""
+    listen: Annotated[str, msgspec.Meta(pattern="^(|[^:\\s]+:[0-9]{1,5})$", max_length=300)] = ""
+
+    def __post_init__(self) -> None:
+        if bool(self.switch) != bool(self.listen):
+            raise ValueError("switch and listen go together")
+
+
 class PressureSource(enum.StrEnum):
     """Where pressure comes from."""
 
@@ -218,6 +240,8 @@ class RunConfig(Section, frozen=True):
     ----------
     deliver
         Who takes the messages: a `folder` (`messages_dir`), the `host`, or the `modem`.
+    deck
+        Where logs may be fetched on deck.
     """
 
     camera: CameraConfig = CameraConfig()
@@ -225,6 +249,7 @@ class RunConfig(Section, frozen=True):
     pressure: PressureConfig = PressureConfig()
     deliver: Delivery = Delivery.FOLDER
     modem: ModemConfig = ModemConfig()
+    deck: DeckConfig = DeckConfig()
     messages_dir: str = "messages"
     dives_dir: str = "dives"
 

@@ -20,6 +20,7 @@ from edge.cameras.replay import ReplayCamera
 from edge.clock import Clock, SystemClock, WallClock
 from edge.config import Config, TelemetryConfig
 from edge.courier import Courier
+from edge.deck import Deck
 from edge.dive import Dive
 from edge.divelog_schema import LoggedFrame
 from edge.ends import (
@@ -33,12 +34,14 @@ from edge.ends import (
     tie_to_ports,
 )
 from edge.errors import SestonError
+from edge.fetching import Shelf
 from edge.frame import Frame, Phase
 from edge.health import read_health
 from edge.hosts import (
     BudgetSaid,
     DiveBeginSaid,
     DiveEndSaid,
+    MessagesWanted,
     MessageTaken,
     Noted,
     OrderCame,
@@ -135,7 +138,11 @@ class Service:
         for problem in self._orders.problems:
             say(problem)
         tie = tie or tie_to_ports(self._clock.monotonic_s)
-        self._host = open_host(self._orders.config, bundle, self._clock, self._wall, tie)
+        shelf = Shelf(self._dives, lambda: self._dive is not None)
+        self._host = open_host(self._orders.config, bundle, self._clock, self._wall, tie, shelf)
+        self._deck = Deck(
+            config.run.deck, shelf, self._wall.boot, self._read_pressure, self._clock.monotonic_s, say
+        )
         modem = self._open_modem(tie) if config.run.deliver is Delivery.MODEM else None
         self._courier = Courier(
             self._outbox, config.run.deliver, messages, self._host, modem, self._wall.now_ms, say
@@ -210,6 +217,7 @@ class Service:
         if self._pressure is not None:
             self._pressure.close()
         self._host.close()
+        self._deck.close()
         self._courier.close()
         self._orders.close()
         self._namer.close()
@@ -236,8 +244,8 @@ class Service:
         self._tell_standing()
 
     def _poll(self, wait_s: float) -> None:
-        """Serve modem and host for at most so long."""
-        for said in self._host.poll(self._courier.poll(min(wait_s, LONGEST_POLL_S))):
+        """Serve modem, host, and whoever fetches logs, for at most so long."""
+        for said in self._host.poll(self._deck.poll(self._courier.poll(min(wait_s, LONGEST_POLL_S)))):
             self._on(said)
         self._went_on()
 
@@ -301,6 +309,8 @@ class Service:
             case MessageTaken(dive, part):
                 self._courier.is_taken(dive, part)
                 self._tell_standing()
+            case MessagesWanted():
+                self._courier.hand_over()
             case Noted(sentence):
                 self._say(sentence)
 

@@ -158,8 +158,7 @@ def drop_vignettes(file: Path) -> Freed | None:
             return None
         before = file.stat().st_size
         new.unlink(missing_ok=True)
-        with contextlib.closing(connect(file)) as db:
-            n = _copy_without_vignettes(db, new)
+        n = copy_without_vignettes(file, new, ended_only=True, counted_as="vignettes_deleted")
         if n is None or n == 0 or file.with_name(file.name + "-wal").exists():
             new.unlink(missing_ok=True)
             return None if n is None else Freed(file.parent.name, 0, 0)
@@ -183,13 +182,25 @@ def _has_vignettes(file: Path) -> bool:
         return db.execute("SELECT 1 FROM vignettes LIMIT 1").fetchone() is not None
 
 
-def _copy_without_vignettes(db: sqlite3.Connection, new: Path) -> int | None:
-    """Number of vignettes that the copy lacks; None when the dive has not ended, 0 when there is none."""
+def copy_without_vignettes(file: Path, new: Path, *, ended_only: bool, counted_as: str) -> int | None:
+    """Copy a log, brought up to this version first, but for its vignettes, which a fact of the copy counts.
+
+    Returns how many it lacks: 0 when there is none, and then no copy is made; None when this version cannot
+    read the log, or the dive has not ended and `ended_only`. May raise `sqlite3.Error`, `ValueError` and
+    `TypeError`.
+    """
+    with contextlib.closing(connect(file)) as db:
+        return _copy_without_vignettes(db, new, ended_only=ended_only, counted_as=counted_as)
+
+
+def _copy_without_vignettes(
+    db: sqlite3.Connection, new: Path, *, ended_only: bool, counted_as: str
+) -> int | None:
     (version,) = db.execute("SELECT value FROM meta WHERE key = 'schema_version'").fetchone()
     if upgrade(db, json.loads(version)) != SCHEMA_VERSION:
         return None
     meta = dict(db.execute("SELECT key, value FROM meta"))
-    if "ended_ms" not in meta:
+    if ended_only and "ended_ms" not in meta:
         return None
     (n,) = db.execute("SELECT COUNT(*) FROM vignettes").fetchone()
     if not n:
@@ -203,8 +214,7 @@ def _copy_without_vignettes(db: sqlite3.Connection, new: Path) -> int | None:
     for table in TABLES:
         columns = ", ".join(row[1] for row in db.execute(f"PRAGMA new.table_info({table})"))
         db.execute(f"INSERT INTO new.{table} ({columns}) SELECT {columns} FROM main.{table}")
-    gone = json.dumps(int(n) + json.loads(meta.get("vignettes_deleted", "0")))
-    row = ("vignettes_deleted", gone)
+    row = (counted_as, json.dumps(int(n) + json.loads(meta.get(counted_as, "0"))))
     db.execute("INSERT OR REPLACE INTO new.meta VALUES (?, ?, ?)", (*row, checksum(salt_of(meta), *row)))
     db.execute("COMMIT")
     db.execute("DETACH new")

@@ -14,7 +14,14 @@ from typing import Any
 from firmware_bridge.errors import MisuseError
 from firmware_bridge.framing import MAX_BODY_BYTES, Deframer, encode_frame
 from firmware_bridge.link_channel import RecordChannel, Retry
-from firmware_bridge.link_objects import LinkObject, ObjectReceiver, ObjectSender, Reply
+from firmware_bridge.link_objects import (
+    WIDE_WINDOW_PIECES,
+    WINDOW_PIECES,
+    LinkObject,
+    ObjectReceiver,
+    ObjectSender,
+    Reply,
+)
 from firmware_bridge.link_records import (
     SPEC_OF_CLASS,
     ObjectRefused,
@@ -305,7 +312,10 @@ class Peer:
         self._peer = hello
         self.is_open = False
         self._hello_retry.forget()
-        self._sender.restart(min(hello.max_body_bytes, MAX_BODY_BYTES))
+        is_wide = hello.capabilities & self._capabilities & Capability.LOGS
+        self._sender.restart(
+            min(hello.max_body_bytes, MAX_BODY_BYTES), WIDE_WINDOW_PIECES if is_wide else WINDOW_PIECES
+        )
         self._receiver.restart()
         if self._was_reset:
             self.power = Power.STAYS

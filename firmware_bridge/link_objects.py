@@ -20,6 +20,7 @@ from firmware_bridge.link_wire import (
     HEADER_BYTES,
     MAX_OBJECT_BYTES,
     PIECE_BYTES,
+    SESSION_KINDS,
     Header,
     Piece,
     Progress,
@@ -28,6 +29,8 @@ from firmware_bridge.sans_io import NEVER_S
 
 WINDOW_PIECES = 4
 """Pieces on their way at most: two fill a line whose answers come at once, four one that answers late."""
+WIDE_WINDOW_PIECES = 16
+"""Between ends that both know logs: fast lines answer late for their speed."""
 MAX_QUEUED = 64
 MAX_QUEUED_BYTES = 1 << 25
 REMEMBERED = 64
@@ -67,8 +70,11 @@ class ObjectSender:
         self._queued_bytes = 0
         self.restart(0)
 
-    def restart(self, max_body_bytes: int) -> None:
-        """Begin a session: numbers start at 0, what is queued stays so."""
+    def restart(self, max_body_bytes: int, window_pieces: int = WINDOW_PIECES) -> None:
+        """Begin a session: numbers start at 0; what is queued stays so, unless it was of the last session."""
+        self._window_pieces = window_pieces
+        self._queue = [one for one in self._queue if one[0].kind not in SESSION_KINDS]
+        self._queued_bytes = sum(len(item.data) for item, _ in self._queue)
         self._max_body_bytes = self._body_bytes = max_body_bytes
         # Transfers are counted without bound here, modulo 256 on the line. Places are (transfer, offset).
         self._acked = self._next = (0, 0)
@@ -102,7 +108,7 @@ class ObjectSender:
 
     def next_piece(self, now_s: float) -> Piece | None:
         """What to send now; None when the window is full or all is sent."""
-        if len(self._ends) == WINDOW_PIECES:
+        if len(self._ends) == self._window_pieces:
             return None
         first = self._acked[0]
         while self._next[0] - first < len(self._queue):
@@ -322,6 +328,8 @@ class ObjectReceiver:
             return None
         data = bytes(self._data)
         if crc32(data) == header.crc32:
+            if header.kind in SESSION_KINDS:
+                self._pass()  # who asked for it can ask again: nothing waits for its owner
             return LinkObject(header.kind, header.object_id, data)
         self._data.clear()
         self._damaged += 1

@@ -54,6 +54,17 @@ class Reason(enum.IntEnum):
     NO_ROOM = 4
 
 
+class NoFetch(enum.IntEnum):
+    """Why a log is not sent, or not any further."""
+
+    DIVING = 1
+    NOT_THERE = 2
+    BEYOND_END = 3
+    NO_ROOM = 4
+    UNREADABLE = 5
+    CHANGED = 6
+
+
 class Topic(enum.IntEnum):
     """What a host may ask for."""
 
@@ -118,6 +129,18 @@ class PowerStays:
 
 
 @dataclass(frozen=True, slots=True)
+class Fetch:
+    """A file of a dive is wanted from an offset to its end; without a dive, the list of all (`link_logs`).
+
+    What was wanted before is not any more.
+    """
+
+    dive: int | None
+    form: int
+    offset_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
 class Status:
     """How the instrument stands."""
 
@@ -150,6 +173,15 @@ class PowerSafe:
 
 
 @dataclass(frozen=True, slots=True)
+class FetchRefused:
+    """What was wanted is not sent, or not any further."""
+
+    dive: int | None
+    form: int
+    reason: NoFetch
+
+
+@dataclass(frozen=True, slots=True)
 class ObjectRefused:
     """The object of this transfer is not wanted again."""
 
@@ -158,8 +190,8 @@ class ObjectRefused:
 
 
 Record = (
-    TimeIs | Ctd | Start | Stop | Budget | Ask | PowerWish | PowerStays
-    | Status | Health | PowerWait | PowerSafe | ObjectRefused
+    TimeIs | Ctd | Start | Stop | Budget | Ask | PowerWish | PowerStays | Fetch
+    | Status | Health | PowerWait | PowerSafe | FetchRefused | ObjectRefused
 )  # fmt: skip
 
 
@@ -190,6 +222,7 @@ class Spec:
 
 U8, U16, U32 = (2**8 - 1, 2**16 - 1, 2**32 - 1)
 _LOWEST_I32 = -(2**31)
+_DIVE = "H", 0, U16 - 1, U16
 
 
 def _choice(meaning: type[enum.IntEnum]) -> Field:
@@ -214,8 +247,9 @@ SPECS = (
     Spec(19, Ask, Role.HOST, True, (_choice(Topic),)),
     Spec(20, PowerWish, Role.HOST, True, (Field("H", 0, U16),)),
     Spec(21, PowerStays, Role.HOST, True),
+    Spec(22, Fetch, Role.HOST, True, (Field(*_DIVE), Field("B", 0, U8), Field("Q", 0, 2**48 - 1))),
     Spec(32, Status, Role.INSTRUMENT, True, (
-        _choice(DiveState), Field("H", 0, U16 - 1, U16), Field("I", 0, U32), Field("H", 0, U16),
+        _choice(DiveState), Field(*_DIVE), Field("I", 0, U32), Field("H", 0, U16),
         Field("I", 0, U32),
     )),
     Spec(33, Health, Role.INSTRUMENT, True, (
@@ -223,6 +257,7 @@ SPECS = (
     )),
     Spec(34, PowerWait, Role.INSTRUMENT, True, (Field("H", 0, U16),)),
     Spec(35, PowerSafe, Role.INSTRUMENT, True),
+    Spec(36, FetchRefused, Role.INSTRUMENT, True, (Field(*_DIVE), Field("B", 0, U8), _choice(NoFetch))),
     Spec(48, ObjectRefused, None, True, (Field("B", 0, U8), _choice(Reason))),
 )  # fmt: skip
 SPEC_OF_NUMBER = {spec.number: spec for spec in SPECS}

@@ -27,6 +27,8 @@ class Capability(enum.IntFlag):
     UPLOADS = 2
     CTD = 4
     POWER = 8
+    LOGS = 16
+    """An instrument sends logs that are asked for; a host that has no other than this is no float."""
 
 
 class Kind(enum.IntEnum):
@@ -37,6 +39,13 @@ class Kind(enum.IntEnum):
     COMMAND = 3
     MODEL = 4
     CLIMATOLOGY = 5
+    LOG_LIST = 16
+    LOG_PART = 17
+    LOG_END = 18
+
+
+SESSION_KINDS = range(16, 32)
+"""Objects of these kinds are of one session: when it is over, they are not sent again."""
 
 
 @dataclass(frozen=True, slots=True)

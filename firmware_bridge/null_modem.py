@@ -173,7 +173,14 @@ class SimulatedLine:
         Which of the modem's peers it is, 0 or 1.
     others
         Called with each event of the other one.
+
+    Attributes
+    ----------
+    fault
+        As of `transport.PortLine`: a simulated port never fails.
     """
+
+    fault = ""
 
     def __init__(self, modem: NullModem, end: int, others: Callable[[Any], None]) -> None:
         self._modem, self._end, self._others = modem, end, others

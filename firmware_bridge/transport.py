@@ -20,11 +20,12 @@ from typing import Any, Protocol, Self
 import serial
 
 from firmware_bridge.errors import TransportError
+from firmware_bridge.null_modem import BITS_PER_BYTE
 from firmware_bridge.sans_io import Peer
 
 READ_BYTES = 4096
-QUEUED_BYTES = 128
-"""Bytes that may wait in a serial port: at 9600 baud an eighth of a second."""
+QUEUED_BYTES, QUEUED_S = 128, 0.06
+"""Bytes that may wait in a serial port: at 9600 baud an eighth of a second, at high speeds less."""
 REOPEN_S = 2.0
 DRAIN_S = 0.02
 """How soon a full port is looked at again."""
@@ -70,6 +71,7 @@ class SerialTransport(_Closing):
 
     def __init__(self, port: str, baud: int) -> None:
         self.port = port
+        self._queued_bytes = max(QUEUED_BYTES, round(QUEUED_S * baud / BITS_PER_BYTE))
         try:
             self._serial = serial.Serial(port, baud, timeout=0, write_timeout=WRITE_TIMEOUT_S)
         except (OSError, ValueError) as cause:
@@ -87,7 +89,7 @@ class SerialTransport(_Closing):
     def room_bytes(self) -> int:
         """How many bytes may be written now."""
         try:
-            return max(0, QUEUED_BYTES - int(self._serial.out_waiting))
+            return max(0, self._queued_bytes - int(self._serial.out_waiting))
         except OSError as cause:
             raise TransportError(f"{self.port}: cannot be written ({cause}); check the cable.") from cause
 
@@ -156,6 +158,8 @@ class TcpTransport(_Closing):
         self.port = name
         self._socket = connection
         connection.setblocking(False)
+        # Answers are small and must not wait for more.
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
     @classmethod
     def connect(cls, host: str, port: int, timeout_s: float = 5.0) -> TcpTransport:

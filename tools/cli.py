@@ -22,6 +22,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "unit": ("tools.unit:unit", "Print the service of systemd that runs the instrument."),
     "selftest": ("tools.selftest:selftest", "On deck: try everything that a dive needs."),
     "health": ("tools.selftest:health", "Show how the board fares."),
+    "fetch": ("tools.fetch:fetch", "Fetch dives, vignettes and logs from an instrument on deck."),
     "replay": ("tools.replay:replay", "Rebuild profile and messages from a dive log."),
     "plan": ("tools.plan:plan_dive", "Show what a budget would send of a dive, and what more would buy."),
     "climatology": ("tools.climatology:climatology", "Learn from dives what the next ones may expect."),

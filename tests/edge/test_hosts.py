@@ -16,7 +16,7 @@ from edge.frame import Phase
 from edge.inference.bundle import load_bundle
 from edge.logged import config_of, replies_in
 from edge.optics import Optics
-from edge.outbox import Outbox
+from edge.outbox import Outbox, Queued
 from edge.run_config import (
     Delivery,
     HostConfig,
@@ -33,7 +33,7 @@ from firmware_bridge import link_records as wire
 from firmware_bridge.commands import Command, Set, address_of, sign_command
 from firmware_bridge.link import Delivered, ObjectReceived, Peer, Refused
 from firmware_bridge.link_objects import LinkObject
-from firmware_bridge.link_wire import Kind
+from firmware_bridge.link_wire import Capability, Kind
 from firmware_bridge.null_modem import NullModem, SimulatedLine
 from firmware_bridge.sans_io import NEVER_S
 from firmware_bridge.transport import PtyTransport
@@ -247,6 +247,52 @@ def test_a_host_whose_pressure_has_ceased_is_not_there(tmp_path, bundle):
     assert not float_.service._host.is_silent
     float_.clock.sleep(400.0)
     assert float_.service._host.is_silent
+
+
+def reader():
+    return Peer(wire.Role.HOST, 99, capabilities=Capability.LOGS)
+
+
+def test_who_reads_logs_is_no_host_and_messages_wait_for_the_float(tmp_path, bundle):
+    """A float that stores nothing, a laptop in its place, then a float that does; nobody restarts."""
+    float_ = Float(tmp_path, bundle, takes=False)
+    laptop, host, seen = reader(), float_.service._host, {}
+
+    def hear_laptop(event):
+        float_.told.append(event)
+        if isinstance(event, ObjectReceived):
+            laptop.refuse(event.item, wire.Reason.UNWANTED)
+
+    def stop():
+        now = float_.clock.monotonic_s()
+        line = float_.clock.line
+        for at, what in [*START, (8, wire.Stop())]:
+            if at <= now and at not in seen:
+                seen[at] = float_.link.say(what)
+        if now >= 20 and line.peers[1] is not laptop and "laptop" not in seen:
+            seen["first"], float_.told = float_.messages(), []
+            seen["laptop"] = host.is_silent
+            line.peers[1], host._line._others = laptop, hear_laptop
+            laptop.say(wire.Fetch(None, 0, 0))
+        if now >= 40 and "float" not in seen:
+            seen["float"] = host.is_silent
+            seen["kinds"] = [e.item.kind for e in float_.told if isinstance(e, ObjectReceived)]
+            assert host.offer([Queued(0, 0, b"x", 0, 99, 0, None)]) == ()
+            float_.told, float_.takes = [], True
+            line.peers[1], host._line._others = Peer(wire.Role.HOST, 2), float_._hear
+            float_.link = line.peers[1]
+        return now >= 60
+
+    float_.service.run(stop)
+    assert (seen["laptop"], seen["float"], host.is_silent) == (False, True, False), "then pressure decides"
+    assert set(seen["kinds"]) == {Kind.MESSAGE, Kind.LOG_LIST}
+    assert seen["first"]
+    assert set(seen["first"]) <= set(float_.messages())
+    assert not [e for e in float_.told if isinstance(e, ObjectReceived) and e.item.kind != Kind.MESSAGE]
+    with Outbox(tmp_path / "dives" / "outbox.sqlite") as box:
+        assert box.waiting() == []
+    with DiveLog.open(float_.dives()[0]) as log:
+        assert sorted(float_.messages()) == sorted(log.messages())
 
 
 class Nobody:

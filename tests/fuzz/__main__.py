@@ -19,7 +19,19 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 WORK = ROOT / "out" / "fuzz"
 CORPUS = ROOT / "tests" / "fuzz" / "corpus"
-NAMES = ("messages", "sealed", "parity", "request", "link", "modem", "uvp6", "packets", "cts5", "webhook")
+NAMES = (
+    "messages",
+    "sealed",
+    "parity",
+    "request",
+    "link",
+    "logs",
+    "modem",
+    "uvp6",
+    "packets",
+    "cts5",
+    "webhook",
+)
 MAX_INPUT_BYTES = 1200
 SLOWEST_INPUT_S = 20
 MOST_MEMORY_MB = 1024

@@ -6,10 +6,16 @@ raised, what waits to be sent stays bounded, and what is believed carries a chec
 
 from __future__ import annotations
 
+import atexit
+import functools
+import shutil
+import tempfile
 from collections.abc import Iterator
+from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from edge.fetching import QUEUED, LogServer, Shelf
 from firmware_bridge.commands import Command, Reset, Role, Verified, address_of, read_command, sign_command
 from firmware_bridge.framing import encode_frame
 from firmware_bridge.iridium.directip import (
@@ -30,9 +36,20 @@ from firmware_bridge.iridium.rudics_emulator import Dialled, RudicsModem
 from firmware_bridge.iridium.sbd import SbdDriver
 from firmware_bridge.iridium.sbd_words import Attempt, CyclePower
 from firmware_bridge.link import ObjectReceived, Peer
-from firmware_bridge.link_records import DiveState, Status
+from firmware_bridge.link_logs import End as LogEnd
+from firmware_bridge.link_logs import (
+    Part,
+    Row,
+    pack_end,
+    pack_list,
+    pack_part,
+    unpack_end,
+    unpack_list,
+    unpack_part,
+)
+from firmware_bridge.link_records import DiveState, Fetch, Status
 from firmware_bridge.link_records import Role as End
-from firmware_bridge.link_wire import Numbered, pack
+from firmware_bridge.link_wire import Hello, Numbered, Progress, pack
 from firmware_bridge.uvp6.cts5 import decode as decode_cts5
 from firmware_bridge.uvp6.host import Host
 from firmware_bridge.uvp6.lines import ACQ_FIELDS, HW_FIELDS, Configuration, Generation, Instant
@@ -63,6 +80,33 @@ def link(data: bytes) -> None:
                     assert len(event.item.data) <= 4096
                     end.stored(event.item)
             assert len(end.to_send(1 << 20)) < MOST_TO_SEND_BYTES
+
+
+@functools.cache
+def shelf() -> Shelf:
+    """One dive of 50 bytes, and a file that is none's."""
+    folder = Path(tempfile.mkdtemp(prefix="seston-fuzz-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    (folder / "dives/00001").mkdir(parents=True)
+    (folder / "dives/00001/dive.sqlite").write_bytes(bytes(range(50)))
+    (folder / "secret").write_bytes(b"secret")
+    return Shelf(folder / "dives", lambda: False)
+
+
+def logs(data: bytes) -> None:
+    """Bodies in good frames of an open session ask for logs; and the other end reads them as answers."""
+    peer = Peer(End.INSTRUMENT, 7, capabilities=31)
+    peer.receive(encode_frame(pack(Hello(1, 1, End.HOST, True, 9, 7, 240, 1 << 22, 16))), 0.0)
+    server = LogServer(peer, shelf())
+    for now_s, piece in timed(data):
+        for event in peer.receive(encode_frame(piece[:240] or b"\0"), now_s):
+            server.take(event)
+        assert len(peer.waiting) <= QUEUED
+        assert b"secret" not in peer.to_send(1 << 20)
+        rows, part, end = unpack_list(piece), unpack_part(piece), unpack_end(piece)
+        assert rows is None or unpack_list(pack_list(rows)) == rows
+        assert part is None or part.offset_bytes + len(part.data) <= part.size_bytes
+        assert end is None or pack_end(end) == piece
 
 
 def modem(data: bytes) -> None:
@@ -114,7 +158,7 @@ def packets(data: bytes) -> None:
             read(piece)
 
 
-BRIDGE_TARGETS = {"link": link, "modem": modem, "uvp6": uvp6, "packets": packets}
+BRIDGE_TARGETS = {"link": link, "logs": logs, "modem": modem, "uvp6": uvp6, "packets": packets}
 
 
 def bridge_seeds(target: str) -> list[bytes]:
@@ -124,6 +168,16 @@ def bridge_seeds(target: str) -> list[bytes]:
         body = pack(Numbered(1, Status(DiveState.STANDBY, None, 0, 0, 0)))
         hellos = [end.to_send(1000) for end in ends]
         return [joined([b"\x01" + hello for hello in hellos]), joined([b"\x01" + encode_frame(body)])]
+    if target == "logs":
+        asked = [Fetch(None, 0, 0), Fetch(1, 1, 3), Fetch(1, 2, 0), Fetch(2, 4, 1 << 40)]
+        told = [pack_list([Row(1, 1, 50, b"12345678", None, 0, False)])]
+        told += [
+            pack_part(Part(1, 1, b"12345678", 50, 3, b"abc")),
+            pack_end(LogEnd(1, 1, b"12345678", 50, bytes(32))),
+        ]
+        bodies = [pack(Numbered(n, record)) for n, record in enumerate(asked)]
+        bodies += [pack(Progress(n, 0)) for n in range(1, 4)]
+        return [joined([b"\x01" + body for body in bodies]), joined([b"\x01" + one for one in told])]
     if target == "modem":
         lines = [b"\r\nOK\r\n", b"\r\n+SBDS: 0, 7, 0, -1\r\n\r\nOK\r\n", b"\r\n+CSQ:4\r\n\r\nOK\r\n"]
         lines += [b"\r\nREADY\r\n", b"\r\n0\r\n\r\nOK\r\n", b"\r\n+SBDIX: 0, 7, 1, 3, 5, 0\r\n\r\nOK\r\n"]

@@ -7,15 +7,20 @@ every machine.
 from __future__ import annotations
 
 import random
+import tempfile
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
-from firmware_bridge.link import Delivered, Event, ObjectReceived, Peer
+from edge.fetching import LogServer, Shelf
+from firmware_bridge import link_logs as logs
+from firmware_bridge.link import ALL_CAPABILITIES, Delivered, Event, ObjectReceived, Peer
 from firmware_bridge.link_objects import LinkObject
 from firmware_bridge.link_records import Role
-from firmware_bridge.link_wire import Kind
-from firmware_bridge.null_modem import BITS_PER_BYTE, Faults, NullModem
+from firmware_bridge.link_wire import Capability, Kind
+from firmware_bridge.null_modem import BITS_PER_BYTE, Faults, NullModem, SimulatedLine
 from tools.bridge_bench import sbd
+from tools.fetching import Reader, reading_peer
 
 BAUD = 9600
 FLIPS = (0.0, 1e-4, 1e-3, 1e-2)
@@ -25,6 +30,7 @@ SIZES = {
     "a file of 50 kB": (50_000, 1),
 }
 """Iridium SBD on a 9602 and on a 9522, and an upload: bytes and how many."""
+FETCH_BAUD, FETCH_BYTES = 115_200, 100_000
 SEEDS = 5
 MOST_S = 100_000.0
 
@@ -40,6 +46,12 @@ def bench(sessions: int = sbd.N_SESSIONS) -> dict[str, Any]:
             numbers[f"efficiency_{size_bytes}_{flip:g}"] = sum(found) / SEEDS
             row.append(f"{100 * sum(found) / SEEDS:.1f} % (at least {100 * min(found):.1f})")
         rows.append(row)
+    fetched = [f"seston fetch, {FETCH_BYTES // 1000} kB at {FETCH_BAUD} baud"]
+    for flip in FLIPS:
+        found = [fetching(flip, seed=seed) for seed in range(SEEDS)]
+        numbers[f"fetch_{FETCH_BAUD}_{flip:g}"] = sum(found) / SEEDS
+        fetched.append(f"{100 * sum(found) / SEEDS:.1f} % (at least {100 * min(found):.1f})")
+    rows.append(fetched)
     link = {
         "title": f"Native link at {BAUD} baud: bytes delivered over bytes the line could carry",
         "columns": ["", *("clean" if not flip else f"{flip:g} flipped" for flip in FLIPS)],
@@ -104,3 +116,22 @@ def efficiency(
         instrument.send(LinkObject(Kind.MESSAGE, number, draw.randbytes(size_bytes)))
     line.run(MOST_S, react, lambda: delivered == count)
     return delivered * size_bytes * BITS_PER_BYTE / baud / (line.now_s - start_s)
+
+
+def fetching(flip: float, *, seed: int = 0, baud: int = FETCH_BAUD) -> float:
+    """Share of the line's capacity that `seston fetch` uses, until the sum is right; see `efficiency`."""
+    with tempfile.TemporaryDirectory() as place:
+        dives, out = Path(place, "dives"), Path(place, "out")
+        (dives / "00001").mkdir(parents=True)
+        out.mkdir()
+        (dives / "00001" / logs.file_name(logs.LOG)).write_bytes(random.Random(seed).randbytes(FETCH_BYTES))
+        instrument = Peer(Role.INSTRUMENT, 1, capabilities=ALL_CAPABILITIES | Capability.LOGS)
+        server, peer = LogServer(instrument, Shelf(dives, lambda: False)), reading_peer()
+        faults = Faults(flip=flip)
+        modem = NullModem((instrument, peer), baud=baud, faults=(faults, faults), seed=seed)
+        reader = Reader(peer, SimulatedLine(modem, 1, server.take), "the line", lambda: modem.now_s)
+        reader.open()
+        (row,) = reader.rows()
+        begun_s = modem.now_s
+        reader.fetch(row.dive, row.form, row.stamp, out / "dive.sqlite")
+        return FETCH_BYTES * BITS_PER_BYTE / baud / (modem.now_s - begun_s)
