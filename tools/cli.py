@@ -19,6 +19,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "compose": ("tools.compose:compose", "Make a recording with its truth."),
     "simulate": ("tools.simulate:simulate", "Replay a recording as a dive: frames in, messages out."),
     "run": ("tools.run:run", "Run the instrument: camera, pressure, messages."),
+    "monitor": ("tools.monitor:monitor", "Show the instrument at work, as a page for the bench."),
     "selftest": ("tools.selftest:selftest", "On deck: try everything that a dive needs."),
     "health": ("tools.selftest:health", "Show how the board fares."),
     "replay": ("tools.replay:replay", "Rebuild profile and messages from a dive log."),
