@@ -22,6 +22,7 @@ from edge.images import read_image
 from edge.inference.bundle import Bundle
 from edge.inference.classifier import Namer
 from edge.instrument import Instrument, Observer
+from edge.live import Live
 from edge.logged import begin_dive, config_of
 from edge.mission import Mission, PhaseGiven, PressureRead, State, step
 from edge.salvage import finish_salvage, is_damaged, salvage
@@ -65,11 +66,12 @@ class Dive:
         observe: Observer | None = None,
         namer: Namer | None = None,
         spent: dict[str, list[float]] | None = None,
+        live: Live | None = None,
     ) -> None:
         flat = config.vision.flat_field
         self.folder, self.log, self.config, self.next_frame = folder, log, config, next_frame
         self.instrument = Instrument(
-            config, bundle, log, mission=mission, observe=observe, namer=namer, spent=spent,
+            config, bundle, log, mission=mission, observe=observe, namer=namer, spent=spent, live=live,
             flat_field=None if flat is None else read_image(flat),
         )  # fmt: skip
         self._wall, self._say = wall, say
@@ -202,6 +204,7 @@ def begin(
     climatology: Climatology | None,
     observe: Observer | None = None,
     namer: Namer | None = None,
+    live: Live | None = None,
 ) -> Dive:
     """Begin the next dive in a folder of its own; raises `SestonError`, and then there is no folder."""
     freed = Reserve(dives, config.log.keep_free_mb).keep()
@@ -218,7 +221,9 @@ def begin(
             folder / "dive.sqlite", config, bundle, dive_number=int(folder.name), time_ms=wall.now_ms(),
             climatology=climatology,
         )  # fmt: skip
-        dive = Dive(folder, log, config, bundle, wall, say, mission=mission, observe=observe, namer=namer)
+        dive = Dive(
+            folder, log, config, bundle, wall, say, mission=mission, observe=observe, namer=namer, live=live
+        )
         dive.freed(freed)
         return dive
     except (SestonError, OSError):
@@ -236,6 +241,7 @@ def resume(
     quota_mb: float,
     observe: Observer | None = None,
     namer: Namer | None = None,
+    live: Live | None = None,
 ) -> Dive | None:
     """The last dive, if it has not ended: its mission is rebuilt from what its log says.
 
@@ -271,7 +277,7 @@ def resume(
         mission = replace(mission, state=State.SURFACE)
     dive = Dive(
         folder, log, config, bundle, wall, say, mission=mission, next_frame=next_frame, observe=observe,
-        namer=namer, spent=spent[-1][1] if (spent := log.inputs("spent")) else None,
+        namer=namer, live=live, spent=spent[-1][1] if (spent := log.inputs("spent")) else None,
     )  # fmt: skip
     dive.note("restart", {"frames": next_frame})
     return dive

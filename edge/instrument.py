@@ -22,6 +22,7 @@ from edge.errors import DiveLogError, ImageError
 from edge.frame import Frame, FrameOutcome, Phase
 from edge.inference.bundle import Bundle
 from edge.inference.classifier import Answers, Classifier, Named, Namer
+from edge.live import Live
 from edge.logged import correct_dive, optics_of, plan_messages
 from edge.mission import Mission, PhaseGiven, PressureRead, step
 from edge.overload import Allowance, choose
@@ -78,13 +79,14 @@ class _Look:
 
 @dataclass(frozen=True, slots=True)
 class _Open:
-    """A frame that was looked at, the classifier's ticket for its particles, and what was to be done."""
+    """A frame that was looked at, its particles' ticket, what was to be done, whether it will be shown."""
 
     frame: Frame
     phase: Phase
     look: _Look
     ticket: int | None
     orders: Orders
+    is_wanted: bool
 
 
 class Instrument:
@@ -106,6 +108,8 @@ class Instrument:
         Who names particles; a `Classifier` of the bundle, which answers at once, when None.
     spent
         What the dive had spent of its budget before a restart: see `spent` below.
+    live
+        Shows frames to who looks; it changes nothing in the log.
 
     Attributes
     ----------
@@ -126,6 +130,7 @@ class Instrument:
         observe: Observer | None = None,
         namer: Namer | None = None,
         spent: dict[str, list[float]] | None = None,
+        live: Live | None = None,
     ) -> None:
         self.config = config
         self.log = log
@@ -139,7 +144,7 @@ class Instrument:
         self._last_ms: int | None = None
         self._remover = BackgroundRemover(config.vision, self._optics, flat_field)
         self._min_area_px = self._optics.min_area_px(config.classify.min_esd_um)
-        self._observe = observe
+        self._observe, self._live = observe, live
         self._phase = mission.phase or Phase.DESCENT
         self._in_bloc = 0
         self._bloc_closed_ms = -math.inf
@@ -166,8 +171,9 @@ class Instrument:
         self._tell_spent(frame)
         look = self._look_at(frame)
         ticket = self._namer.submit([one.vignette for one in look.cut]) if look.cut else None
-        kept = frame if self._observe is not None else replace(frame, pixels=None)
-        self._open.append(_Open(kept, self._phase, look, ticket, self.orders))
+        is_wanted = self._live is not None and self._live.wants_frame(look.outcome)
+        kept = frame if is_wanted or self._observe is not None else replace(frame, pixels=None)
+        self._open.append(_Open(kept, self._phase, look, ticket, self.orders, is_wanted))
         self._spend(frame, len(look.cut))
         self._in_bloc += 1
         is_full = self._in_bloc >= self.orders.frames_per_bloc
@@ -261,6 +267,8 @@ class Instrument:
         self._schedule.spend(done.orders.zone, Good.VIGNETTE_BYTES, kept_bytes)
         if self._observe is not None and look.regions is not None:
             self._observe(frame, record, look.regions)
+        if self._live is not None and done.is_wanted:
+            self._live.show(frame, logged, look.regions, self._optics)
         self._newest_ms = max(self._newest_ms, frame.time_ms)
         return logged
 

@@ -102,9 +102,9 @@ def run_checks(config: Config, bundle: Bundle, folder: Path) -> Iterator[Check]:
     yield _timed("keys", lambda: _keys(folder))
 
 
-def board_checks(folder: Path) -> Iterator[Check]:
-    """The board alone: nothing is switched on for it."""
-    yield _timed("storage", lambda: _storage(folder))
+def board_checks(folder: Path, *, is_disk_tried: bool = True) -> Iterator[Check]:
+    """The board alone: nothing is switched on for it; nothing is written either, unless the disk is tried."""
+    yield _timed("storage", lambda: _storage(folder, is_tried=is_disk_tried))
     yield _timed("memory", _memory)
     yield _timed("temperature", _temperature)
     yield _timed("voltage", _voltage)
@@ -252,8 +252,20 @@ def _model(config: Config, bundle: Bundle) -> Found:
     return Status.GOOD, text, told
 
 
-def _storage(folder: Path) -> Found:
+def _storage(folder: Path, *, is_tried: bool) -> Found:
     free_mb = shutil.disk_usage(folder).free // 1_000_000
+    mb_s = _written_mb_s(folder) if is_tried else None
+    told: dict[str, float | int | str | bool | None] = {"free_mb": free_mb}
+    text = f"{free_mb / 1000:,.1f} GB free"
+    if mb_s is not None:
+        told["written_mb_s"] = round(mb_s, 1)
+        text += f", {mb_s:,.0f} MB/s written and synced"
+    if free_mb < LEAST_FREE_MB:
+        return Status.BAD, f"{text}: fetch the old dives and remove them", told
+    return Status.LOOK if mb_s is not None and mb_s < SLOW_DISK_MB_S else Status.GOOD, text, told
+
+
+def _written_mb_s(folder: Path) -> float:
     probe = folder / "selftest.part"
     begun_s = time.monotonic()
     try:
@@ -261,14 +273,9 @@ def _storage(folder: Path) -> Found:
             file.write(os.urandom(DISK_BYTES))
             file.flush()
             os.fsync(file.fileno())
-        mb_s = DISK_BYTES / 1e6 / max(time.monotonic() - begun_s, 1e-6)
+        return DISK_BYTES / 1e6 / max(time.monotonic() - begun_s, 1e-6)
     finally:
         probe.unlink(missing_ok=True)
-    told: dict[str, float | int | str | bool | None] = {"free_mb": free_mb, "written_mb_s": round(mb_s, 1)}
-    text = f"{free_mb / 1000:,.1f} GB free, {mb_s:,.0f} MB/s written and synced"
-    if free_mb < LEAST_FREE_MB:
-        return Status.BAD, f"{text}: fetch the old dives and remove them", told
-    return Status.LOOK if mb_s < SLOW_DISK_MB_S else Status.GOOD, text, told
 
 
 def _memory() -> Found:

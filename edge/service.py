@@ -53,6 +53,7 @@ from edge.hosts import (
 )
 from edge.inference.bundle import Bundle
 from edge.links import ModemLink
+from edge.live import Live, LiveState
 from edge.logged import climatology_in, codebook_in, priorities_of, read_climatology, replies_in
 from edge.mission import (
     Closed,
@@ -126,6 +127,8 @@ class Service:
         watchdog: Watchdog | None = None,
     ) -> None:
         self._watchdog = watchdog or Watchdog({})
+        self._live = Live(folder, (taxon.label for taxon in bundle.counted_taxa))
+        say = self._live.listen(say)
         self._bundle, self._say, self._replay = bundle, say, replay
         self._clock = clock or SystemClock()
         self._wall = WallClock(self._clock)
@@ -244,7 +247,8 @@ class Service:
         self._tell_standing()
 
     def _poll(self, wait_s: float) -> None:
-        """Serve modem, host, and whoever fetches logs, for at most so long."""
+        """Serve modem, host, and whoever fetches logs or looks on, for at most so long."""
+        self._live.tell(self._live_state)
         for said in self._host.poll(self._deck.poll(self._courier.poll(min(wait_s, LONGEST_POLL_S)))):
             self._on(said)
         self._went_on()
@@ -396,6 +400,21 @@ class Service:
             )
         )
 
+    def _live_state(self) -> LiveState:
+        """Where it stands, for who looks."""
+        dive, waiting = self._dive, self._courier.waiting()
+        asked_s = None if self._asked is None else self._asked[0]
+        return LiveState(
+            state=self._mission.state.value,
+            dive=None if dive is None else dive.number,
+            frames=0 if dive is None else dive.next_frame,
+            period_s=asked_s or 1 / self._run.camera.frame_rate_hz,
+            waiting=None if waiting is None else waiting[0],
+            restarts=getattr(self._namer, "restarts", None),
+            pace_s=self._namer.pace_s,
+            spent={} if dive is None else dive.instrument.spent,
+        )
+
     def _read_pressure(self) -> Reading | None:
         return self._host.reading() if self._pressure is None else self._pressure.read()
 
@@ -409,7 +428,7 @@ class Service:
             with self._watchdog.at_most(LONG_STEP_S, "beginning a dive"):
                 self._dive = dives.begin(
                     self._dives, config, self._bundle, self._wall, self._say, mission=begun,
-                    climatology=self._climatology, namer=self._namer,
+                    climatology=self._climatology, namer=self._namer, live=self._live,
                     observe=None if self._replay is None else self._replay.observe,
                 )  # fmt: skip
         except SestonError as error:
@@ -516,6 +535,7 @@ class Service:
             self._dives, self._bundle, self._wall, self._say,
             quota_mb=self._config.log.vignette_quota_mb,
             observe=None if self._replay is None else self._replay.observe, namer=self._namer,
+            live=self._live,
         )  # fmt: skip
         if dive is None:
             return

@@ -20,6 +20,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "simulate": ("tools.simulate:simulate", "Replay a recording as a dive: frames in, messages out."),
     "run": ("tools.run:run", "Run the instrument: camera, pressure, messages."),
     "unit": ("tools.unit:unit", "Print the service of systemd that runs the instrument."),
+    "monitor": ("tools.monitor:monitor", "Show the instrument at work, as a page for the bench."),
     "selftest": ("tools.selftest:selftest", "On deck: try everything that a dive needs."),
     "health": ("tools.selftest:health", "Show how the board fares."),
     "fetch": ("tools.fetch:fetch", "Fetch dives, vignettes and logs from an instrument on deck."),

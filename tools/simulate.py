@@ -23,6 +23,7 @@ from edge.errors import ConfigError, RecordingError
 from edge.frame import FrameOutcome, Phase
 from edge.inference.bundle import Bundle, load_bundle
 from edge.instrument import Instrument
+from edge.live import Live
 from edge.logged import begin_dive, climatology_in, codebook_in, plan_messages, read_climatology, summarise
 from edge.mission import Mission, State
 from edge.optics import Optics
@@ -83,6 +84,7 @@ def simulate_dive(
             mission=Mission(State.ASCENT if rising else State.DESCENT),
             flat_field=None if flat is None else read_image(flat),
             observe=None if scorer is None else scorer.observe,
+            live=Live(out, (taxon.label for taxon in bundle.counted_taxa)),
         )  # fmt: skip
         left_out = 0
         for frame in recording.frames(prefetch=True):
