@@ -19,6 +19,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "compose": ("tools.compose:compose", "Make a recording with its truth."),
     "simulate": ("tools.simulate:simulate", "Replay a recording as a dive: frames in, messages out."),
     "run": ("tools.run:run", "Run the instrument: camera, pressure, messages."),
+    "calibrate": ("tools.calibrate:calibrate", "Find the optics of a unit: pixel, volume, light, sizes."),
     "selftest": ("tools.selftest:selftest", "On deck: try everything that a dive needs."),
     "health": ("tools.selftest:health", "Show how the board fares."),
     "replay": ("tools.replay:replay", "Rebuild profile and messages from a dive log."),
@@ -47,9 +48,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
 
 
 EXTRA_OF = {
-    "brotli": "bench", "scipy": "bench", "zstandard": "bench",
+    "brotli": "bench", "zstandard": "bench",
+    "scipy": "calibrate", "tomli_w": "calibrate",
     "h5netcdf": "shore", "jinja2": "shore", "plotly": "shore", "xarray": "shore",
-    "keras": "train", "sklearn": "train", "tensorflow": "train", "tensorboardX": "train", "tomli_w": "train",
+    "keras": "train", "sklearn": "train", "tensorflow": "train", "tensorboardX": "train",
     "xgboost": "train",
 }  # fmt: skip
 """Which extra of the distribution brings a package that a command of the shore or of training needs."""
