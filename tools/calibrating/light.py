@@ -144,7 +144,7 @@ def _cells(pixels: NDArray[np.floating]) -> Floats:
 
 
 def _noise(a: Pixels, b: Pixels) -> float:
-    """Standard deviation of one frame: half the middle 68 % of the differences of two, which particles are not."""
+    """Standard deviation of one frame: from the middle 68 % of the differences of two."""
     # Whole greys are spread over one grey each.
     apart = np.bincount((a.astype(np.int16) - b).ravel() + 255, minlength=511)
     upto = np.concatenate(([0.0], np.cumsum(apart) / apart.sum()))
