@@ -254,6 +254,21 @@ def test_a_bad_reference_names_row_and_column(rows, said, tmp_path, lab):
     assert said in text
 
 
+def test_bright_field_is_calibrated_too(tmp_path):
+    rng = np.random.default_rng(3)
+    water = [255 - frame_of(rng.integers(6, 40, 140).tolist(), rng) for _ in range(4)]
+    write_frames(tmp_path / "water", water)
+    file = tmp_path / "optics.toml"
+    code, said = calibrate("light", tmp_path / "water", "--polarity", "bright-field", file=file)
+    assert code == 0, said
+    assert read_draft(file).optics["polarity"] == "bright-field"
+    assert 11 < read_draft(file).optics["threshold"] < 30
+    (tmp_path / "float.toml").write_text('[vision]\nbackground = "running-median"\n')
+    code, said = calibrate("light", tmp_path / "water", "--config", tmp_path / "float.toml", file=file)
+    assert code == 2
+    assert "a running median of 9" in said
+
+
 def test_frames_that_cannot_be_used_give_no_size(tmp_path):
     white = np.full((120, 160), 250, dtype=np.uint8)
     write_frames(tmp_path / "white", [white, white - 1])

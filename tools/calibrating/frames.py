@@ -163,6 +163,13 @@ def light_of(recording: Recording, config: Config) -> Light:
                 white.append(seen)
         elif len(dark) < MOST_FRAMES:
             dark.append(frame.pixels)
+    if not raw and not remover.ready:
+        raise RecordingError(
+            f"holds less lit frames than a running median of {config.vision.median_frames} is made of",
+            file=recording.path,
+            field="vision.median_frames",
+            remedy="record more, of water that moves",
+        )
     bright = optics.polarity is Polarity.BRIGHT_FIELD
     unlit = [] if bright else [remover.remove(one, learn=False) for one in dark]
     return measure_light(raw, white, unlit, bright_field=bright)

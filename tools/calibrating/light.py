@@ -56,7 +56,8 @@ class Light:
     raw_ground
         The same as the camera gave it.
     particles
-        Median of the particles' mean grey by cell, less the ground's, float64 (ROWS, COLUMNS).
+        Median grey of the brightest particles by cell, as many in each, less the ground's, float64 (ROWS,
+        COLUMNS).
     saturated
         Share of the particles' pixels (of all pixels in bright field) that are 255.
     hot_pixels
@@ -188,9 +189,11 @@ def _particles(
         for r in range(ROWS):
             for c in range(COLUMNS):
                 greys[r][c].append(grey[(row == r) & (column == c)])
-    joined = [[np.concatenate(cell) for cell in line] for line in greys]
+    joined = [[np.sort(np.concatenate(cell))[::-1] for cell in line] for line in greys]
+    # Where light is dim the faintest are not seen: the same number of the brightest is compared everywhere.
+    n = max(LEAST_PER_CELL, min(len(v) for line in joined for v in line) // 2)
     middle = np.array(
-        [[float(np.median(v)) if len(v) >= LEAST_PER_CELL else math.nan for v in line] for line in joined]
+        [[float(np.median(v[:n])) if len(v) >= LEAST_PER_CELL else math.nan for v in line] for line in joined]
     )
     return middle - ground, saturated / max(1, pixels)
 

@@ -72,8 +72,8 @@ def draw_beads(beads: Sequence[Bead], fit: SizeFit) -> dict[str, tuple[Figure, s
     return {
         "fit": ({"data": data, "layout": top}, "Bars: standard deviation of the single beads' areas."),
         "left": (
-            {"data": [left], "layout": _left("ESD found ÷ certificate − 1, %", "area of single beads, px")},
-            "What the line leaves over of each size.",
+            {"data": [left], "layout": _left("off the line, %", "area of single beads, px")},
+            "What the line leaves over of each size: diameter found ÷ that of the certificate − 1.",
         ),
     }
 
@@ -104,8 +104,8 @@ def draw_reference(reference: Reference, fit: ReferenceFit) -> dict[str, tuple[F
     return {
         "fit": ({"data": both, "layout": top}, "Concentration by size class, this unit's by the fit."),
         "left": (
-            {"data": [left], "layout": _left("log10 (this unit ÷ reference)", "ESD, um")},
-            "What the fit leaves over of the classes that were used.",
+            {"data": [left], "layout": _left("log10 of the ratio", "ESD, um")},
+            "What the fit leaves over of the classes that were used: this unit ÷ reference.",
         ),
     }
 
@@ -119,7 +119,11 @@ def draw_light(light: Light, optics: Optics) -> dict[str, tuple[Figure, str]]:
             light.ground,
             f"Grey of the ground as frames are segmented; threshold {optics.threshold}.",
         ),
-        ("particles", light.particles, "Grey of particles above the ground; empty where there were few."),
+        (
+            "particles",
+            light.particles,
+            "Grey of the brightest particles above the ground; empty where there were few.",
+        ),
     ):
         cells = [[None if math.isnan(v) else round(float(v), 2) for v in row] for row in grid]
         look = layout(height=260, left=40, top=12, bottom=30)
