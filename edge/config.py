@@ -9,10 +9,12 @@ from __future__ import annotations
 import enum
 import itertools
 from os import PathLike
+from pathlib import Path
 from typing import Annotated
 
 import msgspec
 
+from edge.calibration import Calibration, OpticsFile
 from edge.errors import ConfigError
 from edge.optics import Optics
 from edge.run_config import Delivery, ModemKind, RunConfig
@@ -338,11 +340,17 @@ class Config(Section, frozen=True):
         Name or serial number of the instrument; it travels in the codebook.
     bundle
         Name of a shipped bundle (`demo`, `darkfield`) or the path of a bundle file.
+    optics_file
+        File of `seston calibrate`, beside the configuration, that gives the optics in place of `[optics]`.
+    calibration
+        How the optics were found (docs/calibrate.md); kept in the dive log, read by nobody aboard.
     """
 
     platform: str = ""
     bundle: str = "darkfield"
     optics: Optics | None = None
+    optics_file: str | None = None
+    calibration: dict[str, Calibration] = msgspec.field(default_factory=dict)
     vision: VisionConfig = VisionConfig()
     classify: ClassifyConfig = ClassifyConfig()
     profile: ProfileConfig = ProfileConfig()
@@ -360,5 +368,16 @@ class Config(Section, frozen=True):
 
 
 def load_config(path: str | PathLike[str]) -> Config:
-    """Read a configuration file; raises `ConfigError` with file, key and remedy."""
-    return read_toml(path, Config, error=ConfigError)
+    """Read a configuration file and its optics file; raises `ConfigError` with file, key and remedy."""
+    config = read_toml(path, Config, error=ConfigError)
+    if config.optics_file is None:
+        return config
+    if config.optics is not None or config.calibration:
+        raise ConfigError(
+            "is given, and so is [optics] or [calibration]",
+            file=path,
+            field="optics_file",
+            remedy="keep one of them",
+        )
+    held = read_toml(Path(path).parent / config.optics_file, OpticsFile, error=ConfigError)
+    return msgspec.structs.replace(config, optics=held.optics, calibration=held.calibration)

@@ -31,7 +31,7 @@ from edge.schedule import Good, Orders, Schedule
 from edge.telemetry.planned import Plan
 from edge.vision.background import BackgroundRemover
 from edge.vision.dirt import DirtMap
-from edge.vision.morphology import measure
+from edge.vision.morphology import MEASURES, measure
 from edge.vision.quality import judge_exposure, judge_focus, mean_grey_centi, noise_threshold, sharpness
 from edge.vision.segmentation import Foreground, Regions, find_foreground, join
 from edge.vision.vignette import cut_vignette, encode_vignette
@@ -40,6 +40,7 @@ Pixels = NDArray[np.uint8]
 Observer = Callable[[Frame, FrameRecord, Regions], None]
 MAX_OPEN = 16
 """Frames that may wait for the classifier."""
+_ESD = next(i for i, one in enumerate(MEASURES) if one.name == "esd_um")
 NO_INTS: Ints = np.zeros(0, dtype=np.int64)
 
 
@@ -362,10 +363,10 @@ class Instrument:
         x, y = int(regions.x_px[i]), int(regions.y_px[i])
         width, height = int(regions.width_px[i]), int(regions.height_px[i])
         grey = white[y : y + height, x : x + width]
+        measured = measure(regions.mask(i), grey, x, y, self._optics)
         return _Cut(
             x, y, width, height, int(regions.area_px[i]), bool(regions.on_border[i]),
-            int(np.rint(self._optics.esd_um(regions.area_px[i]))),
-            measure(regions.mask(i), grey, x, y, self._optics),
+            round(float(measured[_ESD])), measured,
             cut_vignette(white, regions, i, self.config.vision),
         )  # fmt: skip
 

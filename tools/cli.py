@@ -21,6 +21,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "run": ("tools.run:run", "Run the instrument: camera, pressure, messages."),
     "unit": ("tools.unit:unit", "Print the service of systemd that runs the instrument."),
     "monitor": ("tools.monitor:monitor", "Show the instrument at work, as a page for the bench."),
+    "calibrate": ("tools.calibrate:calibrate", "Find the optics of a unit: pixel, volume, light, sizes."),
     "selftest": ("tools.selftest:selftest", "On deck: try everything that a dive needs."),
     "health": ("tools.selftest:health", "Show how the board fares."),
     "fetch": ("tools.fetch:fetch", "Fetch dives, vignettes and logs from an instrument on deck."),
@@ -50,9 +51,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
 
 
 EXTRA_OF = {
-    "brotli": "bench", "scipy": "bench", "zstandard": "bench",
+    "brotli": "bench", "zstandard": "bench",
+    "scipy": "calibrate", "tomli_w": "calibrate",
     "h5netcdf": "shore", "jinja2": "shore", "plotly": "shore", "xarray": "shore",
-    "keras": "train", "sklearn": "train", "tensorflow": "train", "tensorboardX": "train", "tomli_w": "train",
+    "keras": "train", "sklearn": "train", "tensorflow": "train", "tensorboardX": "train",
     "xgboost": "train",
 }  # fmt: skip
 """Which extra of the distribution brings a package that a command of the shore or of training needs."""

@@ -51,8 +51,8 @@ class Engine:
 
     def infer(self, prepared: Pixels, numbers: Pixels) -> NDArray[np.int8]:
         """Raw outputs, int8 (k,), for one view that went through `prepare` and `describe`."""
-        told = self._table[numbers[np.newaxis]] if self.model.n_numbers else None
-        return self.model.run(self._table[prepared[np.newaxis]], told)
+        told = self._table.take(numbers[np.newaxis]) if self.model.n_numbers else None
+        return self.model.run(self._table.take(prepared[np.newaxis]), told)
 
     def total(self, prepared: Pixels, numbers: Pixels) -> NDArray[np.int64]:
         """Sum of the raw outputs of all views of one prepared picture, int64 (k,)."""

@@ -116,7 +116,9 @@ def describe(vignette: Pixels, spec: Preprocessing) -> Pixels:
     _require_grey(vignette)
     black, white = _black_and_white(vignette, spec)
     mask = _stretched(vignette, black, white) > _MASK_GREY
-    rows, columns = mask.sum(axis=1), mask.sum(axis=0)
+    ones = mask.view(np.uint8)
+    rows = np.asarray(cv2.reduce(ones, 1, cv2.REDUCE_SUM, dtype=cv2.CV_32S)).ravel().astype(np.int64)
+    columns = np.asarray(cv2.reduce(ones, 0, cv2.REDUCE_SUM, dtype=cv2.CV_32S)).ravel().astype(np.int64)
     area = int(rows.sum())
     aspect = _aspect(mask, rows, columns, area) if area else 1.0
     solidity = _solidity(mask, rows, area) if area else 0.0
@@ -151,7 +153,7 @@ def _solidity(mask: NDArray[np.bool_], rows: NDArray[np.int64], area: int) -> fl
     corners[:2, :, 0], corners[2:, :, 0] = left, right
     corners[::2, :, 1], corners[1::2, :, 1] = y, y + 1
     hull = np.asarray(cv2.convexHull(corners.reshape(-1, 2)))[:, 0].astype(np.int64)
-    onward = np.roll(hull, -1, axis=0)
+    onward = np.concatenate((hull[1:], hull[:1]))
     twice = abs(int((hull[:, 0] * onward[:, 1] - hull[:, 1] * onward[:, 0]).sum()))
     return 2 * area / twice
 

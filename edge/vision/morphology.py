@@ -249,7 +249,7 @@ def _hull(mask: NDArray[np.bool_]) -> tuple[float, float, float]:
     corners[::2, :, 1] = np.arange(height)
     corners[1::2, :, 1] = np.arange(1, height + 1)
     hull = np.asarray(cv2.convexHull(corners.reshape(-1, 2)))[:, 0].astype(np.int64)
-    onward = np.roll(hull, -1, axis=0)
+    onward = np.concatenate((hull[1:], hull[:1]))
     twice = abs(int((hull[:, 0] * onward[:, 1] - hull[:, 1] * onward[:, 0]).sum()))
     lengths = np.sqrt(((onward - hull) ** 2).sum(axis=1))
     apart = hull[:, None] - hull

@@ -157,10 +157,15 @@ class Regions:
 
         Only particles whose box meets the window are looked at.
         """
-        meets = (self.x_px < x_px + width_px) & (self.x_px + self.width_px > x_px)
-        meets &= (self.y_px < y_px + height_px) & (self.y_px + self.height_px > y_px)
-        meets[i] = False
-        others = np.flatnonzero(meets)
+        # Upper ends rise from particle to particle: those that cannot reach the window are passed over.
+        first, last = np.searchsorted(
+            self.y_px, (y_px - int(self.height_px.max()), y_px + height_px)
+        ).tolist()
+        near = slice(first, last)
+        meets = (self.x_px[near] < x_px + width_px) & (self.x_px[near] + self.width_px[near] > x_px)
+        meets &= self.y_px[near] + self.height_px[near] > y_px
+        others = np.flatnonzero(meets) + first
+        others = others[others != i]
         if not others.size:
             return np.zeros((height_px, width_px), dtype=np.bool_)
         runs = np.concatenate([np.arange(self.first_run[k], self.first_run[k + 1]) for k in others])

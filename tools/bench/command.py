@@ -15,13 +15,20 @@ from pathlib import Path
 
 import click
 
-NAMES = ("segment", "classify", "pipeline", "train", "telemetry", "thumbnails", "bridge")
+NAMES = ("segment", "classify", "pipeline", "train", "telemetry", "thumbnails", "bridge", "power")
 OPTIONS = {
     "images": ("train", "thumbnails"),
     "data": ("thumbnails",),
     "dives": ("telemetry",),
     "casts": ("telemetry",),
     "sessions": ("bridge",),
+    "frames": ("power",),
+    "board": ("power",),
+    "battery_wh": ("power",),
+    "config": ("power",),
+    "cycle_days": ("power",),
+    "dive_dbar": ("power",),
+    "mips": ("power",),
 }
 """Options of some benchmarks alone, and which."""
 LEAST_IMAGES = {"train": 512}
@@ -47,7 +54,20 @@ LEAST_IMAGES = {"train": 512}
     help="telemetry: folder of *_Particule.zip (default: ../shared/data/uvp6_casts, if it is there).",
 )
 @click.option("--sessions", type=click.IntRange(min=1), help="bridge: SBD sessions (default 10000).")
-def bench(name: str, json_file: Path | None, **given: int | Path | None) -> None:
+@click.option("--frames", type=click.IntRange(min=4), help="power: frames of a run (default 100).")
+@click.option(
+    "--board", type=click.Choice(["zero2w", "pi3", "pi4", "pi5", "coral"]), help="power: of the energy table."
+)
+@click.option("--battery-wh", type=click.FloatRange(min=0, min_open=True), help="power: battery (100).")
+@click.option(
+    "--config", type=click.Path(path_type=Path), help="power: configuration, for its zones and frame_j."
+)
+@click.option("--cycle-days", type=click.FloatRange(0.1, 3650), help="power: days from dive to dive (10).")
+@click.option("--dive-dbar", type=click.FloatRange(1, 6000), help="power: depth of a dive (1000).")
+@click.option(
+    "--mips", type=click.IntRange(min=1), help="power: 7-zip MIPS of one core here; measured by default."
+)
+def bench(name: str, json_file: Path | None, **given: int | float | str | Path | None) -> None:
     """Measure one part (speed, memory, bytes), side by side with its alternatives, in one run."""
     from rich.console import Console
     from rich.table import Table
@@ -55,7 +75,9 @@ def bench(name: str, json_file: Path | None, **given: int | Path | None) -> None
     options = {option: value for option, value in given.items() if value is not None}
     for option, value in options.items():
         if name not in OPTIONS[option]:
-            raise click.UsageError(f"--{option} goes with `bench {'` and `bench '.join(OPTIONS[option])}`")
+            raise click.UsageError(
+                f"--{option.replace('_', '-')} goes with `bench {'` and `bench '.join(OPTIONS[option])}`"
+            )
         if isinstance(value, int) and option == "images" and value < LEAST_IMAGES.get(name, 1):
             raise click.UsageError(f"--images is {value}, `bench {name}` needs at least {LEAST_IMAGES[name]}")
     result = importlib.import_module(f"tools.bench.{name}").bench(**options)

@@ -18,8 +18,17 @@ CAST_SPECTRUM = {1: 2900, 2: 400, 3: 90, 4: 45, 5: 20, 6: 12, 8: 10, 11: 8, 16: 
 """Particles by area in px: 3,500 a frame, 600 of them above one pixel, as near the surface in a real cast."""
 
 
-def cast_like_frame(rng: np.random.Generator, n_large: int) -> NDArray[np.uint8]:
+SURFACE_PARTICLES, SURFACE_LARGE = 12_000, 60
+"""Of a frame in a bloom at the surface, and how many of them are classified."""
+
+
+def cast_like_frame(rng: np.random.Generator, n_large: int, n_small: int | None = None) -> NDArray[np.uint8]:
     """A frame with the small particles of a real cast and `n_large` drawn ones above the size cut of 620 um.
+
+    Parameters
+    ----------
+    n_small
+        How many small ones, in the proportions of the cast; its own number when None.
 
     Returns
     -------
@@ -32,8 +41,17 @@ def cast_like_frame(rng: np.random.Generator, n_large: int) -> NDArray[np.uint8]
         row, column = room.take_block(max(drawn.shape) // CELL_PX + 1, rng) * CELL_PX
         window = pixels[row : row + drawn.shape[0], column : column + drawn.shape[1]]
         np.maximum(window, drawn, out=window)
-    area = np.repeat(list(CAST_SPECTRUM), list(CAST_SPECTRUM.values()))[::-1].astype(np.int64)
+    count = np.array(list(CAST_SPECTRUM.values()))
+    if n_small is not None:
+        ends = np.rint(np.cumsum(count) * n_small / count.sum()).astype(np.int64)
+        count = np.diff(ends, prepend=0)
+    area = np.repeat(list(CAST_SPECTRUM), count)[::-1].astype(np.int64)
     _, owner, y, x = place_blobs(area, room, rng)
     mean, sd, light = np.full((3, len(area)), [[45.0], [18.0], [1.0]])
     pixels[y, x] = blob_greys(owner, mean, sd, light, OPTICS.threshold, rng)
     return pixels
+
+
+def surface_frame(rng: np.random.Generator) -> NDArray[np.uint8]:
+    """A frame of a bloom at the surface, uint8 (2056, 2464)."""
+    return cast_like_frame(rng, SURFACE_LARGE, SURFACE_PARTICLES - SURFACE_LARGE)

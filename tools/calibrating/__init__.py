@@ -1,0 +1,1 @@
+"""From pictures of targets, beads and water to the optics of a unit, each with its standard error."""
