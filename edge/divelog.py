@@ -21,8 +21,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-import numpy as np
-
 from edge.database import connect, connect_to_build, finish_building, is_damage, is_refusal
 from edge.divelog_schema import (
     FRAME_COLUMNS,
@@ -31,9 +29,7 @@ from edge.divelog_schema import (
     PARTICLE_COLUMNS,
     SCHEMA,
     SCHEMA_VERSION,
-    Grouped,
     LoggedFrame,
-    Particle,
     Row,
     checksum,
     encoded,
@@ -41,26 +37,22 @@ from edge.divelog_schema import (
     marks,
     particle_row,
     salt_of,
-    stamp_of,
-    unpack_histogram,
     upgrade,
 )
 from edge.durable import PART, sync_file, sync_folder
 from edge.errors import DiveLogError
-from edge.frame import FrameOutcome, Phase, Stamp
-from edge.profile import FrameRecord
+from edge.log_reader import INPUTS, MESSAGES, LogReader, other_version
 from edge.salvage import Salvaged, salvage
 from edge.storage import Offer, Triage, bytes_written_so_far, worth_of
-from edge.timeline import Fix, utc_of
+from edge.timeline import Fix
 
 BALLAST_BYTES = 4_000_000
 """Room kept aside when a dive begins: some thousand frames without vignettes, should the disk fill up."""
-INPUTS, MESSAGES = "inputs (time_ms, kind, data, checksum)", "messages (part, data, checksum)"
 FRAMES_AT_ONCE = 255
 """Written in one transaction: a bloc is no longer (`edge.config`), and what has waited goes in such parts."""
 
 
-class DiveLog:
+class DiveLog(LogReader):
     """The log of one dive. Use `create` or `open`.
 
     Not for several threads. `add_frame` gathers, `commit` writes the bloc.
@@ -78,10 +70,7 @@ class DiveLog:
     """
 
     def __init__(self, db: sqlite3.Connection, path: Path, *, vignette_quota_bytes: float = math.inf) -> None:
-        self.path = path
         self._quota_bytes = vignette_quota_bytes
-        self._pending: list[LoggedFrame] = []
-        self._waiting: list[tuple[str, list[Row]]] = []
         self._newest_ms = 0
         self.refusal = ""
         self.vignettes_left_out = 0
@@ -89,13 +78,11 @@ class DiveLog:
         self.salvaged: Salvaged | None = None
         self._is_beyond = False
         self.bytes_written = self.payload_bytes = 0
-        self._take_up(db)
+        super().__init__(db, path)
 
     def _take_up(self, db: sqlite3.Connection) -> None:
         """Know what the file holds."""
-        self._db = db
-        self._facts: dict[str, str] = dict(db.execute("SELECT key, value FROM meta"))
-        self._salt = salt_of(self._facts)
+        super()._take_up(db)
         self._n_by_taxon = Counter(dict(db.execute("SELECT taxon, COUNT(*) FROM particles GROUP BY taxon")))
         self._triage = Triage(db, self._quota_bytes)
 
@@ -153,12 +140,7 @@ class DiveLog:
                 f"is not a dive log ({cause})", file=file, remedy="name the dive.sqlite of a dive"
             ) from cause
         db.close()
-        raise DiveLogError(
-            f"is {'none' if found is None else found}, this version reads {SCHEMA_VERSION}",
-            file=file,
-            field="schema_version",
-            remedy="use the version of seston that wrote it",
-        )
+        raise other_version(file, found)
 
     def __enter__(self) -> DiveLog:
         return self
@@ -218,177 +200,12 @@ class DiveLog:
         self._facts |= told
         self._at_once("meta (key, value, checksum)", list(told.items()))
 
-    # Reading
-
-    def meta(self, key: str) -> Any:
-        """A fact about the dive; raises `DiveLogError` when the log does not have it."""
-        if key not in self._facts:
-            raise DiveLogError(
-                "is missing", file=self.path, field=key, remedy="the log is damaged or foreign"
-            )
-        return json.loads(self._facts[key])
-
-    def has_meta(self, key: str) -> bool:
-        """Whether the log has this fact."""
-        return key in self._facts
-
-    def inputs(self, kind: str) -> list[tuple[int, dict[str, Any]]]:
-        """Inputs of one kind, (UTC ms, data), in the order they came."""
-        rows = list(self._rows("SELECT time_ms, data FROM inputs WHERE kind = ? ORDER BY input", (kind,)))
-        rows += [(time_ms, data) for time_ms, one, data in self._waiting_for(INPUTS) if one == kind]
-        return [(time_ms, json.loads(data)) for time_ms, data in rows]
-
     def add_fix(self, fix: Fix, source: str) -> None:
         """Record that somebody told the time during the dive."""
         data = {"boot": fix.stamp.boot, "monotonic_ms": fix.stamp.monotonic_ms, "source": source}
         self.add_input(fix.utc_ms, "clock", data)
 
-    def times_ms(self) -> list[int]:
-        """UTC of every frame in the order of capture, all fixes applied; also of those not yet written."""
-        rows = list(self._rows("SELECT time_ms, boot, monotonic_ms FROM frames ORDER BY frame"))
-        times = [time_ms for time_ms, _, _ in rows] + [one.record.time_ms for one in self._pending]
-        fixes = [
-            Fix(Stamp(data["boot"], data["monotonic_ms"]), utc_ms) for utc_ms, data in self.inputs("clock")
-        ]
-        if not fixes:
-            return times
-        stamps = [stamp_of(boot, monotonic_ms) for _, boot, monotonic_ms in rows]
-        return list(map(int, utc_of([*stamps, *(one.stamp for one in self._pending)], times, fixes)))
-
-    def records(self) -> Iterator[FrameRecord]:
-        """Every frame's record in the order of capture: all that the profile is made of."""
-        times = iter(self.times_ms())
-        taxa = Grouped(self._rows("SELECT frame, taxon, esd_um FROM particles ORDER BY particle"), 0)
-        rows = self._rows(
-            "SELECT frame, pressure_dbar, phase, outcome, temperature_c, histogram, unnamed, dirt FROM frames"
-            " ORDER BY frame"
-        )
-        for frame, pressure_dbar, phase, outcome, temperature_c, histogram, unnamed, dirt in rows:
-            found = np.array([row[1:] for row in taxa.of(frame)], dtype=np.int64).reshape(-1, 2)
-            yield FrameRecord(
-                frame,
-                next(times),
-                math.nan if pressure_dbar is None else pressure_dbar,
-                Phase(phase),
-                FrameOutcome(outcome),
-                math.nan if temperature_c is None else temperature_c,
-                unpack_histogram(histogram),
-                found[:, 0],
-                found[:, 1],
-                unnamed,
-                dirt,
-            )
-        for logged in self._pending:
-            yield replace(logged.record, time_ms=next(times))
-
-    def frames(self) -> list[dict[str, Any]]:
-        """Every frame's row as written, without its histogram, in the order of capture."""
-        names = (
-            "frame", "time_ms", "pressure_dbar", "phase", "lit", "outcome", "n_particles", "temperature_c",
-            "environment", "source", "note", "sharpness",
-        )  # fmt: skip
-        rows = self._rows(f"SELECT {', '.join(names)} FROM frames ORDER BY frame")
-        found = [dict(zip(names, row, strict=True)) for row in rows]
-        for row, time_ms in zip(found, self.times_ms(), strict=False):
-            row["time_ms"] = time_ms
-        return found
-
-    def worst_sharpness(self) -> float | None:
-        """Sharpness of the least sharp frame, also of those not written yet; None when none has any."""
-        ((written,),) = self._rows("SELECT MIN(sharpness) FROM frames")
-        found = [written] if written is not None else []
-        found += [logged.sharpness for logged in self._pending if logged.sharpness is not None]
-        return min(found, default=None)
-
-    def light(self) -> tuple[float | None, float | None, int | None]:
-        """Mean grey of frames with and without light, hundredths, and the median noise threshold.
-
-        None where no frame says it; also of frames not written yet.
-        """
-        grey: dict[bool, list[int]] = {True: [0, 0], False: [0, 0]}
-        for lit, total, n in self._rows(
-            "SELECT lit, SUM(mean_grey_centi), COUNT(mean_grey_centi) FROM frames GROUP BY lit"
-        ):
-            grey[bool(lit)] = [total or 0, n]
-        query = "SELECT noise_threshold, COUNT(noise_threshold) FROM frames GROUP BY 1"
-        noise: Counter[int] = Counter(dict(self._rows(query)))
-        for logged in self._pending:
-            if logged.mean_grey_centi is not None:
-                grey[logged.lit][0] += logged.mean_grey_centi
-                grey[logged.lit][1] += 1
-            if logged.noise_threshold is not None:
-                noise[logged.noise_threshold] += 1
-        lit, unlit = (grey[which][0] / grey[which][1] if grey[which][1] else None for which in (True, False))
-        found = sorted((+noise).elements())
-        return lit, unlit, found[(len(found) - 1) // 2] if found else None
-
-    def clock_off_ms(self) -> int:
-        """By how much the times of frames were put right, at most."""
-        told = self._rows("SELECT time_ms FROM frames ORDER BY frame")
-        return max(
-            (abs(row[0] - right) for row, right in zip(told, self.times_ms(), strict=False)), default=0
-        )
-
-    def particles(self, *, with_vignettes: bool = False) -> Iterator[Particle]:
-        """Every classified particle, in the order of capture; also those not written yet."""
-        vignette = "png, worth, v.checksum" if with_vignettes else "NULL, NULL, NULL"
-        rows = self._rows(
-            "SELECT particle, frame, x_px, y_px, width_px, height_px, area_px, on_border, esd_um, taxon,"
-            f" scores, measures, evidence, numbers, {vignette}"
-            " FROM particles p LEFT JOIN vignettes v USING (particle) ORDER BY particle"
-        )
-        for row in rows:
-            number, frame, x, y, width, height, area, on_border, esd_um, taxon = row[:10]
-            scores, measures, seen, numbers, png, worth, sealed = row[10:]
-            yield Particle(
-                frame, x, y, width, height, area, bool(on_border), esd_um, taxon,
-                np.frombuffer(scores, dtype="<f4"), np.frombuffer(measures, dtype="<f8"),
-                None if png is None else self._unless_damaged(number, png, worth, sealed),
-                math.nan if seen is None else seen,
-                numbers or b"",
-            )  # fmt: skip
-        for logged in self._pending:
-            for particle in logged.particles:
-                yield particle if with_vignettes else replace(particle, vignette_png=None)
-
-    def vignette_numbers(self) -> set[int]:
-        """Particles, numbered from 0 as `particles` gives them, whose vignette is kept."""
-        numbers = set()
-        with contextlib.suppress(DiveLogError):
-            for (number,) in self._rows("SELECT particle FROM vignettes"):
-                numbers.add(number)
-        return numbers
-
-    def vignette(self, number: int) -> bytes:
-        """The stored vignette of one of `vignette_numbers`; empty when it is damaged."""
-        query = "SELECT png, worth, checksum FROM vignettes WHERE particle = ?"
-        with contextlib.suppress(DiveLogError):
-            for row in self._rows(query, (number,)):
-                return self._unless_damaged(number, *row) or b""
-        return b""
-
-    def messages(self) -> list[bytes]:
-        """Messages of the dive, in the order of their parts."""
-        parts: dict[int, bytes] = dict(self._rows("SELECT part, data FROM messages")) | dict(
-            self._waiting_for(MESSAGES)
-        )
-        return [parts[part] for part in sorted(parts)]
-
     # Inside
-
-    def _unless_damaged(self, number: int, png: bytes, worth: float, sealed: int | None) -> bytes | None:
-        is_seal_right = sealed is None or sealed == checksum(self._salt, number, png, worth)
-        return png if is_seal_right else None
-
-    def _rows(self, query: str, values: tuple[Any, ...] = ()) -> Iterator[Row]:
-        """Rows of a query; a file that is damaged becomes a `DiveLogError`."""
-        try:
-            for row in self._db.execute(query, values):  # noqa: UP028 not `from`: it closes what is closed
-                yield row
-        except sqlite3.Error as cause:
-            raise DiveLogError(
-                f"is damaged ({cause})", file=self.path, remedy="start again, or copy it again"
-            ) from cause
 
     def _write_bloc(self, bloc: Sequence[LoggedFrame]) -> None:
         seen = self._n_by_taxon.copy()
@@ -438,9 +255,6 @@ class DiveLog:
         with self._measured(), self._transaction():
             self._db.executemany(statement, [(*row, checksum(self._salt, *row)) for row in rows])
         self.payload_bytes += sum(len(encoded(*row)) for row in rows)
-
-    def _waiting_for(self, table: str) -> list[Row]:
-        return [row for one, rows in self._waiting if one == table for row in rows]
 
     def _is_taken(self, write: Callable[[], None]) -> bool:
         """Whether the disk takes it, its ballast given up and a damaged file mended where that helps."""

@@ -21,6 +21,7 @@ from edge.drift import Appearance, Drift, Reference
 from edge.errors import ConfigError, DiveLogError, InputError
 from edge.frame import CLASSIFIED_OUTCOMES, FrameOutcome, Phase
 from edge.inference.bundle import Bundle, Correction
+from edge.log_reader import LogReader
 from edge.optics import Optics
 from edge.pictures import pictures_of
 from edge.profile import FrameRecord, Ints, build_profile
@@ -99,7 +100,7 @@ def read_climatology(config: Config) -> Climatology | None:
         ) from None
 
 
-def climatology_in(log: DiveLog) -> Climatology | None:
+def climatology_in(log: LogReader) -> Climatology | None:
     """The climatology that a dive's messages may be coded with."""
     told = log.meta("climatology") if log.has_meta("climatology") else None
     return None if told is None else to_struct(told, Climatology, file=log.path, error=DiveLogError)
@@ -117,17 +118,17 @@ def codebook_of(config: Config, bundle: Bundle, climatology: Climatology | None 
     )
 
 
-def config_of(log: DiveLog) -> Config:
+def config_of(log: LogReader) -> Config:
     """Configuration a dive ran with."""
     return to_struct(log.meta("config"), Config, file=log.path, error=DiveLogError)
 
 
-def codebook_in(log: DiveLog) -> Codebook:
+def codebook_in(log: LogReader) -> Codebook:
     """Codebook of a dive's messages."""
     return to_struct(log.meta("codebook"), Codebook, file=log.path, error=DiveLogError)
 
 
-def correct_dive(log: DiveLog) -> Ints | None:
+def correct_dive(log: LogReader) -> Ints | None:
     """Counts of a dive's classified particles, corrected from their scores, int64 (3, n_taxa).
 
     Rows: corrected count, and both ends of its 90 % interval, by counted taxon. The particles are those of
@@ -148,7 +149,7 @@ def correct_dive(log: DiveLog) -> Ints | None:
     return corrected
 
 
-def doubt_in(log: DiveLog, records: Sequence[FrameRecord]) -> Ints | None:
+def doubt_in(log: LogReader, records: Sequence[FrameRecord]) -> Ints | None:
     """Expected number of wrong names of a dive by counted taxon, int64 (n_taxa,).
 
     The particles are those of the profile. None when the scores in the log are not of one length.
@@ -162,13 +163,13 @@ def doubt_in(log: DiveLog, records: Sequence[FrameRecord]) -> Ints | None:
     return expected_wrong(np.array([taxon for taxon, _ in found], dtype=np.int64), scores, counted)
 
 
-def readings_in(log: DiveLog) -> list[HealthReading]:
+def readings_in(log: LogReader) -> list[HealthReading]:
     """What was read of the instrument during a dive, in the order of time."""
     told = [data for _, data in log.inputs("health")]
     return [to_struct(data, HealthReading, file=log.path, error=DiveLogError) for data in told]
 
 
-def drift_in(log: DiveLog) -> Drift | None:
+def drift_in(log: LogReader) -> Drift | None:
     """How far a dive's particles are from what the model was tested on; None when nobody can tell."""
     told = log.meta("reference") if log.has_meta("reference") else None
     if told is None:
@@ -187,7 +188,7 @@ def drift_in(log: DiveLog) -> Drift | None:
     return appearance.drift(reference)
 
 
-def condition_in(log: DiveLog) -> Condition:
+def condition_in(log: LogReader) -> Condition:
     """What camera, model and process came to in a dive."""
     lit, unlit, noise = log.light()
     drift = drift_in(log)
@@ -201,7 +202,7 @@ def condition_in(log: DiveLog) -> Condition:
     )
 
 
-def health_in(log: DiveLog, records: Sequence[FrameRecord]) -> Health:
+def health_in(log: LogReader, records: Sequence[FrameRecord]) -> Health:
     """How the instrument fared in a dive: from the readings and restarts in the log, and from its frames."""
     return sum_up(
         readings_in(log),
@@ -211,7 +212,7 @@ def health_in(log: DiveLog, records: Sequence[FrameRecord]) -> Health:
     )
 
 
-def replies_in(log: DiveLog) -> tuple[Reply, ...]:
+def replies_in(log: LogReader) -> tuple[Reply, ...]:
     """Answers to commands from shore, as they were last given to the log."""
     told = log.inputs("replies")
     rows = told[-1][1]["replies"] if told else []
@@ -223,7 +224,7 @@ def _is_placed(record: FrameRecord) -> bool:
     return record.phase is Phase.PARK or math.isfinite(record.pressure_dbar)
 
 
-def summarise(log: DiveLog) -> DiveSummary:
+def summarise(log: LogReader) -> DiveSummary:
     """Profile and all that a message may hold: a pure replay of the log.
 
     Corrected counts are those of the board once the dive is finished: their sampling is the same on every
@@ -256,13 +257,13 @@ def summarise(log: DiveLog) -> DiveSummary:
     )
 
 
-def plan_messages(log: DiveLog) -> Plan:
+def plan_messages(log: LogReader) -> Plan:
     """Messages of a dive within the budget last received: a pure replay of the log."""
     budget = to_struct(log.inputs("budget")[-1][1], TelemetryConfig, file=log.path, error=DiveLogError)
     return plan_within(log, budget)
 
 
-def plan_within(log: DiveLog, budget: TelemetryConfig) -> Plan:
+def plan_within(log: LogReader, budget: TelemetryConfig) -> Plan:
     """Messages of a dive within some budget; of totals alone, and what fits of them, when it is too small."""
     summary, climatology = summarise(log), climatology_in(log)
     try:

@@ -7,14 +7,14 @@ import math
 import msgspec
 import numpy as np
 
-from edge.divelog import DiveLog
+from edge.log_reader import LogReader
 from edge.taxonomy import UNCLASSIFIED as UNCLASSIFIED_LABEL
 from edge.taxonomy import Taxon
 from edge.telemetry.picture import UNCLASSIFIED, Candidates, Picture, choose
 from edge.vision.vignette import decode_vignette
 
 
-def pictures_of(log: DiveLog, n_pictures: int = 16) -> tuple[Picture, ...]:
+def pictures_of(log: LogReader, n_pictures: int = 16) -> tuple[Picture, ...]:
     """The pictures of a dive that are worth most, the most wanted first.
 
     Particles cut off by the frame's border are left out, and those whose vignette the log did not keep, or is

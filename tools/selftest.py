@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,8 +14,11 @@ from pathlib import Path
 import click
 
 from edge.config import load_config
+from edge.dive_checks import dive_checks
 from edge.durable import write_durably
+from edge.errors import DiveLogError, InputError
 from edge.inference.bundle import load_bundle
+from edge.log_reader import LogReader
 from edge.logged import optics_of
 from edge.selftest import Check, Status, board_checks, run_checks
 
@@ -56,9 +60,39 @@ def selftest(config_file: Path, folder: Path) -> None:
 
 @click.command()
 @folder_option
-def health(folder: Path) -> None:
-    """Show how the board fares; nothing is switched on for it, and `seston run` may be running."""
-    _conclude(_show(board_checks(folder)), "")
+@click.option("--json", "as_json", is_flag=True, help="Every check as JSON.")
+def health(folder: Path, as_json: bool) -> None:
+    """Show how the board fares, and how the instrument fared in its last dive, or does in the one it is in.
+
+    Nothing is switched on for it, and `seston run` may be running. FOLDER may also be that of one dive.
+    """
+    if not folder.is_dir():
+        raise InputError(
+            "is not there", file=folder, remedy="name the folder in which seston run keeps its data"
+        )
+    checks = itertools.chain(board_checks(folder), _of_last_dive(folder))
+    if not as_json:
+        _conclude(_show(checks), "")
+    done = list(checks)
+    click.echo(json.dumps([asdict(check) for check in done], indent=1))
+    sys.exit(1 if any(check.status is Status.BAD for check in done) else 0)
+
+
+def _of_last_dive(folder: Path) -> Iterator[Check]:
+    numbered = [one for place in (folder, folder / "dives") for one in place.glob("[0-9]*/dive.sqlite")]
+    alone = folder / "dive.sqlite"
+    file = alone if alone.is_file() else max(numbered, key=lambda one: one.parent.name, default=None)
+    if file is None:
+        yield Check("dive", Status.NONE, "there is none in this folder")
+        return
+    try:
+        with LogReader.look_into(file) as log:
+            n = len(log.messages())
+            made = f"{n} messages were made" if n else "no message is made yet"
+            yield Check("dive", Status.GOOD, f"{log.meta('dive_number'):05d}, {made}; what follows is of it")
+            yield from dive_checks(log)
+    except DiveLogError as error:
+        yield Check("dive", Status.BAD, str(error))
 
 
 def _show(checks: Iterable[Check]) -> list[Check]:

@@ -447,6 +447,10 @@ def test_the_page_shows_health_as_read_and_as_it_came_to_shore(dive, page):
     drift = rows["drift from what the model was tested on"]
     assert drift[0] == drift[1] != "–"
     assert f"score {drift[0]}. 0 is like the images that the model was tested on" in page
+    fared = re.search(r'<p class="fared">(.*?)</p>', page, re.DOTALL)[1]
+    assert fared.startswith("Look at ")
+    assert "noise: without light it ends at grey 25, the threshold is 21: it counts as particles" in fared
+    assert "All is well with " in fared
     assert "noise reaches grey 25: the threshold of 21 counts it as particles." in page
     assert "Not known on board: messages of earlier dives waiting for a link; " in page
 

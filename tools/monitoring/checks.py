@@ -184,7 +184,7 @@ def _focus(view: View) -> Found:
 
 
 def _lens(dive: DiveSoFar | None) -> Found:
-    permille = None if dive is None else dive.inputs.get("lens", {}).get("dirt_permille")
+    permille = None if dive is None else dive.inputs.get("health", {}).get("dirt_permille")
     if not isinstance(permille, int):
         return Status.NONE, "not known yet"
     text = f"dirt covers {permille / 10:.1f} % of the view"

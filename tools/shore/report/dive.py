@@ -15,6 +15,7 @@ from typing import Any
 
 import msgspec
 
+from edge.dive_checks import dive_checks, in_one_line
 from edge.divelog import DiveLog
 from edge.drift import Drift
 from edge.errors import DiveLogError
@@ -42,6 +43,8 @@ class Dive:
         Profile and codebook, replayed from the log.
     drift
         How far its particles are from what the model was tested on, or None.
+    health
+        How the instrument fared, in a line.
     frames
         Every frame's row, without its histogram.
     galleries
@@ -62,6 +65,7 @@ class Dive:
     meta: Mapping[str, Any]
     summary: DiveSummary
     drift: Drift | None
+    health: str
     frames: Sequence[Mapping[str, Any]]
     galleries: Sequence[TaxonGallery]
     on_border: int
@@ -118,6 +122,7 @@ def _read(log: DiveLog, max_vignettes: int) -> Dive:
         | {"config": msgspec.to_builtins(config_of(log))},
         summary=summary,
         drift=drift_in(log),
+        health=in_one_line(list(dive_checks(log))),
         frames=frames,
         galleries=galleries,
         on_border=on_border,

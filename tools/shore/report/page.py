@@ -112,6 +112,7 @@ def _content(dive: Dive, shore: ShoreView) -> tuple[dict[str, Figure], dict[str,
             *instrument.health_rows(dive.summary.health, shore.health),
             *instrument.health_rows(dive.summary.condition, shore.condition),
         ],
+        "fared": dive.health,
         "unknown_health": instrument.unknown_health(dive.summary.health, dive.summary.condition),
         "health_remarks": instrument.remarks(
             dive.summary.condition, dive.summary.codebook.optics.threshold, dive.drift
