@@ -13,7 +13,7 @@ from edge.errors import DiveLogError
 
 MAX_VALUE_BYTES = 1 << 26
 """Largest value that is read from a damaged file: a length that is wrong must not fill the memory."""
-PAGE_BYTES = 1024
+PAGE_BYTES = 512
 """Small, for a commit writes whole pages, and the last page of every table again."""
 _DAMAGE = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_FORMAT}
 _UNREADABLE = {sqlite3.SQLITE_IOERR_READ, sqlite3.SQLITE_IOERR_SHORT_READ}
