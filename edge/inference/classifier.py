@@ -174,7 +174,9 @@ class Classifier:
     def logits(self, vignettes: Sequence[NDArray[np.uint8]]) -> NDArray[np.float64]:
         """Logits, float64 (N, k), of vignettes, each uint8 (height, width), white on black."""
         spec = self.bundle.preprocessing
-        rows = [self.logits_of(prepare(one, spec), describe_for(self.bundle, one)) for one in vignettes]
+        # All are prepared first: what a processor keeps at hand is not the same for both.
+        ready = [(prepare(one, spec), describe_for(self.bundle, one)) for one in vignettes]
+        rows = [self.logits_of(*one) for one in ready]
         return np.reshape(rows, (len(rows), len(self.bundle.classes)))
 
     def scores(self, vignettes: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
