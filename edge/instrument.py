@@ -335,7 +335,7 @@ class Instrument:
         chosen = large[choose(everything.area_px[large], n, self.config.classify.overload, frame.index)]
         return _Look(
             FrameOutcome.ANALYSED, "", histogram, regions=regions, sharpness=sharp, dirt=dirt,
-            cut=tuple(self._cut(white, everything, int(i)) for i in chosen),
+            cut=self._cut(white, everything, chosen),
             unnamed=len(large) - len(chosen),
         )  # fmt: skip
 
@@ -359,16 +359,22 @@ class Instrument:
         )
         return replace(look, taxa=answers.decisions, esd_um=esd_um, particles=particles)
 
-    def _cut(self, white: Pixels, regions: Regions, i: int) -> _Cut:
-        x, y = int(regions.x_px[i]), int(regions.y_px[i])
-        width, height = int(regions.width_px[i]), int(regions.height_px[i])
-        grey = white[y : y + height, x : x + width]
-        measured = measure(regions.mask(i), grey, x, y, self._optics)
-        return _Cut(
-            x, y, width, height, int(regions.area_px[i]), bool(regions.on_border[i]),
-            round(float(measured[_ESD])), measured,
-            cut_vignette(white, regions, i, self.config.vision),
-        )  # fmt: skip
+    def _cut(self, white: Pixels, regions: Regions, chosen: Ints) -> tuple[_Cut, ...]:
+        """Measure and cut out, step by step for all: what a processor keeps at hand differs by step."""
+        sides = regions.x_px, regions.y_px, regions.width_px, regions.height_px, regions.area_px
+        boxes = list(zip(*(side[chosen].tolist() for side in sides), strict=True))
+        masks = [regions.mask(i) for i in chosen.tolist()]
+        measured = [
+            measure(mask, white[y : y + height, x : x + width], x, y, self._optics)
+            for mask, (x, y, width, height, _) in zip(masks, boxes, strict=True)
+        ]
+        vignettes = [cut_vignette(white, regions, i, self.config.vision) for i in chosen.tolist()]
+        return tuple(
+            _Cut(x, y, width, height, area, on_border, round(float(measures[_ESD])), measures, vignette)
+            for (x, y, width, height, area), on_border, measures, vignette in zip(
+                boxes, regions.on_border[chosen].tolist(), measured, vignettes, strict=True
+            )
+        )
 
 
 def _particle(frame: int, cut: _Cut, answers: Answers, i: int, *, save: bool) -> Particle:

@@ -201,9 +201,9 @@ class Classifier:
         self, vignettes: Sequence[NDArray[np.uint8]], numbers: NDArray[np.uint8]
     ) -> NDArray[np.float64]:
         spec = self.bundle.preprocessing
-        rows = [
-            self.logits_of(prepare(one, spec), told) for one, told in zip(vignettes, numbers, strict=True)
-        ]
+        # All are prepared first: what a processor keeps at hand is not the same for both.
+        ready = [prepare(one, spec) for one in vignettes]
+        rows = [self.logits_of(*one) for one in zip(ready, numbers, strict=True)]
         return np.reshape(rows, (len(rows), len(self.bundle.classes)))
 
 

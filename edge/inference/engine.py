@@ -56,6 +56,8 @@ class Engine:
 
     def total(self, prepared: Pixels, numbers: Pixels) -> NDArray[np.int64]:
         """Sum of the raw outputs of all views of one prepared picture, int64 (k,)."""
+        if self.n_views == 1:
+            return self.infer(prepared, numbers).astype(np.int64)
         rows = [self.infer(way, numbers) for way in views(prepared, self.n_views)]
         return np.asarray(np.sum(rows, axis=0, dtype=np.int64))
 

@@ -183,6 +183,9 @@ def test_the_unit_is_adjusted_to_a_reference(tmp_path):
     assert abs(draft.optics["exp"] - EXP) < 3 * errors["exp"]
     assert abs(draft.optics["aa_um2"] - AA) < 3 * errors["aa_um2"]
     assert "this unit" in (tmp_path / "fit.html").read_text(encoding="utf-8")
+    code, said = calibrate("volume", "--size", "960x720", "--depth-mm", 6, file=file)
+    assert code == 0, said
+    assert "size was calibrated with image_volume_l 0.02" in said
 
 
 BAD = [

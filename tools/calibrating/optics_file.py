@@ -26,7 +26,7 @@ NEEDED = {"threshold": "light", "pixel_um": "pixel", "image_volume_l": "volume"}
 """What optics cannot be without, and the command that finds it."""
 _STAND_IN: dict[str, Any] = {"pixel_um": 73.0, "image_volume_l": 0.6, "threshold": 21}
 _DEPENDS_ON = {
-    "size": ("threshold", "polarity", "background"),
+    "size": ("threshold", "polarity", "image_volume_l"),
     "volume": ("pixel_um",),
 }
 """What a calibration holds for: when it changes, the calibration has to be made again."""
