@@ -31,6 +31,7 @@ from firmware_bridge.link import (
 from firmware_bridge.link import Event as LinkEvent
 from firmware_bridge.link import Peer as LinkPeer
 from firmware_bridge.link_objects import MAX_QUEUED, LinkObject
+from firmware_bridge.link_speed import SpeedKeeper
 from firmware_bridge.link_wire import Capability, Kind
 from firmware_bridge.sans_io import Line
 
@@ -211,6 +212,8 @@ class NativeHost:
         A reading older than this is none.
     shelf
         Logs that may be asked for, also by one that asks for logs alone and commands nothing.
+    own_baud
+        Speed of the port, where it has one.
     """
 
     def __init__(
@@ -221,9 +224,11 @@ class NativeHost:
         *,
         stale_s: float,
         shelf: Shelf | None = None,
+        own_baud: int = 0,
     ) -> None:
         self._peer, self._line = peer, line
         self._logs = None if shelf is None else LogServer(peer, shelf)
+        self._speed = SpeedKeeper(line, own_baud)
         self._monotonic_s, self._stale_s = monotonic_s, stale_s
         self._reading: Reading | None = None
         self._read_s = self._told_s = 0.0
@@ -248,6 +253,7 @@ class NativeHost:
         said: list[Said] = []
         if self._logs is not None:
             self._logs.go_on()
+        self._speed.look(self._peer, self._monotonic_s())
         for event in self._line.carry(wait_s):
             said += self._on(event)
             if self._logs is not None:
@@ -367,6 +373,8 @@ class NativeHost:
                 return [BudgetSaid(budget_bytes, message_bytes)]
             case wire.PowerWish():
                 return [PowerWished()]
+            case wire.Speed(baud):
+                self._speed.go_to(baud, self._monotonic_s())
             case wire.Ask(topic):
                 self._answer(wire.Topic(topic))
         return []

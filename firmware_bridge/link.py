@@ -228,6 +228,10 @@ class Peer:
         elif self.is_open:
             self._notes[type(record)] = record
 
+    def has_told(self, kind: type[Record]) -> bool:
+        """Whether no record of a class waits for its acknowledgement."""
+        return not self._records.holds(kind)
+
     def send(self, item: LinkObject) -> None:
         """Queue an object, in a session or before it; `Delivered` or `Refused` tells its end."""
         self._sender.add(item)
