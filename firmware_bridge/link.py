@@ -251,6 +251,20 @@ class Peer:
         for retry in (self._hello_retry, self._records.retry, self._sender.retry):
             retry.hurry(self._now_s)
 
+    def begin_again(self, boot_id: int) -> None:
+        """Be as after a reset, with another boot id: whoever is on the line now begins a session anew.
+
+        For an end that has spoken with somebody else meanwhile, of whom the one before knows nothing.
+        """
+        self.boot_id, self._peer, self.is_open = boot_id, None, False
+        self.power = Power.STAYS
+        self._notes.clear()
+        self._records.restart()
+        self._sender.restart(0)
+        self._receiver.restart()
+        self._hello_retry.forget()
+        self._hello_pending = True
+
     def receive(self, data: bytes, now_s: float) -> Sequence[Event]:
         """Take what arrived; see `sans_io.Peer`."""
         self._now_s = max(self._now_s, now_s)
