@@ -104,9 +104,11 @@ def open_host(config: Config, bundle: Bundle, clock: Clock, wall: WallClock, tie
         uvp6 = personality_of(config, optics, bundle.counted_taxa, bundle.sha256, wall.now_ms)
         line = tie(uvp6, host.port, host.baud)
         return Uvp6Host(uvp6, line, optics, bundle.counted_taxa, config.log.frames_per_bloc)
-    peer = LinkPeer(Role.INSTRUMENT, wall.boot, capabilities=ALL_CAPABILITIES | Capability.LOGS)
+    own_baud = 0 if host.port.startswith("tcp:") else host.baud
+    more = Capability.LOGS | (Capability.SPEED if own_baud else 0)
+    peer = LinkPeer(Role.INSTRUMENT, wall.boot, capabilities=ALL_CAPABILITIES | more)
     line, stale_s = tie(peer, host.port, host.baud), config.run.pressure.stale_s
-    return NativeHost(peer, line, clock.monotonic_s, stale_s=stale_s, shelf=shelf)
+    return NativeHost(peer, line, clock.monotonic_s, stale_s=stale_s, shelf=shelf, own_baud=own_baud)
 
 
 def open_driver(modem: ModemConfig, boot: int) -> Driver:

@@ -6,6 +6,7 @@ and ends, its phases, time and budget; configuration and model never (`edge.orde
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -31,9 +32,12 @@ from firmware_bridge.link import (
 from firmware_bridge.link import Event as LinkEvent
 from firmware_bridge.link import Peer as LinkPeer
 from firmware_bridge.link_objects import MAX_QUEUED, LinkObject
+from firmware_bridge.link_speed import SpeedKeeper
 from firmware_bridge.link_wire import Capability, Kind
 from firmware_bridge.sans_io import Line
 
+READER_GONE_S = 30.0
+"""Who has asked for logs and says nothing for so long is not there any more."""
 CEASED_S = 300.0
 """A host that told pressure and has not for so long is not there."""
 _NUMBERS, _TIMES = 1 << 24, 1 << 8
@@ -211,6 +215,8 @@ class NativeHost:
         A reading older than this is none.
     shelf
         Logs that may be asked for, also by one that asks for logs alone and commands nothing.
+    own_baud
+        Speed of the port, where it has one.
     """
 
     def __init__(
@@ -221,9 +227,12 @@ class NativeHost:
         *,
         stale_s: float,
         shelf: Shelf | None = None,
+        own_baud: int = 0,
     ) -> None:
         self._peer, self._line = peer, line
         self._logs = None if shelf is None else LogServer(peer, shelf)
+        self._speed = SpeedKeeper(line, own_baud)
+        self._reader_frames, self._reader_heard_s, self._is_intruded = 0, 0.0, False
         self._monotonic_s, self._stale_s = monotonic_s, stale_s
         self._reading: Reading | None = None
         self._read_s = self._told_s = 0.0
@@ -248,6 +257,9 @@ class NativeHost:
         said: list[Said] = []
         if self._logs is not None:
             self._logs.go_on()
+        self._speed.look(self._peer, self._monotonic_s())
+        if self._is_reader and self._reader_has_gone():
+            self._peer.begin_again(secrets.randbelow((1 << 32) - 1) + 1)
         for event in self._line.carry(wait_s):
             said += self._on(event)
             if self._logs is not None:
@@ -303,10 +315,23 @@ class NativeHost:
         told = self._peer.peer
         return told is not None and told.capabilities == Capability.LOGS
 
+    def _reader_has_gone(self) -> bool:
+        """Whether the reader is silent, or who speaks now is none: a float that knows nothing of him.
+
+        Then that float must begin a session anew, which it does when we have another boot id.
+        """
+        frames, now_s = self._peer.counts.frames, self._monotonic_s()
+        if frames != self._reader_frames or self._peer.waiting:
+            self._reader_frames, self._reader_heard_s = frames, now_s
+        return self._is_intruded or now_s - self._reader_heard_s > READER_GONE_S
+
     def _on(self, event: LinkEvent) -> list[Said]:
+        if self._is_reader and not isinstance(event, Opened):
+            is_his = isinstance(event, wire.Fetch | wire.Speed | Delivered | Refused | Heard | WrongVersion)
+            self._is_intruded = self._is_intruded or not is_his
         match event:
             case Opened() if self._is_reader:
-                self._is_lost = True
+                self._is_lost, self._is_intruded = True, False
                 return [Noted("somebody is here to read logs, and no host: pressure decides")]
             case Silent() | Heard() if self._is_reader:
                 return []
@@ -367,6 +392,8 @@ class NativeHost:
                 return [BudgetSaid(budget_bytes, message_bytes)]
             case wire.PowerWish():
                 return [PowerWished()]
+            case wire.Speed(baud):
+                self._speed.go_to(baud, self._monotonic_s())
             case wire.Ask(topic):
                 self._answer(wire.Topic(topic))
         return []

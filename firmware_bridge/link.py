@@ -228,6 +228,10 @@ class Peer:
         elif self.is_open:
             self._notes[type(record)] = record
 
+    def has_told(self, kind: type[Record]) -> bool:
+        """Whether no record of a class waits for its acknowledgement."""
+        return not self._records.holds(kind)
+
     def send(self, item: LinkObject) -> None:
         """Queue an object, in a session or before it; `Delivered` or `Refused` tells its end."""
         self._sender.add(item)
@@ -246,6 +250,20 @@ class Peer:
         self._now_s = max(self._now_s, now_s)
         for retry in (self._hello_retry, self._records.retry, self._sender.retry):
             retry.hurry(self._now_s)
+
+    def begin_again(self, boot_id: int) -> None:
+        """Be as after a reset, with another boot id: whoever is on the line now begins a session anew.
+
+        For an end that has spoken with somebody else meanwhile, of whom the one before knows nothing.
+        """
+        self.boot_id, self._peer, self.is_open = boot_id, None, False
+        self.power = Power.STAYS
+        self._notes.clear()
+        self._records.restart()
+        self._sender.restart(0)
+        self._receiver.restart()
+        self._hello_retry.forget()
+        self._hello_pending = True
 
     def receive(self, data: bytes, now_s: float) -> Sequence[Event]:
         """Take what arrived; see `sans_io.Peer`."""

@@ -141,6 +141,13 @@ class Fetch:
 
 
 @dataclass(frozen=True, slots=True)
+class Speed:
+    """The port should have this speed, until nothing is heard for some seconds (`link_speed`)."""
+
+    baud: int
+
+
+@dataclass(frozen=True, slots=True)
 class Status:
     """How the instrument stands."""
 
@@ -190,7 +197,7 @@ class ObjectRefused:
 
 
 Record = (
-    TimeIs | Ctd | Start | Stop | Budget | Ask | PowerWish | PowerStays | Fetch
+    TimeIs | Ctd | Start | Stop | Budget | Ask | PowerWish | PowerStays | Fetch | Speed
     | Status | Health | PowerWait | PowerSafe | FetchRefused | ObjectRefused
 )  # fmt: skip
 
@@ -248,6 +255,7 @@ SPECS = (
     Spec(20, PowerWish, Role.HOST, True, (Field("H", 0, U16),)),
     Spec(21, PowerStays, Role.HOST, True),
     Spec(22, Fetch, Role.HOST, True, (Field(*_DIVE), Field("B", 0, U8), Field("Q", 0, 2**48 - 1))),
+    Spec(23, Speed, Role.HOST, True, (Field("I", 300, 4_000_000),)),
     Spec(32, Status, Role.INSTRUMENT, True, (
         _choice(DiveState), Field(*_DIVE), Field("I", 0, U32), Field("H", 0, U16),
         Field("I", 0, U32),

@@ -29,6 +29,8 @@ class Capability(enum.IntFlag):
     POWER = 8
     LOGS = 16
     """An instrument sends logs that are asked for; a host that has no other than this is no float."""
+    SPEED = 32
+    """An instrument can change the speed of its port."""
 
 
 class Kind(enum.IntEnum):

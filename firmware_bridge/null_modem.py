@@ -198,5 +198,8 @@ class SimulatedLine:
         self._modem.run(self._modem.now_s + wait_s, react, lambda: bool(events))
         return events
 
+    def set_speed(self, baud: int) -> None:
+        """A simulated line keeps its speed."""
+
     def close(self) -> None:
         """Nothing is open."""

@@ -45,5 +45,11 @@ class Line(Protocol[Event_co]):
         Never raises: a port that fails is tried again.
         """
 
+    def set_speed(self, baud: int) -> None:
+        """Give the port another speed once what was written has left; nothing where there is none.
+
+        A port that is opened again has its own speed.
+        """
+
     def close(self) -> None:
         """Let go of what carries the bytes."""

@@ -11,6 +11,7 @@ import math
 import os
 import select
 import socket
+import termios
 import time
 import tty
 from collections.abc import Callable, Sequence
@@ -26,6 +27,8 @@ from firmware_bridge.sans_io import Peer
 READ_BYTES = 4096
 QUEUED_BYTES, QUEUED_S = 128, 0.06
 """Bytes that may wait in a serial port: at 9600 baud an eighth of a second, at high speeds less."""
+UNSEEN_BYTES = 64
+"""That an adapter may hold though it says that all has left."""
 REOPEN_S = 2.0
 DRAIN_S = 0.02
 """How soon a full port is looked at again."""
@@ -46,6 +49,9 @@ class Transport(Protocol):
 
     def wait(self, seconds: float) -> None:
         """Wait until bytes arrive, at most so long."""
+
+    def set_speed(self, baud: int) -> None:
+        """Change the speed once what was written has left; does nothing where there is none."""
 
     def close(self) -> None:
         """Let the line go."""
@@ -71,7 +77,7 @@ class SerialTransport(_Closing):
 
     def __init__(self, port: str, baud: int) -> None:
         self.port = port
-        self._queued_bytes = max(QUEUED_BYTES, round(QUEUED_S * baud / BITS_PER_BYTE))
+        self._queued_bytes = _queued_bytes(baud)
         try:
             self._serial = serial.Serial(port, baud, timeout=0, write_timeout=WRITE_TIMEOUT_S)
         except (OSError, ValueError) as cause:
@@ -104,9 +110,25 @@ class SerialTransport(_Closing):
         """Wait until bytes arrive, at most so long."""
         select.select([self._serial.fileno()], [], [], seconds)
 
+    def set_speed(self, baud: int) -> None:
+        """See `Transport`; a speed that the port does not have changes nothing."""
+        before = self._serial.baudrate
+        try:
+            self._serial.flush()
+            time.sleep(UNSEEN_BYTES * BITS_PER_BYTE / before)
+            self._serial.baudrate = baud
+            self._queued_bytes = _queued_bytes(baud)
+        except (OSError, ValueError, termios.error):
+            with contextlib.suppress(OSError, ValueError, termios.error):
+                self._serial.baudrate = before
+
     def close(self) -> None:
         """Let the port go."""
         self._serial.close()
+
+
+def _queued_bytes(baud: int) -> int:
+    return max(QUEUED_BYTES, round(QUEUED_S * baud / BITS_PER_BYTE))
 
 
 class PtyTransport(_Closing):
@@ -144,6 +166,9 @@ class PtyTransport(_Closing):
     def wait(self, seconds: float) -> None:
         """Wait until bytes arrive, at most so long."""
         select.select([self._master], [], [], seconds)
+
+    def set_speed(self, baud: int) -> None:
+        """A pty has none."""
 
     def close(self) -> None:
         """Let both ends go."""
@@ -200,6 +225,9 @@ class TcpTransport(_Closing):
         """Wait until bytes arrive, at most so long."""
         select.select([self._socket], [], [], seconds)
 
+    def set_speed(self, baud: int) -> None:
+        """A connection has none."""
+
     def close(self) -> None:
         """Let the connection go."""
         self._socket.close()
@@ -251,6 +279,11 @@ class PortLine:
                 return events
             pause_s = max(0.0, min(until_s, self._peer.due_s()) - now_s)
             self._pause(min(pause_s, DRAIN_S) if is_full else pause_s)
+
+    def set_speed(self, baud: int) -> None:
+        """See `sans_io.Line`."""
+        if self._transport is not None:
+            self._transport.set_speed(baud)
 
     def close(self) -> None:
         """Let the port go."""

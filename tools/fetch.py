@@ -19,6 +19,8 @@ from firmware_bridge.transport import PortLine, open_transport
 from tools.fetching import GO_ON, ChangedError, FetchError, Reader, reading_peer
 
 TOLD = "fetched.json"
+SPEEDS = (460_800, 230_400, 115_200, 57_600)
+"""Tried in turn below the highest."""
 MOST_BEGINNINGS = 3
 """Of a dive whose files change while they are fetched."""
 
@@ -78,6 +80,8 @@ class Aboard:
 )  # fmt: skip
 @click.option("--baud", type=click.IntRange(300), default=9600, show_default=True,
               help="Speed of a serial port: [run.host] baud.")  # fmt: skip
+@click.option("--speed", type=click.IntRange(300, 4_000_000), default=921_600, show_default=True,
+              help="Highest speed to try; that of --baud leaves the port as it is.")  # fmt: skip
 @click.option("--list", "only_list", is_flag=True, help="Show what is aboard, and fetch nothing.")
 @click.option(
     "--dive", "dives", type=click.IntRange(0), multiple=True, help="Fetch this dive. May be repeated."
@@ -88,8 +92,8 @@ class Aboard:
     "--without-vignettes", is_flag=True, help="Leave out the pictures, which are most of the bytes."
 )
 def fetch(
-    port: str, out: Path, baud: int, only_list: bool, dives: tuple[int, ...], every: bool, new: bool,
-    without_vignettes: bool,
+    port: str, out: Path, baud: int, speed: int, only_list: bool, dives: tuple[int, ...], every: bool,
+    new: bool, without_vignettes: bool,
 ) -> None:  # fmt: skip
     """Fetch the dives of an instrument from PORT, a serial port or tcp:HOST:PORT.
 
@@ -104,13 +108,14 @@ def fetch(
     peer = reading_peer()
     transport = open_transport(port, baud)
     line = PortLine(peer, lambda: transport)
+    reader = Reader(peer, line, port, own_baud=0 if port.startswith("tcp:") else baud)
     try:
-        reader = Reader(peer, line, port)
         reader.open()
         aboard = _aboard(reader.rows())
         if only_list:
             _show(console, aboard, out)
             return
+        reader.hurry([one for one in (speed, *SPEEDS) if baud < one <= speed])
         wanted = list(aboard.values()) if not dives else [_find(aboard, dive, port) for dive in dives]
         _fetch_all(console, reader, wanted, out, without_vignettes=without_vignettes)
     except OSError as error:
@@ -118,6 +123,7 @@ def fetch(
             raise FetchError("has no room", file=out, remedy=f"free some: {GO_ON}") from None
         raise
     finally:
+        reader.close()
         line.close()
 
 

@@ -6,11 +6,12 @@ ends the transfer, the next one goes on from there. A file gets its name when it
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import secrets
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -19,7 +20,8 @@ from edge.errors import InputError
 from firmware_bridge import link_logs as logs
 from firmware_bridge.link import ObjectReceived, Opened, Peer, WrongVersion
 from firmware_bridge.link_objects import LinkObject
-from firmware_bridge.link_records import Fetch, FetchRefused, NoFetch, Reason, Role
+from firmware_bridge.link_records import Fetch, FetchRefused, NoFetch, Reason, Role, Speed
+from firmware_bridge.link_speed import FALL_BACK_S, SpeedKeeper
 from firmware_bridge.link_wire import LOWEST_VERSION, VERSION, Capability, Kind
 from firmware_bridge.sans_io import Line
 
@@ -27,6 +29,8 @@ MAX_OBJECT_BYTES = 1 << 22
 HELLO_S, COPY_S, SILENT_S = 12.0, 300.0, 25.0
 """Longest time until the first word, until a copy without vignettes is made, and without any frame."""
 POLL_S = 0.5
+SETTLE_S, GOODBYE_S = 0.3, 1.0
+"""Between a new speed and the first byte: the other end may still be changing to it. For the last word."""
 
 Report = Callable[[int, int], None]
 """Told how many bytes have come of how many."""
@@ -48,6 +52,10 @@ class FetchError(InputError):
 
 class ChangedError(FetchError):
     """The file aboard is not the one that was begun."""
+
+
+class SilentError(FetchError):
+    """Nothing comes any more."""
 
 
 class Carrier(Line[Any], Protocol):
@@ -73,6 +81,8 @@ class Reader:
         Our end, and what carries its bytes.
     name
         Of the port, for sentences.
+    own_baud
+        Speed of the port, where it has one.
 
     Attributes
     ----------
@@ -81,9 +91,15 @@ class Reader:
     """
 
     def __init__(
-        self, peer: Peer, line: Carrier, name: str, now_s: Callable[[], float] = time.monotonic
+        self,
+        peer: Peer,
+        line: Carrier,
+        name: str,
+        now_s: Callable[[], float] = time.monotonic,
+        own_baud: int = 0,
     ) -> None:
         self.received_bytes = 0
+        self._speed, self._own_baud, self._found_baud = SpeedKeeper(line, own_baud), own_baud, own_baud
         self._peer, self._line, self._name, self._now_s = peer, line, name, now_s
 
     def open(self) -> None:
@@ -107,9 +123,51 @@ class Reader:
                 "sends no logs", "its seston is too old for it: update it, or take its disk out"
             )
 
-    def rows(self) -> list[logs.Row]:
-        """Ask for the list; raises `FetchError`."""
-        for item in self._objects(lambda: Fetch(None, logs.LIST_FORM, 0), SILENT_S):
+    @property
+    def baud(self) -> int:
+        """Speed of the port now."""
+        return self._speed.baud
+
+    def hurry(self, bauds: Sequence[int]) -> None:
+        """Go to the first of these speeds at which both ends hear each other; none is needed.
+
+        Raises `FetchError` when the port fails.
+        """
+        told = self._peer.peer
+        if told is None or not told.capabilities & Capability.SPEED:
+            return
+        for baud in bauds:
+            if baud <= self._speed.baud:
+                return
+            if not self._say_speed(baud, 3 * FALL_BACK_S):
+                return
+            self._speed.go_to(baud, self._now_s())
+            time.sleep(SETTLE_S)
+            try:
+                self.rows(FALL_BACK_S)
+            except SilentError:
+                while self._speed.baud == baud:
+                    self._carry()
+            else:
+                self._found_baud = baud
+                return
+
+    def close(self) -> None:
+        """Leave the port at its own speed, so that the next who comes is heard at once."""
+        if self._speed.baud != self._own_baud:
+            with contextlib.suppress(FetchError):
+                self._say_speed(self._own_baud, GOODBYE_S)
+
+    def _say_speed(self, baud: int, within_s: float) -> bool:
+        self._peer.say(Speed(baud))
+        until_s = self._now_s() + within_s
+        while not self._peer.has_told(Speed) and self._now_s() < until_s:
+            self._carry(SETTLE_S)
+        return self._peer.has_told(Speed)
+
+    def rows(self, first_s: float = SILENT_S) -> list[logs.Row]:
+        """Ask for the list, answered so soon; raises `FetchError`."""
+        for item in self._objects(lambda: Fetch(None, logs.LIST_FORM, 0), first_s):
             if item.kind != Kind.LOG_LIST:
                 continue
             found = logs.unpack_list(item.data)
@@ -126,6 +184,7 @@ class Reader:
         Raises `FetchError`, `ChangedError` when the file aboard is not that of the stamp, and `OSError` of
         this disk.
         """
+        self.hurry([self._found_baud])
         part = file.with_name(f"{file.name}.{stamp.hex()}-{form}{PART}")
         for old in file.parent.glob(f"{file.name}.*-{form}{PART}"):
             if old != part:
@@ -180,14 +239,18 @@ class Reader:
                 heard = self._peer.counts.frames
                 until_s = max(until_s, self._now_s() + SILENT_S)
             if self._now_s() > until_s:
-                raise self._error("does not say anything any more", f"check cable and deck switch: {GO_ON}")
+                raise SilentError(
+                    "does not say anything any more", file=self._name,
+                    remedy=f"check cable and deck switch: {GO_ON}",
+                )  # fmt: skip
 
-    def _carry(self) -> list[Any]:
-        events = list(self._line.carry(POLL_S))
+    def _carry(self, wait_s: float = POLL_S) -> list[Any]:
+        events = list(self._line.carry(wait_s))
         if self._line.fault:
             raise self._error(
                 f"is gone ({self._line.fault.rstrip('.')})", f"check cable and deck switch: {GO_ON}"
             )
+        self._speed.look(self._peer, self._now_s())
         return events
 
     def _changed(self) -> ChangedError:

@@ -31,7 +31,7 @@ from edge.service import Service
 from edge.telemetry.replies import Reply, Verdict
 from firmware_bridge import link_records as wire
 from firmware_bridge.commands import Command, Set, address_of, sign_command
-from firmware_bridge.link import Delivered, ObjectReceived, Peer, Refused
+from firmware_bridge.link import Delivered, ObjectReceived, Opened, Peer, Refused
 from firmware_bridge.link_objects import LinkObject
 from firmware_bridge.link_wire import Capability, Kind
 from firmware_bridge.null_modem import NullModem, SimulatedLine
@@ -293,6 +293,47 @@ def test_who_reads_logs_is_no_host_and_messages_wait_for_the_float(tmp_path, bun
         assert box.waiting() == []
     with DiveLog.open(float_.dives()[0]) as log:
         assert sorted(float_.messages()) == sorted(log.messages())
+
+
+@pytest.mark.parametrize("is_talking", [True, False])
+def test_a_float_that_was_not_reset_meanwhile_is_the_host_again_after_a_reader(tmp_path, bundle, is_talking):
+    """Its end of the link knows nothing of the reader; it says its pressure all the time, or nothing."""
+    float_ = Float(tmp_path, bundle)
+    before, laptop, host, seen = float_.link, reader(), float_.service._host, {}
+    script = [
+        (1, wire.TimeIs(UTC_MS)),
+        (2, ctd(0.1)),
+        (90, wire.Start(wire.Phase.DESCENT)),
+        (100, wire.Stop()),
+    ]
+
+    def stop():
+        now, line = float_.clock.monotonic_s(), float_.clock.line
+        if now >= 10 and "laptop" not in seen:
+            line.peers[1], seen["laptop"] = laptop, now
+            host._line._others = lambda event: (
+                isinstance(event, ObjectReceived) and seen.setdefault("kind", event.item.kind)
+            )
+            laptop.say(wire.Fetch(None, 0, 0))
+        if now >= 20 and "float" not in seen:
+            line.peers[1], seen["float"] = before, host.is_silent
+            host._line._others = float_._hear
+        if is_talking and now >= 20:
+            before.say(ctd(0.1))
+        for at, what in script:
+            if at <= now and at not in seen:
+                seen[at] = before.say(what)
+        if now >= 85 and "back" not in seen:
+            seen["back"] = host.is_silent
+        return now >= 130
+
+    float_.service.run(stop)
+    assert (seen["kind"], seen["float"], seen["back"]) == (Kind.LOG_LIST, True, False)
+    (file,) = float_.dives()
+    with DiveLog.open(file) as log:
+        assert 8 <= len(list(log.records())) <= 12
+        assert float_.messages() == log.messages() != []
+    assert [e.was_reset for e in float_.told if isinstance(e, Opened)][-1]
 
 
 class Nobody:

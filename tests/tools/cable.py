@@ -6,8 +6,16 @@ import os
 import pty
 import random
 import select
+import termios
 import threading
+import time
 import tty
+
+AFTERWARDS_S = 0.25
+"""What is in the cable was sent so long ago at most: then the speeds may have been the same."""
+BAUDS = {
+    getattr(termios, name): int(name[1:]) for name in dir(termios) if name[0] == "B" and name[1:].isdigit()
+}
 
 
 class Cable:
@@ -19,6 +27,8 @@ class Cable:
         That came from aboard.
     flip
         Chance of a byte to arrive with one bit turned.
+    highest_baud
+        That the cable carries.
     hold_after_bytes, pull_after_bytes
         To shore: then nothing is carried until `hold_after_bytes` is None again; then the cable is pulled out
         on shore, and put into another port there.
@@ -29,10 +39,16 @@ class Cable:
         self._names = [self._plug(), self._plug()]
         self.to_shore_bytes, self.flip = 0, 0.0
         self.hold_after_bytes = self.pull_after_bytes = None
+        self.highest_baud, self._agreed_s = 10**7, time.monotonic()
         self._draw = random.Random(1)
         self._is_over = False
         self._thread = threading.Thread(target=self._carry, daemon=True)
         self._thread.start()
+
+    @property
+    def speeds(self):
+        """Of the ports at both ends, in baud: bytes are only read as they were sent when they agree."""
+        return [BAUDS[termios.tcgetattr(slave)[4]] for slave in self._slaves]
 
     @property
     def aboard(self):
@@ -83,6 +99,11 @@ class Cable:
                         self.to_shore_bytes += len(data)
 
     def _hurt(self, data):
+        speeds = self.speeds
+        if speeds[0] == speeds[1] <= self.highest_baud:
+            self._agreed_s = time.monotonic()
+        elif time.monotonic() > self._agreed_s + AFTERWARDS_S:
+            return self._draw.randbytes(len(data))
         if not self.flip:
             return data
         return bytes(

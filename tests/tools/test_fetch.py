@@ -210,6 +210,29 @@ def test_a_line_that_turns_bits_brings_the_same_bytes(aboard, tmp_path):
         assert (tmp_path / "out" / dive / "dive.sqlite").read_bytes() == aboard.log(dive).read_bytes()
 
 
+@pytest.mark.parametrize(("highest", "found"), [(10**7, 921_600), (250_000, 230_400)])
+def test_the_port_is_as_fast_as_the_cable_lets_it_and_its_own_speed_again_after(
+    aboard, tmp_path, monkeypatch, highest, found
+):
+    aboard.cable.highest_baud = highest
+    seen = set()
+
+    def look(*_):
+        seen.add(tuple(aboard.cable.speeds))
+
+    monkeypatch.setattr("tools.fetch._advance", look)
+    arguments = ["--out", str(tmp_path / "out"), "--dive", "12"]
+    monkeypatch.setattr("tools.fetch.SPEEDS", (230_400,))
+    with pytest.raises(SystemExit) as ended:
+        main(["fetch", aboard.cable.ashore, *arguments])
+    assert not ended.value.code
+    assert seen == {(found, found)}
+    assert (tmp_path / "out" / NEW / "dive.sqlite").read_bytes() == aboard.log(NEW).read_bytes()
+    until(lambda: aboard.cable.speeds[0] == 9600, "nobody is heard any more")
+    code, said = fetch(aboard.cable.ashore, "--list", "--out", tmp_path / "out")
+    assert code == 0, said
+
+
 def test_in_a_dive_nothing_is_sent_and_the_dive_goes_on(aboard, tmp_path):
     port, out = aboard.cable.ashore, tmp_path / "out"
     aboard.switch.touch()
