@@ -10,6 +10,7 @@ import contextlib
 import json
 import math
 import sqlite3
+from array import array
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
@@ -18,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from edge.database import connect_to_read
 from edge.divelog_schema import (
@@ -34,7 +36,7 @@ from edge.divelog_schema import (
 from edge.errors import DiveLogError
 from edge.frame import FrameOutcome, Phase, Stamp
 from edge.profile import FrameRecord
-from edge.timeline import Fix, utc_of
+from edge.timeline import Fix, utc_at
 
 INPUTS, MESSAGES = "inputs (time_ms, kind, data, checksum)", "messages (part, data, checksum)"
 
@@ -99,21 +101,44 @@ class LogReader:
         rows += [(time_ms, data) for time_ms, one, data in self._waiting_for(INPUTS) if one == kind]
         return [(time_ms, json.loads(data)) for time_ms, data in rows]
 
-    def times_ms(self) -> list[int]:
-        """UTC of every frame in the order of capture, all fixes applied; also of those not yet written."""
-        rows = list(self._rows("SELECT time_ms, boot, monotonic_ms FROM frames ORDER BY frame"))
-        times = [time_ms for time_ms, _, _ in rows] + [one.record.time_ms for one in self._pending]
+    def times_ms(self) -> NDArray[np.int64]:
+        """UTC of every frame, written or not, in the order of capture, int64 (n,), all fixes applied."""
+        columns = array("q"), array("q"), array("q")
+        for row in self._rows("SELECT time_ms, boot, monotonic_ms FROM frames ORDER BY frame"):
+            for column, value in zip(columns, _stamped(row[0], stamp_of(*row[1:])), strict=True):
+                column.append(value)
+        for one in self._pending:
+            for column, value in zip(columns, _stamped(one.record.time_ms, one.stamp), strict=True):
+                column.append(value)
+        times, boots, monotonic_ms = (np.array(column, dtype=np.int64) for column in columns)
         fixes = [
             Fix(Stamp(data["boot"], data["monotonic_ms"]), utc_ms) for utc_ms, data in self.inputs("clock")
         ]
-        if not fixes:
-            return times
-        stamps = [stamp_of(boot, monotonic_ms) for _, boot, monotonic_ms in rows]
-        return list(map(int, utc_of([*stamps, *(one.stamp for one in self._pending)], times, fixes)))
+        return utc_at(boots, monotonic_ms, times, fixes) if fixes else times
+
+    def places(self) -> Iterator[tuple[int, int, Phase, float]]:
+        """Number, UTC in ms, phase and pressure (or NaN) of every frame, in the order of capture."""
+        times = map(int, self.times_ms())
+        rows = self._rows("SELECT frame, phase, pressure_dbar FROM frames ORDER BY frame")
+        for frame, phase, pressure_dbar in rows:
+            dbar = math.nan if pressure_dbar is None else pressure_dbar
+            yield frame, next(times), Phase(phase), dbar
+        for one in self._pending:
+            yield one.record.index, next(times), one.record.phase, one.record.pressure_dbar
+
+    def named(self) -> Iterator[tuple[int, int, NDArray[np.float32]]]:
+        """Frame, taxon and scores of every classified particle, in the order of capture."""
+        for frame, taxon, scores in self._rows(
+            "SELECT frame, taxon, scores FROM particles ORDER BY particle"
+        ):
+            yield frame, taxon, np.frombuffer(scores, dtype="<f4")
+        for logged in self._pending:
+            for one in logged.particles:
+                yield one.frame, one.taxon, one.scores
 
     def records(self) -> Iterator[FrameRecord]:
         """Every frame's record in the order of capture: all that the profile is made of."""
-        times = iter(self.times_ms())
+        times = map(int, self.times_ms())
         taxa = Grouped(self._rows("SELECT frame, taxon, esd_um FROM particles ORDER BY particle"), 0)
         rows = self._rows(
             "SELECT frame, pressure_dbar, phase, outcome, temperature_c, histogram, unnamed, dirt FROM frames"
@@ -145,7 +170,7 @@ class LogReader:
         )  # fmt: skip
         rows = self._rows(f"SELECT {', '.join(names)} FROM frames ORDER BY frame")
         found = [dict(zip(names, row, strict=True)) for row in rows]
-        for row, time_ms in zip(found, self.times_ms(), strict=False):
+        for row, time_ms in zip(found, self.times_ms().tolist(), strict=False):
             row["time_ms"] = time_ms
         return found
 
@@ -253,6 +278,10 @@ class LogReader:
 
     def _waiting_for(self, table: str) -> list[Row]:
         return [row for one, rows in self._waiting if one == table for row in rows]
+
+
+def _stamped(time_ms: int, stamp: Stamp | None) -> tuple[int, int, int]:
+    return (time_ms, -1, 0) if stamp is None else (time_ms, stamp.boot, stamp.monotonic_ms)
 
 
 def other_version(file: Path, found: object) -> DiveLogError:

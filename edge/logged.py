@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Mapping, Sequence
+from array import array
+from collections.abc import Iterable, Iterator, Mapping
 from os import PathLike
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import numpy as np
+from numpy.typing import NDArray
 
 from edge.config import Config, TelemetryConfig
 from edge.divelog import DiveLog
@@ -31,16 +33,15 @@ from edge.telemetry.climatology import Climatology, load_climatology
 from edge.telemetry.codebook import Codebook
 from edge.telemetry.header import MIN_MESSAGE_BYTES
 from edge.telemetry.health import Condition, Health, HealthReading, sum_up, sum_up_condition
-from edge.telemetry.naming import esd_quantiles, expected_wrong
+from edge.telemetry.naming import add_given, esd_quantiles, wrong_of
 from edge.telemetry.planned import Plan, Priorities
 from edge.telemetry.planner import plan, plan_totals
 from edge.telemetry.replies import Reply, Verdict
 from edge.telemetry.summary import DiveSummary, Quantity
 from edge.vision.morphology import MEASURES
 
-AT_ONCE = 4096
-"""Particles that are looked at together: arrays for many, and yet little memory."""
-NO_INTS: Ints = np.zeros(0, dtype=np.int64)
+PARTICLES_AT_ONCE = 4096
+"""Whose scores are in memory together."""
 
 
 def begin_dive(
@@ -138,29 +139,52 @@ def correct_dive(log: LogReader) -> Ints | None:
     if told is None:
         return None
     correction = to_struct(told, Correction, file=log.path, error=DiveLogError)
-    placed = {record.index for record in log.records() if _is_placed(record)}
-    scores = [particle.scores for particle in log.particles() if particle.frame in placed]
     implied, usual = np.array(correction.implied), np.array(correction.usual)
-    found = count_from_scores(
-        np.stack(scores) if scores else np.zeros((0, len(usual))), implied, usual, spread=correction.spread
-    )
+    scores = _ScoresInLog(log, _placed(log), len(usual))
+    found = count_from_scores(scores, implied, usual, spread=correction.spread)
     corrected = np.zeros((3, len(codebook_in(log).taxa)), dtype=np.int64)
     corrected[:, : len(usual)] = found.count, found.low, found.high
     return corrected
 
 
-def doubt_in(log: LogReader, records: Sequence[FrameRecord]) -> Ints | None:
+class _ScoresInLog:
+    """Scores of the classified particles of some frames: see `edge.quantification.Rows`."""
+
+    def __init__(self, log: LogReader, placed: NDArray[np.bool_], n_taxa: int) -> None:
+        self._log, self._placed, self._n_taxa = log, placed, n_taxa
+        self._n = sum(1 for _ in self._all())
+
+    def __len__(self) -> int:
+        return self._n
+
+    def __getitem__(self, rows: Ints) -> NDArray[np.floating]:
+        wanted = np.zeros(self._n, dtype=np.bool_)
+        wanted[rows] = True
+        found = list(itertools.compress(self._all(), wanted))
+        return np.stack(found) if found else np.zeros((0, self._n_taxa))
+
+    def _all(self) -> Iterator[NDArray[np.float32]]:
+        return (scores for frame, _, scores in self._log.named() if self._placed[frame])
+
+
+def doubt_in(log: LogReader, placed: NDArray[np.bool_]) -> Ints | None:
     """Expected number of wrong names of a dive by counted taxon, int64 (n_taxa,).
 
-    The particles are those of the profile. None when the scores in the log are not of one length.
+    The particles are those of the profile: of frames whose number is true in `placed`. None when the scores
+    in the log are not of one length.
     """
-    placed = {record.index for record in records if _is_placed(record)}
-    found = [(one.taxon, one.scores) for one in log.particles() if one.frame in placed]
     counted = codebook_in(log).taxa
-    if len({len(scores) for _, scores in found}) > 1:
-        return None
-    scores = np.stack([scores for _, scores in found]) if found else np.zeros((0, 0), dtype=np.float32)
-    return expected_wrong(np.array([taxon for taxon, _ in found], dtype=np.int64), scores, counted)
+    given, n_by_taxon = None, np.zeros(len(counted), dtype=np.int64)
+    found = ((taxon, scores) for frame, taxon, scores in log.named() if placed[frame])
+    while some := list(itertools.islice(found, PARTICLES_AT_ONCE)):
+        given = np.zeros((len(counted), len(some[0][1])), dtype=np.int64) if given is None else given
+        if {len(scores) for _, scores in some} != {given.shape[1]}:
+            return None
+        taxa = np.array([taxon for taxon, _ in some], dtype=np.int64)
+        add_given(given, taxa, np.stack([scores for _, scores in some]))
+        n_by_taxon += np.bincount(taxa, minlength=len(counted))
+    given = np.zeros((len(counted), 0), dtype=np.int64) if given is None else given
+    return wrong_of(given, n_by_taxon, counted)
 
 
 def readings_in(log: LogReader) -> list[HealthReading]:
@@ -177,7 +201,7 @@ def drift_in(log: LogReader) -> Drift | None:
     reference = to_struct(told, Reference, file=log.path, error=DiveLogError)
     appearance = Appearance(len(codebook_in(log).taxa))
     particles = log.particles()
-    while some := list(itertools.islice(particles, AT_ONCE)):
+    while some := list(itertools.islice(particles, PARTICLES_AT_ONCE)):
         alike = [one for one in some if len(one.numbers) == len(some[0].numbers)]
         numbers = np.frombuffer(b"".join(one.numbers for one in alike), dtype=np.uint8)
         appearance.add(
@@ -202,12 +226,12 @@ def condition_in(log: LogReader) -> Condition:
     )
 
 
-def health_in(log: LogReader, records: Sequence[FrameRecord]) -> Health:
+def health_in(log: LogReader, over_exposed_frames: int) -> Health:
     """How the instrument fared in a dive: from the readings and restarts in the log, and from its frames."""
     return sum_up(
         readings_in(log),
         restarts=len(log.inputs("restart")),
-        over_exposed_frames=sum(record.outcome is FrameOutcome.OVER_EXPOSED for record in records),
+        over_exposed_frames=over_exposed_frames,
         worst_sharpness=log.worst_sharpness(),
     )
 
@@ -219,40 +243,66 @@ def replies_in(log: LogReader) -> tuple[Reply, ...]:
     return tuple(Reply(counter, Verdict(verdict), detail) for counter, verdict, detail in rows)
 
 
-def _is_placed(record: FrameRecord) -> bool:
-    """Whether the particles of a frame are in the profile."""
-    return record.phase is Phase.PARK or math.isfinite(record.pressure_dbar)
+def _placed(log: LogReader) -> NDArray[np.bool_]:
+    """By the number of a frame, whether its particles are in the profile."""
+    known = bytearray()
+    for frame, _, phase, pressure_dbar in log.places():
+        known.extend(bytes(frame - len(known)))  # numbers that a damaged log has lost
+        known.append(phase is Phase.PARK or math.isfinite(pressure_dbar))
+    return np.frombuffer(bytes(known), dtype=np.bool_)
+
+
+class _Passing:
+    """Records on their way into the profile, and what else is to be known of them."""
+
+    def __init__(self, records: Iterable[FrameRecord], placed: NDArray[np.bool_]) -> None:
+        self._records, self._placed = records, placed
+        self.taxa, self.esd_um = array("q"), array("q")
+        self.over_exposed = 0
+
+    def __iter__(self) -> Iterator[FrameRecord]:
+        for record in self._records:
+            self.over_exposed += record.outcome is FrameOutcome.OVER_EXPOSED
+            if self._placed[record.index] and record.outcome in CLASSIFIED_OUTCOMES:
+                self.taxa.extend(record.taxa.tolist())
+                self.esd_um.extend(record.esd_um.tolist())
+            yield record
 
 
 def summarise(log: LogReader) -> DiveSummary:
-    """Profile and all that a message may hold: a pure replay of the log.
+    """Profile and all that a message may hold: a pure replay of the log, read several times, never held.
 
     Corrected counts are those of the board once the dive is finished: their sampling is the same on every
     machine but for the last bit of a logarithm.
     """
     config = config_of(log)
     codebook = codebook_in(log)
-    records = list(log.records())
+    placed, times_ms = _placed(log), log.times_ms()
     if log.has_meta("corrected"):
         told = log.meta("corrected")
         corrected = None if told is None else np.array(told, dtype=np.int64)
     else:
         corrected = correct_dive(log)
-    times_ms = [log.meta("started_ms"), *(record.time_ms for record in records)]
-    named = [r for r in records if _is_placed(r) and r.outcome in CLASSIFIED_OUTCOMES]
-    taxa = np.concatenate([NO_INTS, *(record.taxa for record in named)])
-    esd_um = np.concatenate([NO_INTS, *(record.esd_um for record in named)])
+    start_ms = log.meta("started_ms")
+    park = array("q", (ms for _, ms, phase, _ in log.places() if phase is Phase.PARK))
+    passing = _Passing(log.records(), placed)
+    profile = build_profile(
+        passing, optics_of(config), config.profile, len(codebook.taxa),
+        park_ms=(min(park, default=0), max(park, default=0)),
+    )  # fmt: skip
     return DiveSummary(
         dive_number=log.meta("dive_number"),
         codebook=codebook,
-        profile=build_profile(records, optics_of(config), config.profile, len(codebook.taxa)),
-        start_ms=min(times_ms),
-        end_ms=max(times_ms),
+        profile=profile,
+        start_ms=int(times_ms.min(initial=start_ms)),
+        end_ms=int(times_ms.max(initial=start_ms)),
         corrected=corrected,
-        esd_quantiles=esd_quantiles(taxa, esd_um, codebook.taxa),
-        doubt=doubt_in(log, records),
-        health=health_in(log, records),
+        esd_quantiles=esd_quantiles(
+            np.array(passing.taxa, dtype=np.int64), np.array(passing.esd_um, dtype=np.int64), codebook.taxa
+        ),
+        doubt=doubt_in(log, placed),
         condition=condition_in(log),
+        health=health_in(log, passing.over_exposed),
         replies=replies_in(log),
     )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from array import array
 
 import msgspec
 import numpy as np
@@ -30,41 +31,41 @@ def pictures_of(log: LogReader, n_pictures: int = 16) -> tuple[Picture, ...]:
     taxa = msgspec.convert(log.meta("codebook")["taxa"], tuple[Taxon, ...])
     column = {i: UNCLASSIFIED if taxon.label == UNCLASSIFIED_LABEL else i for i, taxon in enumerate(taxa)}
     kept = log.vignette_numbers()
-    frames: list[int] = []
-    rows: list[tuple[int, int, int, bool]] = []
-    evidence: list[float] = []
+    taxon, permille, esd, frames = array("q"), array("q"), array("q"), array("q")
+    has_picture, evidence = bytearray(), array("f")
     for number, particle in enumerate(log.particles()):
         score = math.floor(1000 * float(particle.scores.max()) + 0.5) if particle.scores.size else 0
-        has_picture = number in kept and not particle.on_border
-        rows.append((column[particle.taxon], min(max(score, 0), 1000), particle.esd_um, has_picture))
+        taxon.append(column[particle.taxon])
+        permille.append(min(max(score, 0), 1000))
+        esd.append(particle.esd_um)
+        has_picture.append(number in kept and not particle.on_border)
         evidence.append(particle.evidence)
         frames.append(particle.frame)
-    table = np.array(rows, dtype=np.int64).reshape(-1, 4)
     candidates = Candidates(
-        number=np.arange(len(table)),
-        taxon=table[:, 0],
-        score_permille=table[:, 1],
+        number=np.arange(len(taxon)),
+        taxon=np.array(taxon, dtype=np.int64),
+        score_permille=np.array(permille, dtype=np.int64),
         evidence=np.array(evidence, dtype=np.float32),
-        esd_um=table[:, 2],
-        has_picture=table[:, 3].astype(np.bool_),
+        esd_um=np.array(esd, dtype=np.int64),
+        has_picture=np.frombuffer(bytes(has_picture), dtype=np.bool_),
     )
     chosen = choose(candidates, [taxon.living is True for taxon in taxa], n_pictures)
-    pressures_dbar = {row["frame"]: row["pressure_dbar"] for row in log.frames()} if chosen else {}
+    wanted = {frames[number] for number, _ in chosen}
+    pressures_dbar = {frame: dbar for frame, _, _, dbar in log.places() if frame in wanted}
     found = []
     for number, reason in chosen:
         try:
             pixels = decode_vignette(log.vignette(number))
         except ValueError:
             continue  # a damaged picture is not sent; it stops nothing
-        pressure_dbar = pressures_dbar.get(frames[number])
-        taxon, score_permille, esd_um, _ = rows[number]
+        pressure_dbar = pressures_dbar.get(frames[number], math.nan)
         found.append(
             Picture(
-                taxon,
+                taxon[number],
                 reason,
-                None if pressure_dbar is None else min(max(math.floor(pressure_dbar + 0.5), 0), 12_000),
-                esd_um,
-                score_permille,
+                None if math.isnan(pressure_dbar) else min(max(math.floor(pressure_dbar + 0.5), 0), 12_000),
+                esd[number],
+                permille[number],
                 max(pixels.shape),
                 pixels,
             )

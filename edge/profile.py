@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -194,44 +194,69 @@ def _add_up(rows: Sequence[Ints]) -> Ints:
 
 
 def build_profile(
-    records: Iterable[FrameRecord], optics: Optics, config: ProfileConfig, n_taxa: int
+    records: Iterable[FrameRecord],
+    optics: Optics,
+    config: ProfileConfig,
+    n_taxa: int,
+    *,
+    park_ms: tuple[int, int] | None = None,
 ) -> Profile:
-    """Profile of a dive from its frame records, in any order.
+    """Profile of a dive from its frame records, in any order; with `park_ms` none of them is kept in memory.
 
     Bins of a phase end with the deepest (latest) one that has a frame. A frame without pressure in descent or
     ascent is counted by outcome in `unplaced_frames`, never as water that was seen.
+
+    Parameters
+    ----------
+    park_ms
+        Times of the first and the last frame in park, where they are known before.
     """
-    by_phase: dict[Phase, list[FrameRecord]] = {phase: [] for phase in Phase}
+    if park_ms is None:
+        records = list(records)
+        park = [record.time_ms for record in records if record.phase is Phase.PARK]
+        park_ms = min(park, default=0), max(park, default=0)
+    parts: dict[Phase, _Counting] = {}
     for record in records:
-        by_phase[record.phase].append(record)
-    parts = [_build_phase(phase, found, optics, config, n_taxa) for phase, found in by_phase.items() if found]
-    return Profile(tuple(parts))
+        if record.phase not in parts:
+            parts[record.phase] = _Counting(record.phase, park_ms, optics, config, n_taxa)
+        parts[record.phase].add(record)
+    return Profile(tuple(parts[phase].done() for phase in Phase if phase in parts))
 
 
-def _build_phase(
-    phase: Phase, records: Sequence[FrameRecord], optics: Optics, config: ProfileConfig, n_taxa: int
-) -> PhaseProfile:
-    if phase is Phase.PARK:
-        start_ms = min(record.time_ms for record in records)
-        where = [(record.time_ms - start_ms) // (1000 * config.park_bin_s) for record in records]
-        edges = np.arange(max(where) + 2, dtype=np.int64) * config.park_bin_s
-    else:
-        edges = np.asarray(config.edges_dbar(), dtype=np.int64)
-        where = [_bin_of(record.pressure_dbar, edges) for record in records]
-        edges = edges[: max(0, *where) + 2]  # one bin even when no frame has a pressure
-    n, k = len(edges) - 1, optics.n_size_classes
+class _Counting:
+    """One phase, counted frame by frame."""
 
-    def zeros(*columns: int) -> Ints:
-        return np.zeros((n, *columns), dtype=np.int64)
+    def __init__(
+        self, phase: Phase, park_ms: tuple[int, int], optics: Optics, config: ProfileConfig, n_taxa: int
+    ) -> None:
+        self._optics, self._park_ms, self._park_bin_ms = optics, park_ms[0], 1000 * config.park_bin_s
+        if phase is Phase.PARK:
+            n = (park_ms[1] - park_ms[0]) // self._park_bin_ms + 1
+            edges = np.arange(n + 1, dtype=np.int64) * config.park_bin_s
+        else:
+            edges = np.asarray(config.edges_dbar(), dtype=np.int64)
+        k = optics.n_size_classes
 
-    part = PhaseProfile(
-        phase, edges, zeros(N_OUTCOMES), zeros(), zeros(), zeros(), zeros(), zeros(k), zeros(k), zeros(k),
-        zeros(n_taxa), zeros(n_taxa), np.zeros(N_OUTCOMES, dtype=np.int64), zeros(),
-    )  # fmt: skip
-    for record, b in zip(records, where, strict=True):
+        def zeros(*columns: int) -> Ints:
+            return np.zeros((len(edges) - 1, *columns), dtype=np.int64)
+
+        self._last = 0  # one bin even when no frame has a pressure
+        self._part = PhaseProfile(
+            phase, edges, zeros(N_OUTCOMES), zeros(), zeros(), zeros(), zeros(), zeros(k), zeros(k), zeros(k),
+            zeros(n_taxa), zeros(n_taxa), np.zeros(N_OUTCOMES, dtype=np.int64), zeros(),
+        )  # fmt: skip
+
+    def add(self, record: FrameRecord) -> None:
+        """Count one frame."""
+        part, optics = self._part, self._optics
+        if part.phase is Phase.PARK:
+            b = (record.time_ms - self._park_ms) // self._park_bin_ms
+        else:
+            b = _bin_of(record.pressure_dbar, part.edges)
         if b < 0:
             part.unplaced_frames[record.outcome] += 1
-            continue
+            return
+        self._last = max(self._last, b)
         part.frames[b, record.outcome] += 1
         if math.isfinite(record.temperature_c):
             part.temperature_mc_sum[b] += round(1000 * record.temperature_c)
@@ -248,10 +273,20 @@ def _build_phase(
             np.add.at(part.taxa_esd_um_sum[b], record.taxa, record.esd_um)
             part.volume_classified_ul[b] += optics.image_volume_ul
             part.unnamed[b] += record.unnamed
-    for i in np.flatnonzero(part.unnamed).tolist():
-        volume_ul, unnamed = int(part.volume_classified_ul[i]), int(part.unnamed[i])
-        part.volume_classified_ul[i] = named_share(volume_ul, int(part.taxa[i].sum()), unnamed)
-    return part
+
+    def done(self) -> PhaseProfile:
+        """The phase, whose bins end with the last that has a frame."""
+        n = self._last + 1
+        bins = {
+            one.name: getattr(self._part, one.name)[:n].copy()
+            for one in fields(PhaseProfile)
+            if one.name not in ("phase", "edges", "unplaced_frames")
+        }
+        part = replace(self._part, edges=self._part.edges[: n + 1].copy(), **bins)
+        for i in np.flatnonzero(part.unnamed).tolist():
+            volume_ul, unnamed = int(part.volume_classified_ul[i]), int(part.unnamed[i])
+            part.volume_classified_ul[i] = named_share(volume_ul, int(part.taxa[i].sum()), unnamed)
+        return part
 
 
 def named_share(volume_ul: int, named: int, unnamed: int) -> int:

@@ -11,6 +11,7 @@ what is fitted to held-back images (`training.prevalence`).
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -57,8 +58,20 @@ class EstimatedCounts:
     high: Ints
 
 
+class Rows(Protocol):
+    """Rows that need not all be in memory: so many, and those of some numbers, rising, as an array."""
+
+    def __len__(self) -> int: ...
+    def __getitem__(self, rows: Ints, /) -> NDArray[np.floating]: ...
+
+
 def count_from_scores(
-    scores: NDArray[np.floating], implied: Floats, usual: Floats, *, spread: float = 0.0, seed: int = SEED
+    scores: NDArray[np.floating] | Rows,
+    implied: Floats,
+    usual: Floats,
+    *,
+    spread: float = 0.0,
+    seed: int = SEED,
 ) -> EstimatedCounts:
     """Counts by taxon from every score: the posterior of what EM finds the maximum of.
 
@@ -85,10 +98,10 @@ def count_from_scores(
         Of the sampling: the same scores give the same counts.
     """
     rng = np.random.default_rng(seed)
-    rest = max(0, len(scores) - LIMIT)
-    if rest:
-        scores = scores[np.sort(rng.choice(len(scores), LIMIT, replace=False))]
-    likelihood = _safe(np.asarray(scores, dtype=np.float64) / implied)
+    n = len(scores)
+    rest = max(0, n - LIMIT)
+    looked_at = scores[np.sort(rng.choice(n, LIMIT, replace=False)) if rest else np.arange(n)]
+    likelihood = _safe(np.asarray(looked_at, dtype=np.float64) / implied)
     return _sample(likelihood, np.ones(len(likelihood), dtype=np.int64), usual, spread, rng, rest)
 
 

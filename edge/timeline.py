@@ -49,11 +49,22 @@ def utc_of(
     fixes
         In any order; of two at one stamp the later in the list counts.
     """
-    times = np.array(board_utc_ms, dtype=np.int64)
     boots = np.array([-1 if stamp is None else stamp.boot for stamp in stamps], dtype=np.int64)
     monotonic_ms = np.array([0 if stamp is None else stamp.monotonic_ms for stamp in stamps], dtype=np.int64)
+    return utc_at(boots, monotonic_ms, np.array(board_utc_ms, dtype=np.int64), fixes)
+
+
+def utc_at(
+    boots: NDArray[np.int64],
+    monotonic_ms: NDArray[np.int64],
+    board_utc_ms: NDArray[np.int64],
+    fixes: Sequence[Fix],
+) -> NDArray[np.int64]:
+    """As `utc_of`, with the stamps in columns, all int64 (n,): boot -1 is no stamp."""
+    times = board_utc_ms.copy()
     runs = _runs(boots)
-    told = [fix for fix in fixes if fix.stamp.boot in set(boots.tolist())]
+    seen = set(np.unique(boots).tolist())
+    told = [fix for fix in fixes if fix.stamp.boot in seen]
     if told:
         fixed = [_fix(times, run, boots, monotonic_ms, told) for run in runs]
         _place(times, runs, fixed)
@@ -79,7 +90,8 @@ def _fix(
         return False
     at = sorted(known)
     offset_ms = [known[moment] - moment for moment in at]
-    times[run] = [int(now) + _between(at, offset_ms, int(now)) for now in monotonic_ms[run]]
+    moments = map(int, monotonic_ms[run])
+    times[run] = np.fromiter((now + _between(at, offset_ms, now) for now in moments), dtype=np.int64)
     return True
 
 

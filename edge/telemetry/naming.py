@@ -66,12 +66,21 @@ def expected_wrong(taxa: Ints, scores: NDArray[np.floating], counted: Sequence[T
     counted
         The counted taxa: the model's, parents, `unclassified`.
     """
-    n_taxa, n_scores = len(counted), scores.shape[1]
-    given = np.zeros((n_taxa, n_scores), dtype=np.int64)
+    given = np.zeros((len(counted), scores.shape[1]), dtype=np.int64)
+    add_given(given, taxa, scores)
+    return wrong_of(given, np.bincount(taxa, minlength=len(counted)), counted)
+
+
+def add_given(given: Ints, taxa: Ints, scores: NDArray[np.floating]) -> None:
+    """Add the scores of some particles to those of their taxa, int64 (n_taxa, k), in parts of `_ONE`."""
     clean = np.clip(np.nan_to_num(np.asarray(scores, dtype=np.float64)), 0, 1)
     np.add.at(given, taxa, np.rint(clean * _ONE).astype(np.int64))
-    right = (given * _below(counted)[:, :n_scores]).sum(axis=1)
-    total = _ONE * np.bincount(taxa, minlength=n_taxa)
+
+
+def wrong_of(given: Ints, n_by_taxon: Ints, counted: Sequence[Taxon]) -> Ints:
+    """`expected_wrong` of all particles whose scores were added up by `add_given`."""
+    right = (given * _below(counted)[:, : given.shape[1]]).sum(axis=1)
+    total = _ONE * np.asarray(n_by_taxon, dtype=np.int64)
     total[[taxon.label == UNCLASSIFIED for taxon in counted]] = 0
     return np.asarray((np.maximum(total - right, 0) + _ONE // 2) // _ONE, dtype=np.int64)
 
