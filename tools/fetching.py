@@ -26,7 +26,7 @@ from firmware_bridge.link_wire import LOWEST_VERSION, VERSION, Capability, Kind
 from firmware_bridge.sans_io import Line
 
 MAX_OBJECT_BYTES = 1 << 22
-HELLO_S, COPY_S, SILENT_S = 12.0, 300.0, 25.0
+HELLO_S, COPY_S, SILENT_S = 20.0, 300.0, 25.0
 """Longest time until the first word, until a copy without vignettes is made, and without any frame."""
 POLL_S = 0.5
 SETTLE_S, GOODBYE_S = 0.3, 1.0

@@ -311,7 +311,7 @@ class Old:
             "speaks versions 7 to 9 of the link, and this program",
         ),
         ((1, 1, Role.INSTRUMENT, True, 5, 1, 240, 1000, 15), "sends no logs; its seston is too old for it"),
-        (None, r"does not answer within 12 s; check cable, port and speed \(--baud"),
+        (None, r"does not answer within 20 s; check cable, port and speed \(--baud"),
     ],
 )
 def test_who_cannot_be_read_gets_a_sentence(tmp_path, hello, said):

@@ -11,7 +11,7 @@ import threading
 import time
 import tty
 
-AFTERWARDS_S = 0.25
+AFTERWARDS_S = 1.5
 """What is in the cable was sent so long ago at most: then the speeds may have been the same."""
 BAUDS = {
     getattr(termios, name): int(name[1:]) for name in dir(termios) if name[0] == "B" and name[1:].isdigit()
@@ -100,9 +100,10 @@ class Cable:
 
     def _hurt(self, data):
         speeds = self.speeds
-        if speeds[0] == speeds[1] <= self.highest_baud:
+        if speeds[0] == speeds[1]:
             self._agreed_s = time.monotonic()
-        elif time.monotonic() > self._agreed_s + AFTERWARDS_S:
+        is_late = time.monotonic() > self._agreed_s + AFTERWARDS_S
+        if is_late or min(speeds) > self.highest_baud:
             return self._draw.randbytes(len(data))
         if not self.flip:
             return data

@@ -180,7 +180,7 @@ def test_killed_or_pulled_in_the_middle_it_goes_on_and_only_the_rest_comes(aboar
     cable, out = aboard.cable, tmp_path / "out"
     size = aboard.log(NEW).stat().st_size
     cable.hold_after_bytes = 70_000
-    process = fetching(cable.ashore, "--out", out, "--dive", 12)
+    process = fetching(cable.ashore, "--out", out, "--dive", 12, "--speed", 9600)
     parts = lambda: sum(file.stat().st_size for file in out.glob(f"{NEW}/*.part"))  # noqa: E731
     until(lambda: parts() >= 3 * 16_384, "the first parts come")
     process.kill()
@@ -190,12 +190,12 @@ def test_killed_or_pulled_in_the_middle_it_goes_on_and_only_the_rest_comes(aboar
 
     cable.hold_after_bytes, before = None, cable.to_shore_bytes
     cable.pull_after_bytes = before + 50_000
-    code, said = fetch(cable.ashore, "--out", out, "--dive", 12)
+    code, said = fetch(cable.ashore, "--out", out, "--dive", 12, "--speed", 9600)
     assert code == 2
     assert "check cable and deck switch: the same command goes on from where it was" in said
     assert parts() > kept
     kept, before = parts(), cable.to_shore_bytes
-    code, said = fetch(cable.ashore, "--out", out, "--dive", 12)
+    code, said = fetch(cable.ashore, "--out", out, "--dive", 12, "--speed", 9600)
     assert code == 0, said
     came = cable.to_shore_bytes - before
     assert size - kept < came < 1.05 * (size - kept) + 8000
