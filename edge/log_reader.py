@@ -103,28 +103,29 @@ class LogReader:
 
     def times_ms(self) -> NDArray[np.int64]:
         """UTC of every frame, written or not, in the order of capture, int64 (n,), all fixes applied."""
+        fixes = [
+            Fix(Stamp(data["boot"], data["monotonic_ms"]), utc_ms) for utc_ms, data in self.inputs("clock")
+        ]
+        # Stamps lie behind the histograms, which are most of the file.
+        stamp = "boot, monotonic_ms" if fixes else "NULL, NULL"
         columns = array("q"), array("q"), array("q")
-        for row in self._rows("SELECT time_ms, boot, monotonic_ms FROM frames ORDER BY frame"):
-            for column, value in zip(columns, _stamped(row[0], stamp_of(*row[1:])), strict=True):
+        for time_ms, *rest in self._rows(f"SELECT time_ms, {stamp} FROM frames ORDER BY frame"):
+            for column, value in zip(columns, _stamped(time_ms, stamp_of(*rest)), strict=True):
                 column.append(value)
         for one in self._pending:
             for column, value in zip(columns, _stamped(one.record.time_ms, one.stamp), strict=True):
                 column.append(value)
         times, boots, monotonic_ms = (np.array(column, dtype=np.int64) for column in columns)
-        fixes = [
-            Fix(Stamp(data["boot"], data["monotonic_ms"]), utc_ms) for utc_ms, data in self.inputs("clock")
-        ]
         return utc_at(boots, monotonic_ms, times, fixes) if fixes else times
 
-    def places(self) -> Iterator[tuple[int, int, Phase, float]]:
-        """Number, UTC in ms, phase and pressure (or NaN) of every frame, in the order of capture."""
-        times = map(int, self.times_ms())
+    def places(self) -> Iterator[tuple[int, Phase, float]]:
+        """Number, phase and pressure (or NaN) of every frame, in the order of capture."""
         rows = self._rows("SELECT frame, phase, pressure_dbar FROM frames ORDER BY frame")
         for frame, phase, pressure_dbar in rows:
             dbar = math.nan if pressure_dbar is None else pressure_dbar
-            yield frame, next(times), Phase(phase), dbar
+            yield frame, Phase(phase), dbar
         for one in self._pending:
-            yield one.record.index, next(times), one.record.phase, one.record.pressure_dbar
+            yield one.record.index, one.record.phase, one.record.pressure_dbar
 
     def named(self) -> Iterator[tuple[int, int, NDArray[np.float32]]]:
         """Frame, taxon and scores of every classified particle, in the order of capture."""
@@ -136,9 +137,12 @@ class LogReader:
             for one in logged.particles:
                 yield one.frame, one.taxon, one.scores
 
-    def records(self) -> Iterator[FrameRecord]:
-        """Every frame's record in the order of capture: all that the profile is made of."""
-        times = map(int, self.times_ms())
+    def records(self, times_ms: NDArray[np.int64] | None = None) -> Iterator[FrameRecord]:
+        """Every frame's record in the order of capture: all that the profile is made of.
+
+        `times_ms` as the log gives them, where they are at hand.
+        """
+        times = map(int, self.times_ms() if times_ms is None else times_ms)
         taxa = Grouped(self._rows("SELECT frame, taxon, esd_um FROM particles ORDER BY particle"), 0)
         rows = self._rows(
             "SELECT frame, pressure_dbar, phase, outcome, temperature_c, histogram, unnamed, dirt FROM frames"

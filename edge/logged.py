@@ -246,7 +246,7 @@ def replies_in(log: LogReader) -> tuple[Reply, ...]:
 def _placed(log: LogReader) -> NDArray[np.bool_]:
     """By the number of a frame, whether its particles are in the profile."""
     known = bytearray()
-    for frame, _, phase, pressure_dbar in log.places():
+    for frame, phase, pressure_dbar in log.places():
         known.extend(bytes(frame - len(known)))  # numbers that a damaged log has lost
         known.append(phase is Phase.PARK or math.isfinite(pressure_dbar))
     return np.frombuffer(bytes(known), dtype=np.bool_)
@@ -284,11 +284,12 @@ def summarise(log: LogReader) -> DiveSummary:
     else:
         corrected = correct_dive(log)
     start_ms = log.meta("started_ms")
-    park = array("q", (ms for _, ms, phase, _ in log.places() if phase is Phase.PARK))
-    passing = _Passing(log.records(), placed)
+    is_park = np.fromiter((phase is Phase.PARK for _, phase, _ in log.places()), dtype=np.bool_)
+    park_ms = times_ms[is_park].tolist()
+    passing = _Passing(log.records(times_ms), placed)
     profile = build_profile(
         passing, optics_of(config), config.profile, len(codebook.taxa),
-        park_ms=(min(park, default=0), max(park, default=0)),
+        park_ms=(min(park_ms, default=0), max(park_ms, default=0)),
     )  # fmt: skip
     return DiveSummary(
         dive_number=log.meta("dive_number"),

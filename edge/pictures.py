@@ -51,7 +51,7 @@ def pictures_of(log: LogReader, n_pictures: int = 16) -> tuple[Picture, ...]:
     )
     chosen = choose(candidates, [taxon.living is True for taxon in taxa], n_pictures)
     wanted = {frames[number] for number, _ in chosen}
-    pressures_dbar = {frame: dbar for frame, _, _, dbar in log.places() if frame in wanted}
+    pressures_dbar = {frame: dbar for frame, _, dbar in log.places() if frame in wanted}
     found = []
     for number, reason in chosen:
         try:

@@ -33,8 +33,7 @@ def test_files_of_sqlite_keep_what_was_promised(disk, tmp_path, work, judged, na
     for number in range(CUTS + 1):
         folder = disk.place / f"{name}-{number}"
         folder.mkdir()
-        if number:
-            disk.power.arm(chance.randrange(calls))
+        disk.power.arm(chance.randrange(calls) if number else None)
         said = {}
         try:
             work(folder / name, said)
