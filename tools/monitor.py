@@ -49,6 +49,8 @@ def monitor(place: Path, folder: Path, port: int, listen: str) -> None:
             field="--port",
             remedy="choose another, or --port 0 for any",
         ) from None
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: threading.Thread(target=server.shutdown).start())
     if listen not in LOCAL:
         click.echo(
             f"seston: WARNING: whoever reaches {listen} sees this page, without password and in the clear.",
@@ -57,8 +59,6 @@ def monitor(place: Path, folder: Path, port: int, listen: str) -> None:
     click.echo(
         f"http://{'127.0.0.1' if listen in LOCAL else listen}:{server.server_address[1]}  (Ctrl-C ends it)"
     )
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: threading.Thread(target=server.shutdown).start())
     try:
         server.serve_forever()
     finally:

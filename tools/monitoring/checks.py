@@ -89,7 +89,12 @@ class View:
     @property
     def is_fresh(self) -> bool:
         """Whether the newest frame is as new as it should be."""
-        return _is_within(self.frame_age_s, PATIENCE_S + 2 * self.period_s)
+        return _is_within(self.frame_age_s, self.patience_s)
+
+    @property
+    def patience_s(self) -> float:
+        """A frame older than this is missed."""
+        return PATIENCE_S + 2 * self.period_s
 
     @property
     def dives(self) -> bool:
@@ -140,8 +145,7 @@ def _frames(view: View) -> Found:
         return Status.NONE, "no dive is in progress: frames come from its beginning on"
     if frame is None:
         waited_s = view.now_s - view.since_s
-        patient = waited_s < PATIENCE_S + 2 * view.period_s
-        return (Status.NONE if patient else Status.BAD), f"no frame since {waited_s:.0f} s"
+        return (Status.NONE if waited_s < view.patience_s else Status.BAD), f"no frame since {waited_s:.0f} s"
     return Status.BAD, f"no frame for {view.frame_age_s or 0:.0f} s"
 
 
@@ -166,7 +170,7 @@ def _light(view: View) -> Found:
     text = f"mean grey {light.mean_grey:.1f}, up to {light.max_grey} of 255"
     text += f", {100 * light.saturated_fraction:.1f} % of the pixels are white"
     if frame.outcome in (FrameOutcome.DARK.label, FrameOutcome.OVER_EXPOSED.label):
-        return Status.BAD, f"{text}: the frame is {frame.outcome}"
+        return Status.LOOK, f"{text}: the frame is {frame.outcome}"
     is_dark_field = frame.optics.polarity == Polarity.DARK_FIELD
     if is_dark_field and frame.lit and light.max_grey <= frame.optics.threshold:
         return Status.LOOK, f"{text}; nothing is above the threshold {frame.optics.threshold}"
@@ -179,7 +183,7 @@ def _focus(view: View) -> Found:
         return Status.NONE, "no particle in view to tell it by"
     text = f"sharpness {frame.sharpness:.3f} of 1"
     if least and frame.sharpness < least:
-        return Status.BAD, f"{text}, at least {least:.3f} is wanted: clean or focus the lens"
+        return Status.LOOK, f"{text}, at least {least:.3f} is wanted: clean or focus the lens"
     return Status.GOOD, text
 
 

@@ -8,7 +8,7 @@ const LETTER = {
 const PALETTE = ["#f0e442", "#56b4e9", "#e69f00", "#2fc79a", "#ff8f66", "#e58ec0", "#a9b7ff", "#ffffff"];
 const SVG = "http://www.w3.org/2000/svg";
 const $ = (id) => document.getElementById(id);
-let shown = null, picture = null, heardMs = performance.now();
+let shown = null, picture = null, loading = null, patienceS = 8, heardMs = performance.now();
 
 function make(space, name, attributes, ...inside) {
   const made = space ? document.createElementNS(space, name) : document.createElement(name);
@@ -80,36 +80,50 @@ function drawOverlay(frame) {
   overlay.replaceChildren(...drawn);
 }
 
-function showFrame(frame, isFresh) {
-  const isOld = !isFresh && frame !== null;
+// What is said of a frame and what is drawn over it change together with its picture.
+function takeFrame(frame) {
+  const askedMs = performance.now();
+  if (frame === null || (shown !== null && shown.key === nameOf(frame)) || (loading !== null && askedMs - loading < PATIENCE_MS)) return;
+  if (frame.key === null) {
+    say("nothing", `No picture: this frame is ${frame.outcome}.`);
+    putPicture(null, frame, askedMs);
+    return;
+  }
+  const next = new Image();
+  loading = askedMs;
+  next.alt = "The newest frame";
+  next.onload = () => { if (loading === askedMs) { loading = null; putPicture(next, frame, askedMs); } };
+  next.onerror = () => { if (loading === askedMs) loading = null; };
+  next.src = `frame.jpg?key=${encodeURIComponent(frame.key)}${$("whole").checked ? "&whole=1" : ""}`;
+}
+
+const nameOf = (frame) => `${frame.frame} ${frame.time_ms} ${frame.key} ${frame.key !== null && $("whole").checked}`;
+
+function putPicture(next, frame, askedMs) {
+  if (picture) picture.remove();
+  picture = next;
+  if (next) $("stack").prepend(next);
+  $("nothing").hidden = next !== null;
+  shown = { key: nameOf(frame), frame, takenMs: askedMs - 1000 * frame.age_s };
+  describe(frame);
+  if (next) drawOverlay(frame);
+  age();
+}
+
+function age() {
+  if (shown === null) return;
+  const s = (performance.now() - shown.takenMs) / 1000, isOld = s > patienceS;
   $("stack").classList.toggle("old", isOld);
   $("stamp").hidden = !isOld;
-  if (frame === null) return;
-  say("stamp", `old: ${number(Math.round(frame.age_s))} s ago`);
+  say("stamp", `old: ${number(Math.round(s))} s ago`);
+}
+
+function describe(frame) {
   const pressure = frame.pressure_dbar === null ? "no pressure" : `${frame.pressure_dbar.toFixed(1)} dbar`;
   $("frame-facts").replaceChildren(
     html("span", { class: isTrouble(frame.outcome) ? "outcome trouble" : "outcome" }, frame.outcome),
     ` frame ${frame.frame} · ${frame.phase} · ${pressure} · ${utc(frame.time_ms)} UTC${frame.note ? ` · ${frame.note}` : ""}`,
   );
-  $("nothing").hidden = frame.key !== null;
-  if (frame.key === null) {
-    say("nothing", `No picture: this frame is ${frame.outcome}.`);
-    if (picture) picture.remove();
-    picture = shown = null;
-  } else {
-    const source = `frame.jpg?key=${encodeURIComponent(frame.key)}${$("whole").checked ? "&whole=1" : ""}`;
-    if (shown === null || shown.source !== source) {
-      const next = new Image();
-      next.alt = "The newest frame";
-      next.onload = () => {
-        if (picture) picture.replaceWith(next); else $("stack").prepend(next);
-        picture = next;
-        shown = { source, frame };
-        drawOverlay(frame);
-      };
-      next.src = source;
-    }
-  }
   const n = frame.n_regions, drawn = frame.regions.length;
   say("frame-count", n === null ? "Nobody looked for particles in this frame." :
     `${number(n)} particles${n > drawn ? `, of which the ${drawn} largest are drawn` : ""}; ` +
@@ -198,7 +212,9 @@ function show(told) {
     html("dd", { class: `status ${cssOf(one.status)}` }, GLYPH[one.status]), html("dt", {}, one.name), html("dd", { class: "message" }, one.message))));
   $("said").querySelector("ul").replaceChildren(...told.said.map((one) => html("li", {}, html("time", {}, `${number(one.ago_s)} s ago`), one.text)));
   $("said").hidden = told.said.length === 0;
-  showFrame(frame, told.is_fresh);
+  patienceS = told.patience_s;
+  takeFrame(frame);
+  age();
   showCulprit(told.trouble);
   showDive(dive);
   say("place", `${told.folder}${dive ? ` · dive ${String(dive.number).padStart(5, "0")} · bundle ${dive.bundle}` : ""}`);
@@ -212,7 +228,7 @@ function miss() {
   say("state", "unknown");
   say("pressure", "");
   $("alarms").replaceChildren(html("li", {}, `Nothing below is new: the monitor does not answer for ${s} s. Is seston monitor at work, and the ssh tunnel open?`));
-  $("stack").classList.add("old");
+  age();
 }
 
 async function ask() {
@@ -231,8 +247,8 @@ async function keepAsking() {
   }
 }
 
-for (const id of ["show-sized", "show-names"]) $(id).addEventListener("change", () => shown && drawOverlay(shown.frame));
+for (const id of ["show-sized", "show-names"]) $(id).addEventListener("change", () => picture && drawOverlay(shown.frame));
 $("brighten").addEventListener("change", () => $("stack").classList.toggle("bright", $("brighten").checked));
 $("whole").addEventListener("change", () => { $("stack").classList.toggle("whole", $("whole").checked); ask(); });
-new ResizeObserver(() => shown && drawOverlay(shown.frame)).observe($("stack"));
+new ResizeObserver(() => picture && drawOverlay(shown.frame)).observe($("stack"));
 keepAsking();

@@ -125,6 +125,7 @@ class Monitor:
             "state": state.state if state is not None and view.answers else None,
             "is_fresh": view.is_fresh,
             "answers": view.answers,
+            "patience_s": view.patience_s,
             "checks": [
                 {"name": one.name, "status": one.status.value, "message": one.message} for one in found
             ],
