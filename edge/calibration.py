@@ -1,4 +1,4 @@
-"""How optics were found: what `seston calibrate` writes beside them, and what the dive log keeps. Pure.
+"""How optics were found: what `seston calibrate` writes beside them, and what the dive log keeps.
 
 Not the fitting itself (that is `tools.calibrating`): the board only carries the record.
 """

@@ -16,6 +16,7 @@ from tools.calibrating.light import COLUMNS, ROWS, judge_light, measure_light
 from tools.calibrating.reference import Counted, Reference, fit_reference
 from tools.calibrating.sheet import mean_thickness, measure_sheet, volume_of
 from tools.calibrating.target import Kind, check_scale, find_points, fit_scale, mean_scale
+from tools.composing.casts import read_cast
 
 COLUMNS_ROWS = (9, 7)
 PITCH_UM, PIXEL_UM = 2000.0, 50.0
@@ -178,12 +179,32 @@ def water(seed, *, aa=AA, exp=EXP, frames=60, litres=0.6, reference_l=30.0, per_
 def test_the_reference_gives_aa_and_exp_within_their_errors():
     fits = [fit_reference(*water(seed), start=(73.0**2, 1.0)) for seed in range(2)]
     for fit in fits:
-        assert abs(fit.exp - EXP) < 3 * fit.exp_se < 0.15
-        assert abs(math.log(fit.aa_um2 / AA)) < 3 * fit.aa_se_um2 / fit.aa_um2
+        assert abs(fit.exp - EXP) < 2 * fit.exp_se < 0.15
+        assert abs(math.log(fit.aa_um2 / AA)) < 2 * fit.aa_se_um2 / fit.aa_um2
         assert fit.rms_log10 < 0.12
-        assert fit.used.sum() >= 8
+        assert fit.used.sum() >= 5
     again = fit_reference(*water(0), start=(73.0**2, 1.0))
     assert (again.aa_um2, again.exp, again.exp_se) == (fits[0].aa_um2, fits[0].exp, fits[0].exp_se)
+
+
+def test_half_of_a_real_cast_calibrates_the_other(shared):
+    cast = read_cast(shared / "data" / "uvp6_casts" / "01_Particule.zip")
+    optics = cast.optics
+    lit = np.flatnonzero(cast.lit)[500:1300]
+    halves = []
+    for half in (lit[::2], lit[1::2]):
+        seen = [cast.spectrum(int(i)) for i in half]
+        areas = [np.repeat(one.area_px, one.count) for one in seen]
+        frame = np.repeat(np.arange(len(areas)), [len(one) for one in areas])
+        halves.append(Counted(np.concatenate(areas), frame, len(areas), optics.image_volume_l))
+    ours, theirs = halves
+    count = np.bincount(np.maximum(optics.size_class(theirs.area_px), 0), minlength=18)[:17].astype(float)
+    limits = np.array(optics.size_class_limits_um)
+    reference = Reference(limits[:-1], limits[1:], count / theirs.volume_l, count)
+    fit = fit_reference(ours, reference, start=(optics.pixel_um**2, 1.0))
+    assert abs(fit.exp - optics.exp) < 2 * fit.exp_se < 0.1
+    assert abs(fit.aa_um2 - optics.aa_um2) < 2 * fit.aa_se_um2 < 800
+    assert fit.rms_log10 < 0.1
 
 
 EVEN = Reference(LIMITS_UM[:-1], LIMITS_UM[1:], np.full(12, 40.0), np.full(12, 400.0))
@@ -194,7 +215,7 @@ EVEN = Reference(LIMITS_UM[:-1], LIMITS_UM[1:], np.full(12, 40.0), np.full(12, 4
     [
         (lambda: water(1, per_l_above_50=1.0), "200 are needed"),
         (lambda: water(1, reference_l=0.02), "4 are needed"),
-        (lambda: (water(1)[0], EVEN), "exp"),
+        (lambda: (water(1)[0], EVEN), "4 are needed"),
     ],
 )  # fmt: skip
 def test_water_that_tells_nothing_is_refused(made, said):

@@ -235,23 +235,24 @@ def _run(asked: dict[str, Any]) -> dict[str, Any]:
 class Stopwatch:
     """Processor time by stage; what a stage calls that has a stage of its own is not counted twice."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Callable[[], float] = time.process_time) -> None:
         self.is_on = True
+        self._clock = clock
         self.seconds: dict[str, float] = dict.fromkeys(STAGES, 0.0)
         self._stack = ["rest"]
-        self._since = time.process_time()
+        self._since = self._clock()
 
     def start(self) -> None:
         """Forget all that was."""
         self.seconds = dict.fromkeys(STAGES, 0.0)
-        self._since = time.process_time()
+        self._since = self._clock()
 
     def stop(self) -> None:
         """Count what has passed."""
         self._switch()
 
     def _switch(self) -> None:
-        now = time.process_time()
+        now = self._clock()
         self.seconds[self._stack[-1]] += now - self._since
         self._since = now
 

@@ -30,7 +30,7 @@ MOST_RESIDUAL = 0.1
 MOST_EXP_ERROR = 0.1
 MOST_PAIRS = 0.6
 """Pairs a single bead: more are no pairs, or too dense to be told from others."""
-LEAST_CONTRAST = 3.0
+LEAST_CONTRAST = 2.0
 """A peak must be so many times denser than what lies just below it."""
 LEAST_SPAN = 1.5
 """The largest beads must be so many times the smallest for Exp to be told."""

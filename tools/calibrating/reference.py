@@ -23,8 +23,8 @@ LEAST_COUNT = 10.0
 """Particles that a class must be expected to hold, here and in the reference."""
 LEAST_CLASSES = 4
 LEAST_PARTICLES = 200
-LEAST_AREA_PX = 1.5
-"""A class must begin above it: one pixel is noise."""
+LEAST_AREA_PX = 6.0
+"""A class must begin above it: below, a whole pixel more or less is not little to either instrument."""
 SCATTER = 0.1
 """Share by which two instruments side by side differ whatever their counts: they see different water."""
 MOST_EXP_ERROR = 0.15
@@ -206,8 +206,8 @@ def _classes(
 def _check_classes(used: NDArray[np.bool_], reference: Reference) -> None:
     if used.sum() < LEAST_CLASSES:
         raise InputError(
-            f"has {int(used.sum())} of {len(used)} classes above one pixel with {LEAST_COUNT:g} particles or "
-            f"more in the volume seen; {LEAST_CLASSES} are needed",
+            f"has {int(used.sum())} of {len(used)} classes above {LEAST_AREA_PX:g} px with "
+            f"{LEAST_COUNT:g} particles or more in the volume seen; {LEAST_CLASSES} are needed",
             field="reference",
             remedy="record longer, or use narrower or larger classes",
         )
@@ -227,7 +227,11 @@ def _fit(
     from scipy.optimize import least_squares
 
     wanted = per_l * counted.volume_l
-    open_ = 1 / np.maximum(reference.per_l * counted.volume_l, 1.0) + 1 / reference.count + SCATTER**2
+    open_ = (
+        1 / np.maximum(reference.per_l * counted.volume_l, 1.0)
+        + 1 / np.maximum(reference.count, 1.0)
+        + SCATTER**2
+    )
     scale = 1 / np.sqrt(open_[used])
 
     def residuals(at: Floats) -> Floats:
@@ -272,9 +276,9 @@ def _bootstrap(
     fits = []
     for _ in range(BOOTSTRAPS):
         times = np.bincount(rng.integers(counted.n_frames, size=counted.n_frames), minlength=counted.n_frames)
-        known = np.isfinite(reference.count)
-        drawn = np.where(known, rng.poisson(np.where(known, reference.count, 1.0)), 1.0)
-        per_l = reference.per_l * np.where(known, drawn / np.where(known, reference.count, 1.0), 1.0)
+        known = np.isfinite(reference.count) & (reference.count > 0)
+        count = np.where(known, reference.count, 1.0)
+        per_l = reference.per_l * np.where(known, rng.poisson(count) / count, 1.0)
         per_l = per_l * np.exp(SCATTER * rng.standard_normal(len(per_l)))
         spectrum = _Spectrum(counted.area_px, times[counted.frame].astype(np.float64))
         fits.append(_fit(spectrum, counted, reference, per_l, used, found, pivot_px, thorough=False))
