@@ -273,7 +273,8 @@ def test_it_ends_by_itself_and_shore_knows_every_frame(dive, tmp_path):
     assert not dive.namer.is_accelerated
     assert any(one.startswith("ALARM: the disk does not take dive 00000 (") for one in said)
     never = dive.course.room_s == math.inf
-    assert any("takes dive 00000 again" in one for one in said) is not never
+    # A disk that is full to its last block may still take what fits into one that is the log's.
+    assert never or any("takes dive 00000 again" in one for one in said)
     assert any("are in memory alone" in one for one in said) is never
     with DiveLog.open(dive.folder / "dives" / "00000") as log:
         records = list(log.records())
