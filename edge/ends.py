@@ -16,7 +16,7 @@ from edge.cameras.capture import LiveCamera
 from edge.cameras.genicam import GenicamCamera
 from edge.cameras.picamera import PiCamera
 from edge.cameras.replay import ReplayCamera
-from edge.cameras.strobe import open_strobe
+from edge.cameras.strobe import LateStrobe, open_strobe
 from edge.cameras.v4l2 import V4L2Camera
 from edge.clock import Clock, WallClock
 from edge.config import Config
@@ -81,14 +81,19 @@ class Replay:
     pressure: Pressure | None = None
 
 
-def tie_to_ports(monotonic_s: Callable[[], float]) -> Tie:
-    """Ties to real ports; raises `TransportError` when one cannot be opened: that is known on deck."""
+def tie_to_ports(monotonic_s: Callable[[], float], alarm: Callable[[str], None] | None = None) -> Tie:
+    """Ties to real ports; raises `TransportError` when one cannot be opened: that is known on deck.
+
+    With an `alarm` it takes that sentence, and the port is opened again and again.
+    """
 
     def tie(peer: Peer[Any], port: str, baud: int) -> Line[Any]:
         line = PortLine(peer, lambda: open_transport(port, baud), monotonic_s)
         line.carry(0.0)
-        if line.fault:
+        if line.fault and alarm is None:
             raise TransportError(line.fault)
+        if line.fault and alarm is not None:
+            alarm(f"ALARM: {line.fault}")
         return line
 
     return tie
@@ -136,13 +141,21 @@ def open_classifier(config: Config, bundle: Bundle, say: Callable[[str], None], 
 
 
 def open_camera(
-    camera: CameraConfig, wall: WallClock, monotonic_s: Callable[[], float], say: Callable[[str], None]
+    camera: CameraConfig,
+    wall: WallClock,
+    monotonic_s: Callable[[], float],
+    say: Callable[[str], None],
+    *,
+    must_open: bool = True,
 ) -> Camera:
     """Open the configured camera at once: a wrong one is known on deck. Its frames come from a dive on."""
     if camera.kind is not CameraKind.REPLAY:
-        strobe = open_strobe(camera.strobe)
+        strobe = open_strobe(camera.strobe) if must_open else LateStrobe(lambda: open_strobe(camera.strobe))
         try:
-            return LiveCamera(camera, lambda hz: _open_device(camera, hz), strobe, wall, monotonic_s, say)
+            return LiveCamera(
+                camera, lambda hz: _open_device(camera, hz), strobe, wall, monotonic_s, say,
+                must_open=must_open,
+            )  # fmt: skip
         except SestonError:
             strobe.close()
             raise

@@ -113,6 +113,9 @@ class Service:
     watchdog
         Hears that the service goes forward: in a dive and between dives, whenever host and modem were served
         or a frame was looked at, whatever became of it. A camera whose driver hangs keeps it from that.
+    is_alone
+        At sea, a camera or port that cannot be opened is an alarm, and is tried again and again; where
+        somebody looks on it is refused, so that it is known on deck.
     """
 
     def __init__(
@@ -125,6 +128,8 @@ class Service:
         tie: Tie | None = None,
         replay: Replay | None = None,
         watchdog: Watchdog | None = None,
+        *,
+        is_alone: bool = False,
     ) -> None:
         self._watchdog = watchdog or Watchdog({})
         self._live = Live(folder, (taxon.label for taxon in bundle.counted_taxa))
@@ -140,7 +145,7 @@ class Service:
         self._orders = Orders(folder, config, self._outbox.requeue)
         for problem in self._orders.problems:
             say(problem)
-        tie = tie or tie_to_ports(self._clock.monotonic_s)
+        tie = tie or tie_to_ports(self._clock.monotonic_s, say if is_alone else None)
         shelf = Shelf(self._dives, lambda: self._dive is not None)
         self._host = open_host(self._orders.config, bundle, self._clock, self._wall, tie, shelf)
         self._deck = Deck(
@@ -155,10 +160,12 @@ class Service:
         self._host_budget: BudgetSaid | None = None
         self._pressure: Pressure | None = None if replay is None else replay.pressure
         if self._pressure is None and config.run.pressure.source is PressureSource.PORT:
-            self._pressure = SerialPressure(config.run.pressure, self._clock.monotonic_s)
+            self._pressure = SerialPressure(
+                config.run.pressure, self._clock.monotonic_s, must_open=not is_alone
+            )
         self._namer = open_classifier(config, bundle, say, is_replay=replay is not None)
         self._camera = (
-            open_camera(config.run.camera, self._wall, self._clock.monotonic_s, say)
+            open_camera(config.run.camera, self._wall, self._clock.monotonic_s, say, must_open=not is_alone)
             if replay is None
             else ReplayCamera(replay.frames, replay.period_s)
         )

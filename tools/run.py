@@ -22,7 +22,11 @@ from edge.watchdog import Watchdog
     "--folder", type=click.Path(file_okay=False, path_type=Path), default=Path(),
     help="Where dives and messages go; the configuration's folders begin here.",
 )  # fmt: skip
-def run(config_file: Path, folder: Path) -> None:
+@click.option(
+    "--alone", is_flag=True,
+    help="At sea: a camera or port that is not there is an alarm and is tried again, not refused.",
+)  # fmt: skip
+def run(config_file: Path, folder: Path, alone: bool) -> None:
     """Run the instrument: wait for a dive, take frames, and leave its messages in a folder.
 
     SIGTERM or Ctrl-C stops it; what was committed is kept, and the next start goes on with the same dive.
@@ -32,5 +36,7 @@ def run(config_file: Path, folder: Path) -> None:
     stopped: list[int] = []
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda received, _: stopped.append(received))
-    service = Service(config, load_bundle(config.bundle), folder, say=click.echo, watchdog=Watchdog())
+    service = Service(
+        config, load_bundle(config.bundle), folder, say=click.echo, watchdog=Watchdog(), is_alone=alone
+    )
     service.run(stop=lambda: bool(stopped))

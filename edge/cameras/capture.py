@@ -17,6 +17,7 @@ from edge.cameras.ledger import Ledger, Taken, patience_s
 from edge.cameras.queue import FrameQueue
 from edge.cameras.strobe import Strobe
 from edge.clock import WallClock
+from edge.errors import SestonError
 from edge.frame import Frame, FrameOutcome, Stamp
 from edge.run_config import CameraConfig, Trigger
 
@@ -51,6 +52,14 @@ class LiveCamera:
         The clock of `wall`.
     say
         Takes a line for a person, always in the instrument's thread.
+    must_open
+        Whether a camera that cannot be opened now is refused; otherwise it is an alarm, and it is opened in
+        the next dive.
+
+    Raises
+    ------
+    SestonError
+        When it must open, and does not.
     """
 
     def __init__(
@@ -61,12 +70,20 @@ class LiveCamera:
         wall: WallClock,
         monotonic_s: Callable[[], float],
         say: Callable[[str], None],
+        *,
+        must_open: bool = True,
     ) -> None:
         self._config, self._open_device, self._strobe = config, open_device, strobe
         self._wall, self._monotonic_s, self._say = wall, monotonic_s, say
         self._opened_hz = config.frame_rate_hz
-        self._device: Device | None = open_device(config.frame_rate_hz)
-        for note in self._device.notes:
+        self._device: Device | None = None
+        try:
+            self._device = open_device(config.frame_rate_hz)
+        except SestonError as error:
+            if must_open:
+                raise
+            say(f"ALARM: there is no camera: {error}")
+        for note in () if self._device is None else self._device.notes:
             say(f"the camera {note}")
         self._follower: _Follower | None = None
         self._left: _Follower | None = None

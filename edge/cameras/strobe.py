@@ -5,6 +5,7 @@ Where the camera or the host fires it there is nothing to do here: it is wired a
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Protocol
 
 from edge.cameras.camera import CameraError
@@ -30,6 +31,24 @@ class ForeignStrobe:
 
     def close(self) -> None:
         """Nothing is open."""
+
+
+class LateStrobe:
+    """A light that is opened when it is wanted, and again whenever that failed."""
+
+    def __init__(self, open_strobe: Callable[[], Strobe]) -> None:
+        self._open = open_strobe
+        self._strobe: Strobe | None = None
+
+    def set(self, *, lit: bool) -> None:
+        """See `Strobe`; raises what opening does."""
+        self._strobe = self._strobe or self._open()
+        self._strobe.set(lit=lit)
+
+    def close(self) -> None:
+        """See `Strobe`."""
+        if self._strobe is not None:
+            self._strobe.close()
 
 
 class GpioStrobe:

@@ -60,3 +60,28 @@ def test_newest_line_wins_and_goes_stale(line):
 def test_a_port_that_is_not_there():
     with pytest.raises(TransportError, match="/dev/nowhere: cannot be opened"):
         SerialPressure(PressureConfig(port="/dev/nowhere"), Clock())
+
+
+def test_a_port_that_comes_later_or_comes_back_is_opened(tmp_path):
+    """A link stands for the device: it points at a pty only while that is plugged in."""
+    place, clock = tmp_path / "port", Clock()
+    source = SerialPressure(PressureConfig(port=str(place)), clock, must_open=False)
+    for dbar in (11.5, 12.5):
+        clock.now += 100.0
+        assert source.read() is None
+        assert "cannot be opened" in source.fault
+        host, device = os.openpty()
+        place.symlink_to(os.ttyname(device))
+        assert source.read() is None, "it was tried just now"
+        clock.now += 100.0
+        assert source.read() is None
+        assert source.fault == ""
+        os.write(host, f"{dbar}\r\n".encode())
+        assert read_until(source, Reading(dbar))
+        place.unlink()
+        os.close(host)
+        os.close(device)
+        deadline = time.monotonic() + 5
+        while not source.fault and time.monotonic() < deadline:
+            source.read()
+    source.close()

@@ -21,6 +21,7 @@ import pytest
 from edge.divelog import DiveLog
 from edge.frame import FrameOutcome
 from edge.logged import plan_messages
+from edge.outbox import Outbox
 from edge.telemetry.codebook import load_codebook
 from edge.telemetry.decoder import decode_messages
 from edge.telemetry.whole_dive import health_of
@@ -65,9 +66,9 @@ def float_side(tmp_path):
     os.close(instrument)
 
 
-def start(config, folder):
+def start(config, folder, *more):
     command = [sys.executable, "-u", "-c", "from tools.cli import main; main()", "run"]
-    command += ["--config", str(config), "--folder", str(folder)]
+    command += ["--config", str(config), "--folder", str(folder), *more]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
 
 
@@ -254,6 +255,29 @@ def test_a_wrong_camera_is_known_on_deck(float_side, kind, sentence):
     assert process.returncode == 2
     assert sentence in said.decode()
     assert "Traceback" not in said.decode()
+
+
+def test_alone_at_sea_what_is_not_there_is_an_alarm_and_messages_go_all_the_same(float_side):
+    """No camera, no pressure and no light; a message of the dive before waits, and goes."""
+    _, config, folder = float_side
+    (folder / "dives").mkdir(exist_ok=True)
+    with contextlib.closing(Outbox(folder / "dives" / "outbox.sqlite")) as outbox:
+        outbox.put(0, [b"of the dive before"], now_ms=1)
+    told = config.read_text().replace('"replay"', '"v4l2"\nstrobe = "gpio:gpiochip99:1"')
+    config.write_text(told.replace(str(folder / "frames"), "/dev/video99").replace("/dev/pts", "/dev/none"))
+    process = start(config, folder, "--alone")
+    try:
+        said = b""
+        deadline = time.monotonic() + 60
+        while not list((folder / "messages").glob("*.msg")) and time.monotonic() < deadline:
+            time.sleep(0.1)
+        assert [one.read_bytes() for one in (folder / "messages").glob("*.msg")] == [b"of the dive before"]
+        assert process.poll() is None
+    finally:
+        process.terminate()
+        said, _ = process.communicate(timeout=60)
+    assert process.returncode == 0
+    assert "ALARM: there is no camera: /dev/video99: run.camera.source: cannot be opened" in said.decode()
 
 
 @pytest.mark.parametrize(

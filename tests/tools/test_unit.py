@@ -32,7 +32,10 @@ def test_it_is_for_this_machine(capsys, monkeypatch, tmp_path):
     assert not ended.value.code
     told = parsed(capsys.readouterr().out)
     program = Path(sys.executable).parent / "seston"
-    assert told["ExecStart"] == f"{program} run --config {tmp_path}/float.toml --folder /var/lib/seston/a"
+    assert (
+        told["ExecStart"]
+        == f"{program} run --alone --config {tmp_path}/float.toml --folder /var/lib/seston/a"
+    )
     assert (told["User"], told["SupplementaryGroups"]) == ("ada", "video")
     assert (told["StateDirectory"], told["ReadWritePaths"]) == ("seston/a", "-/var/lib/seston/a")
     elsewhere = parsed(unit_for(Path("/etc/float.toml"), "ada", Path("/data")))

@@ -51,13 +51,21 @@ class ScriptedDevice:
         self.said.append("close")
 
 
-def live(open_device: Callable[[float], Any], said: list[str], light: Any = None, **more: Any) -> LiveCamera:
+def live(
+    open_device: Callable[[float], Any],
+    said: list[str],
+    light: Any = None,
+    *,
+    must_open: bool = True,
+    **more: Any,
+) -> LiveCamera:
     """A live camera on the machine's clock."""
     config = CameraConfig(**{"kind": CameraKind.GENICAM, "source": "a camera", "frame_rate_hz": 50.0, **more})
     clock = SystemClock()
     return LiveCamera(
-        config, open_device, light or ForeignStrobe(), WallClock(clock), time.monotonic, said.append
-    )
+        config, open_device, light or ForeignStrobe(), WallClock(clock), time.monotonic, said.append,
+        must_open=must_open,
+    )  # fmt: skip
 
 
 def frames_until(

@@ -10,6 +10,7 @@ import pytest
 
 from edge.cameras import capture
 from edge.cameras.camera import CameraError
+from edge.cameras.strobe import LateStrobe
 from edge.errors import ConfigError
 from edge.frame import FrameOutcome
 from edge.run_config import CameraConfig, CameraKind, Drop, Trigger
@@ -51,6 +52,44 @@ def test_a_wrong_camera_is_known_on_deck_and_what_it_does_not_take_is_said():
     live(lambda hz: device, said).close()
     assert said == ["the camera does not take gain 3: it has 1"]
     assert device.said == ["close"]
+
+
+def test_alone_at_sea_a_camera_that_is_not_there_is_an_alarm_and_comes_later():
+    device, said, asked = ScriptedDevice(), [], []
+
+    def late(hz):
+        asked.append(hz)
+        if len(asked) < 3:
+            raise CameraError(
+                "cannot be opened", file="a camera", field="run.camera.source", remedy="plug it"
+            )
+        return device
+
+    lights = []
+
+    class Light:
+        def set(self, *, lit):
+            lights.append(lit)
+
+        def close(self):
+            lights.append("closed")
+
+    def open_light():
+        if not lights:
+            lights.append("asked")
+            raise CameraError("is gpio:0:1, which cannot be had", field="run.camera.strobe", remedy="look")
+        return Light()
+
+    camera = live(late, said, LateStrobe(open_light), must_open=False)
+    assert said == ["ALARM: there is no camera: a camera: run.camera.source: cannot be opened; plug it."]
+    camera.start(50.0)
+    device.coming.put(np.full((4, 6), 7, np.uint8))
+    frames_until(camera, lambda frames: len(good(frames)) == 1)
+    camera.close()
+    assert len(asked) > 3, "once more after the light that was not there"
+    assert lights[:2] == ["asked", True]
+    assert lights[-1] == "closed"
+    assert any("run.camera.strobe: is gpio:0:1, which cannot be had" in one for one in said)
 
 
 @pytest.mark.parametrize("drop", Drop)
