@@ -81,7 +81,7 @@ def test_alone_at_sea_a_camera_that_is_not_there_is_an_alarm_and_comes_later():
         return Light()
 
     camera = live(late, said, LateStrobe(open_light), must_open=False)
-    assert said == ["ALARM: there is no camera: a camera: run.camera.source: cannot be opened; plug."]
+    assert said == ["ALARM: there is no camera: a camera: run.camera.source: cannot be opened; plug it."]
     camera.start(50.0)
     device.coming.put(np.full((4, 6), 7, np.uint8))
     frames_until(camera, lambda frames: len(good(frames)) == 1)
