@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
+import time
 from collections.abc import Iterator
 from os import PathLike
 from pathlib import Path
@@ -11,6 +12,8 @@ from urllib.parse import quote
 
 from edge.errors import DiveLogError
 
+BUSY_S = 5.0
+"""Patience with another process that writes; that of Python's sqlite3 too."""
 MAX_VALUE_BYTES = 1 << 26
 """Largest value that is read from a damaged file: a length that is wrong must not fill the memory."""
 PAGE_BYTES = 512
@@ -32,10 +35,24 @@ def connect(file: str | PathLike[str]) -> sqlite3.Connection:
     """
     db = sqlite3.connect(file, isolation_level=None)
     db.execute("PRAGMA synchronous=EXTRA")
-    db.execute("PRAGMA journal_mode=WAL")
+    _have_wal(db)
     # Some builds write zeros over all that is deleted: nothing here is secret, and a card wears out.
     db.execute("PRAGMA secure_delete=OFF")
     return db
+
+
+def _have_wal(db: sqlite3.Connection) -> None:
+    """The first to open a new file gives it a WAL; SQLite's own patience does not cover that moment."""
+    until_s = time.monotonic() + BUSY_S
+    while True:
+        try:
+            db.execute("PRAGMA journal_mode=WAL")
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > until_s:
+                raise
+            time.sleep(0.01)
+        else:
+            return
 
 
 def connect_to_read(file: Path, *, with_wal: bool) -> sqlite3.Connection:

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from edge.divelog import DiveLog
+from edge.divelog_schema import SCHEMA_VERSION
 from edge.frame import FrameOutcome
 from edge.live import LiveState
 from edge.selftest import Status
@@ -91,7 +92,7 @@ def test_a_log_that_cannot_be_read_is_a_sentence_and_the_newest_dive_counts(tmp_
         db.execute("UPDATE meta SET value = '3' WHERE key = 'schema_version'")
     db.close()
     reader.look()
-    assert "its schema_version is 3, and 4 is read here" in reader.problem
+    assert f"its schema_version is 3, and {SCHEMA_VERSION} is read here" in reader.problem
 
 
 # --- what is said
