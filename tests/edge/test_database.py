@@ -17,9 +17,11 @@ def test_a_new_file_that_another_is_writing_is_waited_for(tmp_path, monkeypatch)
         other.execute("CREATE TABLE made (n)")
         other.execute("BEGIN EXCLUSIVE")
         monkeypatch.setattr(database, "BUSY_S", 0.05)
-        with contextlib.closing(sqlite3.connect(file, timeout=0)) as early:
-            with pytest.raises(sqlite3.OperationalError, match="locked"):
-                database._have_wal(early)
+        with (
+            contextlib.closing(sqlite3.connect(file, timeout=0)) as early,
+            pytest.raises(sqlite3.OperationalError, match="locked"),
+        ):
+            database._have_wal(early)
         monkeypatch.setattr(database, "BUSY_S", 30.0)
         threading.Timer(0.3, lambda: other.execute("COMMIT")).start()
         with contextlib.closing(database.connect(file)) as db:
