@@ -5,7 +5,8 @@ from __future__ import annotations
 import contextlib
 import math
 import shutil
-from collections.abc import Callable, Sequence
+import sqlite3
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -26,7 +27,7 @@ from edge.live import Live
 from edge.logged import begin_dive, config_of
 from edge.mission import Mission, PhaseGiven, PressureRead, State, step
 from edge.salvage import finish_salvage, is_damaged, salvage
-from edge.storage import Freed, Reserve
+from edge.storage import Freed, Reserve, has_ended
 from edge.telemetry.climatology import Climatology
 from edge.timeline import Fix
 from firmware_bridge.ctd import Reading
@@ -35,6 +36,8 @@ CLOCK_TOLERANCE_MS = 2000
 MOST_FIXES = 100
 """Times that are written down in one dive: a host that is mad about the time fills no disk."""
 N_DIVES = 65536
+MOST_LEFT_BEHIND = 8
+"""Dives before the last that are looked at, whether they have ended."""
 
 
 class Dive:
@@ -242,20 +245,49 @@ def resume(
     observe: Observer | None = None,
     namer: Namer | None = None,
     live: Live | None = None,
-) -> Dive | None:
-    """The last dive, if it has not ended: its mission is rebuilt from what its log says.
+) -> Iterator[Dive]:
+    """The dives that have not ended: those before the last, whose messages could not be made, then the last.
 
-    One whose log is damaged goes on with what can be read of it. One that cannot be opened is left as it is.
-    One that began with another bundle has to end: its mission is then at the surface.
+    The mission of the last is rebuilt from what its log says, and it goes on. The others have to end, as has
+    one that began with another bundle: their missions are at the surface. A log that is damaged goes on with
+    what can be read of it; one that cannot be opened is left as it is. Each is opened when it is asked for.
     """
-    folders = _folders(dives)
-    if not folders:
-        return None
-    folder = folders[-1]
+    folders = _folders(dives)[-1 - MOST_LEFT_BEHIND :]
+    for folder in folders:
+        is_last = folder == folders[-1]
+        if is_last or _is_left_behind(folder):
+            dive = _resumed(
+                folder, bundle, wall, say, quota_mb=quota_mb, observe=observe, namer=namer, live=live,
+                has_to_end=not is_last,
+            )  # fmt: skip
+            if dive is not None:
+                yield dive
+
+
+def _is_left_behind(folder: Path) -> bool:
+    """Whether a dive before the last, whose log can be read, has not ended."""
+    try:
+        return not has_ended(folder / "dive.sqlite")
+    except sqlite3.Error:
+        return False
+
+
+def _resumed(
+    folder: Path,
+    bundle: Bundle,
+    wall: WallClock,
+    say: Callable[[str], None],
+    *,
+    quota_mb: float,
+    observe: Observer | None,
+    namer: Namer | None,
+    live: Live | None,
+    has_to_end: bool,
+) -> Dive | None:
     try:
         log = _open(folder, wall, say, quota_mb)
     except (SestonError, OSError) as error:
-        say(f"the last dive is left as it is: {error}")
+        say(f"dive {folder.name} is left as it is: {error}")
         return None
     if log is None:
         return None
@@ -269,11 +301,13 @@ def resume(
             log.add_input(newest_ms, "budget", msgspec.to_builtins(config.telemetry))
     except SestonError as error:
         log.close()
-        say(f"the last dive is left as it is: {error}")
+        say(f"dive {folder.name} is left as it is: {error}")
         return None
     wall.not_before(newest_ms)
-    if log.meta("bundle")["sha256"] != bundle.sha256:
-        say("the last dive began with another bundle: it ends here, as it is")
+    if has_to_end or log.inputs("end"):
+        mission = replace(mission, state=State.SURFACE)
+    elif log.meta("bundle")["sha256"] != bundle.sha256:
+        say(f"dive {folder.name} began with another bundle: it ends here, as it is")
         mission = replace(mission, state=State.SURFACE)
     dive = Dive(
         folder, log, config, bundle, wall, say, mission=mission, next_frame=next_frame, observe=observe,

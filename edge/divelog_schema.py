@@ -272,8 +272,8 @@ def frame_row(logged: LoggedFrame) -> Row:
         _null(record.temperature_c),
         json.dumps({k: v for k, v in logged.environment.items() if math.isfinite(v)}, sort_keys=True),
         _pack_histogram(record.histogram),
-        logged.source,
-        logged.note,
+        _text(logged.source),
+        _text(logged.note),
         None if logged.sharpness is None else _null(logged.sharpness),
         None if logged.stamp is None else logged.stamp.boot,
         None if logged.stamp is None else logged.stamp.monotonic_ms,
@@ -310,6 +310,11 @@ def particle_row(particle: Particle) -> Row:
 def stamp_of(boot: int | None, monotonic_ms: int | None) -> Stamp | None:
     """The stamp in a frame's row."""
     return None if boot is None or monotonic_ms is None else Stamp(boot, monotonic_ms)
+
+
+def _text(told: str) -> str:
+    """Text that any reader can read: a file's name may be of bytes that are no UTF-8."""
+    return told.encode("utf-8", "replace").decode()
 
 
 def _null(value: float) -> float | None:

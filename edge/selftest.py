@@ -33,9 +33,9 @@ from edge.inference.worker import WorkerClassifier
 from edge.installed_keys import KEYS_FILE
 from edge.logged import optics_of
 from edge.optics import Polarity
-from edge.run_config import Delivery, HostKind, ModemKind, PressureSource
+from edge.run_config import Delivery, HostKind, ModemKind, PressureSource, Trigger
 from edge.sensors.serial import SerialPressure
-from edge.vision.quality import sharpness
+from edge.vision.quality import noise_threshold, sharpness
 from edge.vision.segmentation import find_foreground, join
 from firmware_bridge.errors import BridgeError
 from firmware_bridge.link import Peer as LinkPeer
@@ -91,9 +91,12 @@ def run_checks(config: Config, bundle: Bundle, folder: Path) -> Iterator[Check]:
     """
     frames: list[Frame] = []
     yield _timed("camera", lambda: _camera(config, frames))
-    pictures = [frame.pixels for frame in frames if frame.pixels is not None and frame.lit]
-    for name, check in (("light", _light), ("lens", _lens), ("noise", _noise)):
+    there = [frame for frame in frames if frame.pixels is not None]
+    pictures = [frame.pixels for frame in there if frame.lit and frame.pixels is not None]
+    dark = [frame.pixels for frame in there if not frame.lit and frame.pixels is not None]
+    for name, check in (("light", _light), ("lens", _lens)):
         yield _timed(name, functools.partial(check, config, pictures))
+    yield _timed("noise", functools.partial(_noise, config, pictures, dark))
     yield _timed("model", lambda: _model(config, bundle))
     yield from board_checks(folder)
     yield _timed("host", lambda: _host(config))
@@ -127,7 +130,9 @@ def _camera(config: Config, frames: list[Frame]) -> Found:
     said: list[str] = []
     clock = SystemClock()
     with closing(open_camera(camera, WallClock(clock), clock.monotonic_s, said.append)) as opened:
-        frames += _take(opened, camera.frame_rate_hz)
+        # Where we fire the light, every second frame is without it, to know the noise.
+        fires = camera.trigger is Trigger.SOFTWARE and camera.strobe.startswith("gpio:")
+        frames += _take(opened, camera.frame_rate_hz, 2 if fires else None)
     good = [frame for frame in frames if frame.pixels is not None]
     if not good:
         why = frames[0].note if frames else f"no frame within {CAMERA_S:g} s"
@@ -143,11 +148,11 @@ def _camera(config: Config, frames: list[Frame]) -> Found:
     return Status.LOOK if faults or said else Status.GOOD, text, told
 
 
-def _take(camera: Camera, frame_rate_hz: float) -> list[Frame]:
+def _take(camera: Camera, frame_rate_hz: float, black_every: int | None) -> list[Frame]:
     """Some frames, for at most `CAMERA_S`."""
     frames: list[Frame] = []
     until_s = time.monotonic() + CAMERA_S
-    camera.start(frame_rate_hz)
+    camera.start(frame_rate_hz, black_every)
     try:
         while len(frames) < N_FRAMES and time.monotonic() < until_s and not camera.is_over:
             frame = camera.next_frame(0.2)
@@ -203,9 +208,16 @@ def _lens(config: Config, pictures: Sequence[NDArray[np.uint8]]) -> Found:
     return Status.GOOD, f"sharpness {value:.3f} of 1", told
 
 
-def _noise(config: Config, pictures: Sequence[NDArray[np.uint8]]) -> Found:
-    """Specks of one or two pixels, which no water gives in such numbers, and the threshold that ends them."""
+def _noise(config: Config, pictures: Sequence[NDArray[np.uint8]], dark: Sequence[NDArray[np.uint8]]) -> Found:
+    """The threshold that ends what is seen without light; where there is light alone, that ends specks.
+
+    Specks of one or two pixels, which no water gives in such numbers.
+    """
     optics = optics_of(config)
+    if dark and optics.polarity == Polarity.DARK_FIELD:
+        ends = max(map(noise_threshold, dark))
+        text = f"without light it ends at grey {ends}, the threshold is {optics.threshold}"
+        return Status.GOOD if ends <= optics.threshold else Status.LOOK, text, {"threshold_wanted": ends}
     if not pictures:
         return Status.NONE, "no frame to look at", {}
     if optics.polarity != Polarity.DARK_FIELD:

@@ -503,6 +503,7 @@ class Service:
             return
         self._mission, _ = step(dive.mission, Stop(self._now_ms()), dive.config.mission)
         self._log_health(dive)
+        dive.note("end", {})  # whoever goes on with it only makes its messages
         try:
             self._tell_seen(dive.instrument.close_bloc())
             self._log_replies(dive)
@@ -537,18 +538,17 @@ class Service:
             self._say(f"answers to shore will go again: {error}")
 
     def _resume(self) -> None:
-        """Go on with the last dive, or end it, if it has not ended."""
-        dive = dives.resume(
+        """Go on with the last dive, or end it, if it has not ended; end those before it that have not."""
+        unfinished = dives.resume(
             self._dives, self._bundle, self._wall, self._say,
             quota_mb=self._config.log.vignette_quota_mb,
             observe=None if self._replay is None else self._replay.observe, namer=self._namer,
             live=self._live,
         )  # fmt: skip
-        if dive is None:
-            return
-        self._dive, self._mission = dive, dive.mission
-        if self._mission.state is State.SURFACE:
-            self._end_dive()
-            return
-        self._keep_schedule()
-        self._say(f"dive {dive.folder.name} goes on after {dive.next_frame} frames")
+        for dive in unfinished:
+            self._dive, self._mission = dive, dive.mission
+            if self._mission.state is State.SURFACE:
+                self._end_dive()
+            else:
+                self._keep_schedule()
+                self._say(f"dive {dive.folder.name} goes on after {dive.next_frame} frames")

@@ -150,7 +150,7 @@ def drop_vignettes(file: Path) -> Freed | None:
     new = file.with_name(file.name + ".new")
     before = 0
     try:
-        if not file.is_file() or not _has_ended(file):
+        if not file.is_file() or not has_ended(file):
             return None
         if not _has_vignettes(file):
             return Freed(file.parent.name, 0, 0)
@@ -172,7 +172,8 @@ def drop_vignettes(file: Path) -> Freed | None:
         return None
 
 
-def _has_ended(file: Path) -> bool:
+def has_ended(file: Path) -> bool:
+    """Whether the log of a dive says that its messages were made and kept; may raise `sqlite3.Error`."""
     with contextlib.closing(connect_to_read(file, with_wal=True)) as db:
         return db.execute("SELECT 1 FROM meta WHERE key = 'ended_ms'").fetchone() is not None
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+import os
 import sqlite3
 import subprocess
 import sys
@@ -166,6 +167,14 @@ def test_bad_files_get_a_sentence(tmp_path):
         DiveLog.open(old)
     with DiveLog.create(tmp_path / "dive.sqlite", {}), pytest.raises(DiveLogError, match="is already there"):
         DiveLog.create(tmp_path / "dive.sqlite", {})
+
+
+def test_a_file_whose_name_is_no_utf_8_stops_no_dive(tmp_path):
+    name = os.fsdecode(b"caf\xe9.png")
+    with DiveLog.create(tmp_path / "dive.sqlite", {}) as log:
+        log.add_frame(replace(frame(0), source=name, note=f"{name} is truncated"))
+        assert log.commit()
+        assert [row["source"] for row in log.frames()] == ["caf?.png"]
 
 
 @pytest.mark.parametrize("version", [1, 2, 3, 4])

@@ -12,6 +12,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from edge.config import Config, LogConfig, MissionConfig
 from edge.divelog import DiveLog
 from edge.ends import Replay
+from edge.errors import DiveLogError
 from edge.frame import Phase
 from edge.inference.bundle import load_bundle
 from edge.logged import config_of, replies_in
@@ -114,6 +115,36 @@ def ctd(dbar):
 
 
 START = [(1, wire.TimeIs(UTC_MS)), (2, ctd(5.0)), (2.5, wire.Start(wire.Phase.DESCENT))]
+
+
+def test_a_dive_whose_messages_could_not_be_made_is_ended_by_the_next_start_though_another_began(
+    tmp_path, bundle, monkeypatch
+):
+    def refuses(log):
+        raise DiveLogError("cannot be written", file=log.path, remedy="free the disk")
+
+    monkeypatch.setattr("edge.instrument.plan_messages", refuses)
+    dive = [*START, (8, wire.Stop())]
+    first = Float(tmp_path, bundle).run(12, *dive)
+    assert any("dive 00000 has sent nothing yet, the next start tries again" in one for one in first.log)
+    monkeypatch.undo()
+    second = Float(tmp_path, bundle, boot=2)
+    assert any("dive 00000 ended" in one for one in second.log)
+    monkeypatch.setattr("edge.instrument.plan_messages", refuses)
+    second.run(12, *dive)
+    assert any("dive 00001 has sent nothing yet" in one for one in second.log)
+    again = Float(tmp_path, bundle, boot=3)
+    assert any("dive 00001 has sent nothing yet" in one for one in again.log)
+    again.run(12, *START)
+    assert [file.parent.name for file in again.dives()] == ["00000", "00001", "00002"]
+    monkeypatch.undo()
+    last = Float(tmp_path, bundle, boot=4)
+    assert any("dive 00001 ended" in one for one in last.log), "though it is not the last"
+    assert any("dive 00002 goes on" in one for one in last.log)
+    with DiveLog.open(last.dives()[1]) as log:
+        assert log.messages()
+        assert log.has_meta("ended_ms")
+    assert not any("dive 00001" in one for one in Float(tmp_path, bundle, boot=5).log), "once"
 
 
 def test_a_host_says_when_a_dive_begins_and_ends_and_which_time_it_is(tmp_path, bundle):

@@ -16,7 +16,7 @@ import pytest
 
 from edge.config import load_config
 from edge.inference.bundle import load_bundle
-from edge.selftest import Status, run_checks
+from edge.selftest import Status, _noise, run_checks
 from tests.edge.inference.test_classifier import off_by
 from tests.edge.test_instrument import scene
 from tests.tools.test_simulate import seston
@@ -168,6 +168,19 @@ def test_noise_says_the_threshold_that_ends_it(tmp_path):
     )
     again = {c.name: c for c in run_checks(better, load_bundle("demo"), tmp_path)}["noise"]
     assert again.status is Status.GOOD
+
+
+def test_frames_without_light_tell_the_noise_where_there_are_any(tmp_path):
+    checks(write(tmp_path, [scene(0)]), tmp_path)
+    config = load_config(tmp_path / "seston.toml")
+    rng = np.random.default_rng(2)
+    dark = rng.integers(0, 12, (300, 400)).astype(np.uint8)
+    told = _noise(config, [scene(0)], [dark])
+    assert told[:1] + told[2:] == (Status.GOOD, {"threshold_wanted": 11})
+    dark[10:20, :40] = config.optics.threshold + 9
+    status, text, told = _noise(config, [scene(0)], [dark])
+    assert (status, told) == (Status.LOOK, {"threshold_wanted": config.optics.threshold + 9})
+    assert f"the threshold is {config.optics.threshold}" in text
 
 
 def test_a_model_that_computes_something_else_is_bad(tmp_path):
