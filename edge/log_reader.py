@@ -137,6 +137,16 @@ class LogReader:
             for one in logged.particles:
                 yield one.frame, one.taxon, one.scores
 
+    def seen(self) -> Iterator[tuple[int, float, bytes]]:
+        """Taxon, highest score and numbers (`Particle`) of every classified particle, in order of capture."""
+        for taxon, score, numbers in self._rows(
+            "SELECT taxon, score, numbers FROM particles ORDER BY particle"
+        ):
+            yield taxon, score, numbers or b""
+        for logged in self._pending:
+            for one in logged.particles:
+                yield one.taxon, float(one.scores.max()), one.numbers
+
     def records(self, times_ms: NDArray[np.int64] | None = None) -> Iterator[FrameRecord]:
         """Every frame's record in the order of capture: all that the profile is made of.
 

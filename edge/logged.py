@@ -200,15 +200,12 @@ def drift_in(log: LogReader) -> Drift | None:
         return None
     reference = to_struct(told, Reference, file=log.path, error=DiveLogError)
     appearance = Appearance(len(codebook_in(log).taxa))
-    particles = log.particles()
-    while some := list(itertools.islice(particles, PARTICLES_AT_ONCE)):
-        alike = [one for one in some if len(one.numbers) == len(some[0].numbers)]
-        numbers = np.frombuffer(b"".join(one.numbers for one in alike), dtype=np.uint8)
-        appearance.add(
-            np.array([one.taxon for one in alike]),
-            numbers.reshape(len(alike), -1),
-            np.array([one.scores.max() for one in alike]),
-        )
+    seen = log.seen()
+    while some := list(itertools.islice(seen, PARTICLES_AT_ONCE)):
+        alike = [one for one in some if len(one[2]) == len(some[0][2])]
+        taxa, scores, numbers = zip(*alike, strict=True)
+        table = np.frombuffer(b"".join(numbers), dtype=np.uint8).reshape(len(alike), -1)
+        appearance.add(np.array(taxa), table, np.array(scores))
     return appearance.drift(reference)
 
 
