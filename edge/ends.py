@@ -20,12 +20,12 @@ from edge.cameras.strobe import LateStrobe, open_strobe
 from edge.cameras.v4l2 import V4L2Camera
 from edge.clock import Clock, WallClock
 from edge.config import Config
-from edge.errors import SestonError
+from edge.errors import BundleError, SestonError
 from edge.fetching import Shelf
 from edge.frame import Frame
 from edge.hosts import Host, NativeHost, NoHost
 from edge.inference.bundle import Bundle
-from edge.inference.classifier import Classifier, Namer
+from edge.inference.classifier import Classifier, Namer, Nobody
 from edge.inference.worker import WorkerClassifier
 from edge.instrument import Observer
 from edge.logged import optics_of
@@ -127,17 +127,26 @@ def open_driver(modem: ModemConfig, boot: int) -> Driver:
             return RudicsDriver(modem.number, boot, jitter=random.random)
 
 
-def open_classifier(config: Config, bundle: Bundle, say: Callable[[str], None], *, is_replay: bool) -> Namer:
+def open_classifier(
+    config: Config, bundle: Bundle, say: Callable[[str], None], *, is_replay: bool, is_alone: bool = False
+) -> Namer:
     """Who names particles: aboard a process of its own; a replay is named here, the same each time.
 
-    Raises `BundleError` when this machine does not give the bundle's golden outputs.
+    Raises `BundleError` when this machine does not give the bundle's golden outputs; alone at sea that is an
+    alarm, and sizes alone are counted.
     """
     told = config.classify
-    if is_replay or not told.own_process:
-        return Classifier(bundle, threads=told.threads)
-    return WorkerClassifier(
-        bundle, threads=told.threads, accelerator=told.accelerator, timeout_s=told.timeout_s, say=say
-    )
+    try:
+        if is_replay or not told.own_process:
+            return Classifier(bundle, threads=told.threads)
+        return WorkerClassifier(
+            bundle, threads=told.threads, accelerator=told.accelerator, timeout_s=told.timeout_s, say=say
+        )
+    except BundleError as error:
+        if not is_alone:
+            raise
+        say(f"ALARM: nothing is classified, sizes alone are counted: {error}")
+        return Nobody()
 
 
 def open_camera(

@@ -163,7 +163,7 @@ class Service:
             self._pressure = SerialPressure(
                 config.run.pressure, self._clock.monotonic_s, must_open=not is_alone
             )
-        self._namer = open_classifier(config, bundle, say, is_replay=replay is not None)
+        self._namer = open_classifier(config, bundle, say, is_replay=replay is not None, is_alone=is_alone)
         self._camera = (
             open_camera(config.run.camera, self._wall, self._clock.monotonic_s, say, must_open=not is_alone)
             if replay is None

@@ -207,6 +207,27 @@ class Classifier:
         return np.reshape(rows, (len(rows), len(self.bundle.classes)))
 
 
+class Nobody:
+    """A `Namer` that names nothing: sizes alone are counted, and larger particles as not named."""
+
+    room = restarts = 0
+    pace_s: float | None = None
+
+    def submit(self, vignettes: Sequence[NDArray[np.uint8]]) -> int:
+        """See `Namer`: there is no room for any."""
+        raise ValueError("nothing is classified")
+
+    def collect(self, wait_s: float = 0.0) -> list[Named]:
+        """See `Namer`."""
+        return []
+
+    def renew(self) -> None:
+        """See `Namer`: nothing was given up."""
+
+    def close(self) -> None:
+        """See `Namer`: nothing is open."""
+
+
 def describe_for(bundle: Bundle, vignette: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """The numbers that the bundle's model takes beside a vignette's picture."""
     return describe(vignette, bundle.preprocessing) if bundle.preprocessing.numbers else NOTHING

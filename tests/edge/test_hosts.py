@@ -12,8 +12,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from edge.config import Config, LogConfig, MissionConfig
 from edge.divelog import DiveLog
 from edge.ends import Replay
-from edge.errors import DiveLogError
-from edge.frame import Phase
+from edge.errors import BundleError, DiveLogError
+from edge.frame import FrameOutcome, Phase
 from edge.inference.bundle import load_bundle
 from edge.logged import config_of, replies_in
 from edge.optics import Optics
@@ -38,6 +38,7 @@ from firmware_bridge.link_wire import Capability, Kind
 from firmware_bridge.null_modem import NullModem, SimulatedLine
 from firmware_bridge.sans_io import NEVER_S
 from firmware_bridge.transport import PtyTransport
+from tests.edge.inference.test_classifier import off_by
 from tests.edge.test_instrument import frame, scene
 from tools.hosting.simulation import SimulatedClock
 
@@ -70,6 +71,7 @@ class Float:
     config: Config = CONFIG
     boot: int = 1
     takes: bool = True
+    alone: bool = False
     clock: SimulatedClock = dataclasses.field(default_factory=SimulatedClock)
 
     def __post_init__(self):
@@ -77,7 +79,7 @@ class Float:
         self.link = Peer(wire.Role.HOST, self.boot)
         self.service = Service(
             self.config, self.bundle, self.folder, self.log.append, self.clock, self._tie,
-            Replay((frame(i, scene(i % 5)) for i in range(1000)), lambda frame: 1.0),
+            Replay((frame(i, scene(i % 5)) for i in range(1000)), lambda frame: 1.0), is_alone=self.alone,
         )  # fmt: skip
 
     def _tie(self, peer, port, baud):
@@ -145,6 +147,23 @@ def test_a_dive_whose_messages_could_not_be_made_is_ended_by_the_next_start_thou
         assert log.messages()
         assert log.has_meta("ended_ms")
     assert not any("dive 00001" in one for one in Float(tmp_path, bundle, boot=5).log), "once"
+
+
+def test_alone_at_sea_with_a_model_that_computes_something_else_sizes_are_counted(tmp_path, bundle):
+    wrong = off_by(bundle, 3)
+    with pytest.raises(BundleError, match="golden outputs are not reproduced"):
+        Float(tmp_path, wrong)
+    float_ = Float(tmp_path, wrong, alone=True).run(20, *START, (12, wire.Stop()))
+    assert any(
+        one.startswith("ALARM: nothing is classified, sizes alone are counted: ") for one in float_.log
+    )
+    with DiveLog.open(float_.dives()[0]) as log:
+        records = list(log.records())
+    assert {one.outcome for one in records} == {FrameOutcome.ANALYSED}
+    assert sum(one.unnamed for one in records) > 10
+    assert not any(len(one.taxa) for one in records)
+    assert sum(one.histogram.n_particles for one in records) > 100
+    assert float_.messages()
 
 
 def test_a_host_says_when_a_dive_begins_and_ends_and_which_time_it_is(tmp_path, bundle):

@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import tempfile
 from collections import Counter
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,7 +20,7 @@ from edge.config import Config, MissionConfig, ZoneConfig
 from edge.errors import RecordingError
 from edge.frame import SIZED_OUTCOMES, Frame, FrameOutcome
 from edge.inference.bundle import load_bundle
-from edge.inference.classifier import Named
+from edge.inference.classifier import Nobody
 from edge.instrument import Instrument
 from edge.logged import begin_dive, optics_of
 from edge.mission import Mission, State
@@ -33,25 +32,6 @@ from edge.vision.segmentation import Regions
 from tools.calibrating.light import MOST_FRAMES, Light, measure_light
 
 Ints = NDArray[np.int64]
-
-
-class _Nobody:
-    """A namer of nothing: no zone of the dive classifies."""
-
-    room = restarts = 0
-    pace_s: float | None = None
-
-    def submit(self, vignettes: Sequence[NDArray[np.uint8]]) -> int:
-        raise AssertionError("nothing is classified")
-
-    def collect(self, wait_s: float = 0.0) -> list[Named]:
-        return []
-
-    def renew(self) -> None:
-        """Nothing was given up."""
-
-    def close(self) -> None:
-        """Nothing is open."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +102,7 @@ def particles_of(recording: Recording, config: Config) -> Particles:
         ) as log,
     ):
         instrument = Instrument(
-            config, bundle, log, mission=Mission(State.DESCENT), namer=_Nobody(), observe=observe,
+            config, bundle, log, mission=Mission(State.DESCENT), namer=Nobody(), observe=observe,
             flat_field=None if flat is None else read_image(flat),
         )  # fmt: skip
         for frame in recording.frames(prefetch=True):
