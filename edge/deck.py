@@ -125,6 +125,13 @@ class Deck:
         The newest reading, or None.
     say
         Takes one line for a person at every change.
+    must_open
+        Whether a switch that cannot be had is refused; otherwise it is an alarm, and nothing is ever opened.
+
+    Raises
+    ------
+    ConfigError
+        When the switch must open, and does not.
     """
 
     def __init__(
@@ -135,8 +142,16 @@ class Deck:
         pressure: Callable[[], Reading | None],
         monotonic_s: Callable[[], float],
         say: Callable[[str], None],
+        *,
+        must_open: bool = True,
     ) -> None:
-        self._switch = open_switch(config.switch) if config.switch else None
+        self._switch: Switch | None = None
+        try:
+            self._switch = open_switch(config.switch) if config.switch else None
+        except ConfigError as error:
+            if must_open:
+                raise
+            say(f"ALARM: there is no deck switch: {error}")
         self._config, self._shelf, self._boot = config, shelf, boot
         self._pressure, self._monotonic_s, self._say = pressure, monotonic_s, say
         self._set_since_s = math.inf

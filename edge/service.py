@@ -149,8 +149,9 @@ class Service:
         shelf = Shelf(self._dives, lambda: self._dive is not None)
         self._host = open_host(self._orders.config, bundle, self._clock, self._wall, tie, shelf)
         self._deck = Deck(
-            config.run.deck, shelf, self._wall.boot, self._read_pressure, self._clock.monotonic_s, say
-        )
+            config.run.deck, shelf, self._wall.boot, self._read_pressure, self._clock.monotonic_s, say,
+            must_open=not is_alone,
+        )  # fmt: skip
         modem = self._open_modem(tie) if config.run.deliver is Delivery.MODEM else None
         self._courier = Courier(
             self._outbox, config.run.deliver, messages, self._host, modem, self._wall.now_ms, say

@@ -208,6 +208,19 @@ def test_a_chip_that_is_not_there_is_a_sentence(gpiod):
         open_switch("gpio:gpiochip9:1")
 
 
+def test_alone_at_sea_a_switch_that_is_not_there_is_an_alarm(gpiod, tmp_path):
+    said = []
+    told = DeckConfig(switch="gpio:gpiochip9:3", listen="127.0.0.1:0")
+    shelf = Shelf(tmp_path, lambda: False)
+    with pytest.raises(ConfigError, match="gpiochip9"):
+        Deck(told, shelf, 1, lambda: None, lambda: 0.0, said.append)
+    deck = Deck(told, shelf, 1, lambda: None, lambda: 0.0, said.append, must_open=False)
+    assert deck.poll(0.5) == 0.5
+    deck.close()
+    assert len(said) == 1
+    assert said[0].startswith("ALARM: there is no deck switch: run.deck.switch: is gpio:gpiochip9:3, which")
+
+
 def test_without_gpiod_there_is_a_remedy(monkeypatch):
     monkeypatch.setitem(sys.modules, "gpiod", None)
     with pytest.raises(ConfigError, match="has no gpiod; install the Python package"):
