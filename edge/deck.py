@@ -10,10 +10,11 @@ import math
 import socket
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 from edge.errors import ConfigError
 from edge.fetching import LogServer, Shelf
+from edge.gpio import request_line
 from edge.run_config import DeckConfig
 from firmware_bridge.ctd import Reading
 from firmware_bridge.link import ObjectReceived
@@ -28,7 +29,6 @@ SETTLED_S = 1.0
 """A switch that has been set for so long is; it is unset at once."""
 SERVE_S = 0.1
 """How long a caller is served before the host is looked after again."""
-CHIP = "gpiochip0"
 
 
 class Switch(Protocol):
@@ -64,30 +64,15 @@ class GpioSwitch:
     Raises `ConfigError` when the line cannot be had.
     """
 
-    def __init__(self, line: int, chip: str = CHIP) -> None:
-        where = f"gpio:{chip}:{line}"
-        try:
-            import gpiod
-            from gpiod.line import Bias, Direction, Value
-        except ImportError:
-            raise ConfigError(
-                f"is {where}, and this machine has no gpiod", field="run.deck.switch",
-                remedy="install the Python package gpiod, version 2",
-            ) from None  # fmt: skip
-        self._line, self._set = line, Value.ACTIVE
-        try:
-            self._request: Any = gpiod.request_lines(
-                f"/dev/{chip}",
-                consumer="seston deck switch",
-                config={
-                    line: gpiod.LineSettings(direction=Direction.INPUT, bias=Bias.PULL_UP, active_low=True)
-                },
-            )
-        except (OSError, ValueError) as cause:
-            raise ConfigError(
-                f"is {where}, which cannot be had ({cause})", field="run.deck.switch",
-                remedy="check chip, line and your rights to it",
-            ) from None  # fmt: skip
+    def __init__(self, place: str) -> None:
+        self._request, self._line, value = request_line(
+            place, "seston deck switch",
+            lambda line: {
+                "direction": line.Direction.INPUT, "bias": line.Bias.PULL_UP, "active_low": True
+            },
+            field="run.deck.switch", error=ConfigError,
+        )  # fmt: skip
+        self._set = value.ACTIVE
 
     def is_set(self) -> bool:
         """See `Switch`."""
@@ -103,11 +88,8 @@ class GpioSwitch:
 
 def open_switch(told: str) -> Switch:
     """The switch that `[run.deck] switch` names: `gpio:17`, `gpio:gpiochip4:17` or `file:/path`."""
-    kind, _, rest = told.partition(":")
-    if kind == "file":
-        return FileSwitch(Path(rest))
-    chip, _, line = rest.rpartition(":")
-    return GpioSwitch(int(line), chip or CHIP)
+    kind, _, place = told.partition(":")
+    return FileSwitch(Path(place)) if kind == "file" else GpioSwitch(place)
 
 
 class Deck:

@@ -6,11 +6,10 @@ Where the camera or the host fires it there is nothing to do here: it is wired a
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Protocol
 
 from edge.cameras.camera import CameraError
-
-CHIP = "gpiochip0"
+from edge.gpio import request_line
 
 
 class Strobe(Protocol):
@@ -54,28 +53,13 @@ class LateStrobe:
 class GpioStrobe:
     """A light on a line of a GPIO chip, active high; raises `CameraError` when the line cannot be had."""
 
-    def __init__(self, line: int, chip: str = CHIP) -> None:
-        where = f"gpio:{chip}:{line}"
-        try:
-            import gpiod
-            from gpiod.line import Direction, Value
-        except ImportError:
-            raise CameraError(
-                f"is {where}, and this machine has no gpiod", field="run.camera.strobe",
-                remedy="install the Python package gpiod, version 2",
-            ) from None  # fmt: skip
-        self._line, self._on, self._off = line, Value.ACTIVE, Value.INACTIVE
-        try:
-            self._request: Any = gpiod.request_lines(
-                f"/dev/{chip}",
-                consumer="seston strobe",
-                config={line: gpiod.LineSettings(direction=Direction.OUTPUT, output_value=Value.INACTIVE)},
-            )
-        except (OSError, ValueError) as cause:
-            raise CameraError(
-                f"is {where}, which cannot be had ({cause})", field="run.camera.strobe",
-                remedy="check chip, line and your rights to it",
-            ) from None  # fmt: skip
+    def __init__(self, place: str) -> None:
+        self._request, self._line, value = request_line(
+            place, "seston strobe",
+            lambda line: {"direction": line.Direction.OUTPUT, "output_value": line.Value.INACTIVE},
+            field="run.camera.strobe", error=CameraError,
+        )  # fmt: skip
+        self._on, self._off = value.ACTIVE, value.INACTIVE
 
     def set(self, *, lit: bool) -> None:
         """See `Strobe`."""
@@ -89,7 +73,5 @@ class GpioStrobe:
 
 def open_strobe(told: str) -> Strobe:
     """The light that `[run.camera] strobe` names: `camera`, `host`, `gpio:17` or `gpio:gpiochip4:17`."""
-    kind, *where = told.split(":")
-    if kind != "gpio":
-        return ForeignStrobe()
-    return GpioStrobe(int(where[-1]), where[0] if len(where) > 1 else CHIP)
+    kind, _, place = told.partition(":")
+    return GpioStrobe(place) if kind == "gpio" else ForeignStrobe()
