@@ -10,6 +10,12 @@ from edge.divelog import DiveLog
 from edge.errors import DiveLogError
 from edge.logged import plan_messages
 
+WITHOUT = {
+    "vignettes_not_fetched": "were not fetched",
+    "vignettes_deleted": "were deleted for room",
+}
+"""Facts of a log that has lost its vignettes: the bytes of a replay are then not those of the float."""
+
 
 @click.command()
 @click.argument("dive", type=click.Path(path_type=Path))
@@ -20,6 +26,7 @@ def replay(dive: Path, out: Path | None) -> None:
         sent = log.messages()
         again = plan_messages(log).messages
         number = log.meta("dive_number")
+        gone = {name: log.meta(name) for name in WITHOUT if log.has_meta(name)}
     if out is not None:
         out.mkdir(parents=True, exist_ok=True)
         for part, message in enumerate(again):
@@ -28,6 +35,14 @@ def replay(dive: Path, out: Path | None) -> None:
         click.echo(f"The dive had not sent anything; its log makes {_size(again)}.")
     elif list(again) == sent:
         click.echo(f"Identical: {_size(again)}.")
+    elif gone:
+        (name, n), *_ = gone.items()
+        raise DiveLogError(
+            f"lacks {n} vignettes that {WITHOUT[name]}: pictures that were sent cannot be made again, and "
+            f"messages without them differ ({_size(again)}, {_size(sent)} were sent)",
+            file=dive,
+            remedy="replay the log with its vignettes, if there is one",
+        )
     else:
         raise DiveLogError(
             f"gives {_size(again)} where {_size(sent)} were sent, and they differ",

@@ -17,6 +17,7 @@ from edge.divelog import DiveLog
 from edge.errors import SestonError
 from edge.frame import FrameOutcome
 from edge.logged import summarise
+from edge.storage import copy_without_vignettes
 from edge.telemetry.codebook import load_codebook
 from edge.telemetry.decoder import decode_messages
 from tests.edge.test_instrument import scene
@@ -142,6 +143,17 @@ def test_replay_says_when_the_log_was_tampered_with(dive, tmp_path):
     code, said = seston("replay", copy)
     assert code == 2
     assert "they differ" in said
+
+
+def test_replay_says_that_vignettes_are_gone_and_blames_no_version(dive, tmp_path):
+    folder, _ = dive
+    copy = tmp_path / "dive.sqlite"
+    log = folder / "out/dive.sqlite"
+    n = copy_without_vignettes(log, copy, ended_only=False, counted_as="vignettes_not_fetched")
+    code, said = seston("replay", copy)
+    assert code == 2
+    assert f"lacks {n} vignettes that were not fetched: pictures that were sent cannot be made again" in said
+    assert "version" not in said
 
 
 @pytest.mark.parametrize("budget", [250, 400, 2000])
