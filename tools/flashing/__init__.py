@@ -1,0 +1,1 @@
+"""How a board gets the instrument: the installer, the system, the card."""

@@ -1,0 +1,71 @@
+#!/bin/sh
+# Run by mmdebstrap when Debian's packages are installed: the instrument, who may log in, which units start, and
+# the file system. Arguments: root, folder for what is made. SOURCE_DATE_EPOCH, SLOT_BYTES and SLOT_UUID are set.
+set -eu
+root=$1 work=$2
+in_root() { chroot "$root" /usr/bin/env DEBIAN_FRONTEND=noninteractive "$@"; }
+
+in_root sh /root/seston.run --no-start --no-selftest
+rm "$root/root/seston.run"
+
+# The deck's user has no password and no key: those are the unit's (usr/lib/seston/apply-unit).
+in_root useradd --create-home --shell /bin/bash --groups adm,dialout,video,systemd-journal,sudo deck
+in_root usermod -p '*' root
+in_root usermod -p '*' deck
+echo 'deck ALL=(ALL) NOPASSWD: ALL' > "$root/etc/sudoers.d/deck"
+chmod 0440 "$root/etc/sudoers.d/deck"
+echo seston > "$root/etc/hostname"
+
+# What starts; and what Debian would start that this machine does not need.
+in_root systemctl --quiet enable seston.service seston-unit.service seston-grow.service seston-trial.service \
+  seston-deck.path systemd-networkd.service serial-getty@ttyS1.service
+in_root systemctl --quiet disable ssh.service ssh.socket e2scrub_reap.service || true
+in_root systemctl --quiet mask sshd-unix-local.socket sshd-vsock.socket systemd-networkd-wait-online.service \
+  systemd-networkd-varlink.socket systemd-firstboot.service systemd-machine-id-commit.service \
+  systemd-pcrphase.service systemd-pcrphase-sysinit.service systemd-pcrmachine.service \
+  systemd-hwdb-update.service systemd-journal-catalog-update.service systemd-update-done.service ldconfig.service \
+  systemd-update-utmp.service systemd-update-utmp-runlevel.service systemd-random-seed.service \
+  systemd-journal-flush.service systemd-remount-fs.service systemd-binfmt.service \
+  dev-hugepages.mount dev-mqueue.mount sys-kernel-debug.mount sys-kernel-tracing.mount sys-fs-fuse-connections.mount \
+  sys-kernel-config.mount modprobe@configfs.service modprobe@fuse.service \
+  apt-daily.timer apt-daily-upgrade.timer dpkg-db-backup.timer e2scrub_all.timer fstrim.timer \
+  systemd-tmpfiles-clean.timer rescue.service
+
+# The kernel under the names that boot.cmd loads.
+ln -sf "$(basename "$root"/boot/vmlinuz-*)" "$root/boot/vmlinuz"
+in_root update-initramfs -u
+ln -sf "$(basename "$root"/boot/initrd.img-*)" "$root/boot/initrd.img"
+rm -f "$root"/vmlinuz* "$root"/initrd.img* "$root"/boot/System.map-* "$root"/boot/firmware/*
+
+# What would differ between two builds, or is of no use on a float.
+in_root apt-get clean
+rm -rf "$root"/var/lib/apt/lists/* "$root"/var/cache/* "$root"/var/log/* "$root"/var/lib/systemd/random-seed \
+  "$root"/etc/ssh/ssh_host_* "$root"/etc/machine-id "$root"/var/lib/dbus/machine-id "$root"/tmp/* "$root"/etc/*- \
+  "$root"/var/lib/dpkg/*-old "$root"/root/.bash_history "$root"/root/.cache
+: > "$root/etc/machine-id"
+mkdir -p "$root/var/lib/seston" "$root/var/log/journal" "$root/var/cache/apt/archives/partial" "$root/run/sshd"
+rmdir "$root/var/log/journal"
+cp "$root/usr/share/zoneinfo/UTC" "$root/etc/localtime.part" && mv "$root/etc/localtime.part" "$root/etc/localtime"
+
+in_root dpkg-query -W -f '${Package} ${Version} ${Architecture}\n' | LC_ALL=C sort > "$work/packages.txt"
+cp "$work/packages.txt" "$root/usr/share/seston-packages.txt"
+
+# What the first partition of a card needs, for genimage.
+mkdir -p "$work/firmware"
+cp "$root"/usr/lib/raspi-firmware/bootcode.bin "$root"/usr/lib/raspi-firmware/start.elf \
+  "$root"/usr/lib/raspi-firmware/fixup.dat "$root"/usr/lib/raspi-firmware/start4.elf \
+  "$root"/usr/lib/raspi-firmware/fixup4.dat "$root"/usr/lib/u-boot/rpi_arm64/u-boot.bin \
+  "$root"/usr/lib/linux-image-*/broadcom/bcm2711-*.dtb "$root"/usr/lib/linux-image-*/broadcom/bcm2837-*.dtb \
+  "$work/firmware/"
+
+# One file, without what mmdebstrap has mounted. Times later than the source's are of this build.
+mkdir "$work/clean"
+mount --bind "$root" "$work/clean"
+rm -rf "$work/clean"/dev/* "$work/clean"/proc/* "$work/clean"/sys/* "$work/clean"/run/*
+find "$work/clean" -newermt "@$SOURCE_DATE_EPOCH" -exec touch --no-dereference --date="@$SOURCE_DATE_EPOCH" {} +
+E2FSPROGS_FAKE_TIME=$SOURCE_DATE_EPOCH mke2fs -q -t ext4 -d "$work/clean" -L seston-system -U "$SLOT_UUID" \
+  -E "hash_seed=$SLOT_UUID,root_owner=0:0,lazy_itable_init=0" -O '^has_journal' -m 0 -N 60000 \
+  "$work/system.ext4" "$((SLOT_BYTES / 1024))k"
+umount "$work/clean"
+rmdir "$work/clean"
+chmod -R a+rX "$work"

@@ -1,0 +1,235 @@
+"""The system of a board: Debian for arm64 with the instrument in it, as one read-only file system.
+
+mmdebstrap makes it from Debian's packages, the installer of the ship puts the instrument in, and mke2fs makes
+a file of it: the same inputs give the same bytes. That file is a slot of a card, and the update of one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+import platform
+import shlex
+import shutil
+import subprocess
+import tarfile
+import tempfile
+from collections.abc import Callable, Sequence
+from importlib.metadata import version
+from importlib.resources import as_file, files
+from pathlib import Path
+
+import msgspec
+
+from edge.errors import InputError
+from tools.flashing.programs import require, run
+
+SUITE = "trixie"
+COMPONENTS = "main non-free-firmware"
+MIRROR = "http://deb.debian.org/debian"
+SECURITY = "http://deb.debian.org/debian-security"
+SLOT_BYTES = 1 << 30
+DISK_ID = "5e570a01"
+"""Of every card that we make: the kernel finds its partitions by it."""
+UUIDS = {"system": "5e570a01-0000-4000-8000-000000000002", "data": "5e570a01-0000-4000-8000-000000000004"}
+PACKAGES = (
+    # A system that starts,
+    "systemd", "systemd-sysv", "udev", "kmod", "linux-image-arm64", "initramfs-tools", "zstd",
+    "raspi-firmware", "u-boot-rpi", "libubootenv-tool", "e2fsprogs", "dosfstools", "fdisk", "mount", "passwd",
+    "login", "util-linux",
+    # its deck,
+    "openssh-server", "sudo", "iproute2", "procps", "less", "nano",
+    # and what the instrument takes from Debian: Python, GigE and USB3 cameras, GPIO.
+    "python3", "python3-gi", "gir1.2-aravis-0.8", "python3-libgpiod", "tzdata",
+)  # fmt: skip
+LEFT_OUT = (
+    "/usr/share/doc/*", "/usr/share/man/*", "/usr/share/info/*", "/usr/share/locale/*", "/usr/share/bug/*",
+    "/usr/share/lintian/*", "/usr/share/bash-completion/*", "/usr/share/zsh/*",
+    *(f"/usr/lib/modules/*/kernel/{name}/*" for name in (
+        "sound", "drivers/gpu", "drivers/net/wireless", "drivers/infiniband", "drivers/isdn", "drivers/scsi",
+        "drivers/ata", "drivers/nvme", "drivers/iommu", "drivers/crypto", "drivers/staging",
+        "drivers/bluetooth", "drivers/net/ethernet/mellanox", "drivers/net/ethernet/intel",
+        "drivers/net/ethernet/broadcom/bnx2x", "drivers/net/ethernet/chelsio", "drivers/net/ethernet/qlogic", "drivers/net/ethernet/netronome",
+        "drivers/media/dvb-frontends", "drivers/media/tuners", "drivers/md", "drivers/mtd", "drivers/target",
+        "fs/btrfs", "fs/xfs", "fs/ocfs2", "fs/gfs2", "fs/ceph", "fs/smb", "fs/nfs", "fs/nfsd", "fs/jfs",
+        "fs/bcachefs", "fs/f2fs", "fs/ubifs", "net/bluetooth", "net/mac80211", "net/wireless", "net/ceph",
+        "net/sctp", "net/tipc", "net/batman-adv", "net/openvswitch",
+    )),
+)  # fmt: skip
+NEEDED = ("mmdebstrap", "mke2fs", "zstd")
+FORMAT = 1
+CONTEXT = b"seston system 1\0"
+"""Signed before the manifest of a system."""
+MANIFEST, SIGNATURE, SLOT, FIRMWARE = "manifest.json", "signature", "system.ext4.zst", "firmware/"
+
+
+class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What a system is.
+
+    Attributes
+    ----------
+    format
+        1.
+    name
+        Version of seston, and the first digits of the hash.
+    suite
+        Of Debian.
+    bytes, sha256
+        Of the file system that a slot gets.
+    packages
+        Debian's, `name version architecture`, sorted.
+    """
+
+    format: int
+    name: str
+    suite: str
+    bytes: int
+    sha256: str
+    packages: tuple[str, ...]
+
+
+class System:
+    """A system as a file: a tar of its manifest, of the slot, and of what starts a Pi.
+
+    Raises `InputError` when it is none.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        try:
+            with tarfile.open(path) as archive:
+                self.names = tuple(archive.getnames())
+                member = archive.extractfile(MANIFEST)
+                self.manifest = msgspec.json.decode(b"" if member is None else member.read(), type=Manifest)
+        except (OSError, tarfile.TarError, KeyError, msgspec.DecodeError) as cause:
+            raise InputError(
+                f"is no system ({cause})", file=path, remedy="make it with seston flash system"
+            ) from cause
+
+    def unpack(self, out: Path) -> None:
+        """Write the file system, with holes where it is empty; raises when its bytes are others."""
+        command = ["zstd", "--decompress", "--quiet", "--force", "--sparse", "-o", str(out), "-"]
+        with tarfile.open(self._path) as archive:
+            member = archive.extractfile(SLOT)
+            assert member is not None
+            with subprocess.Popen(command, stdin=subprocess.PIPE) as process:
+                assert process.stdin is not None
+                shutil.copyfileobj(member, process.stdin, 1 << 20)
+                process.stdin.close()
+        with out.open("rb") as file:
+            found = hashlib.file_digest(file, "sha256").hexdigest()
+        if found != self.manifest.sha256:
+            raise InputError(
+                "is damaged: the system in it has another hash", file=self._path, remedy="make it again"
+            )
+
+    def unpack_firmware(self, folder: Path) -> None:
+        """Write what the first partition of a card needs of this system."""
+        with tarfile.open(self._path) as archive:
+            for name in self.names:
+                member = archive.extractfile(name) if name.startswith(FIRMWARE) else None
+                if member is not None:
+                    (folder / Path(name).name).write_bytes(member.read())
+
+
+def build_system(
+    installer: Path,
+    out: Path,
+    say: Callable[[str], None],
+    *,
+    mirrors: Sequence[str] = (),
+    epoch_s: int,
+    suite: str = SUITE,
+) -> None:
+    """Write the file system of a slot.
+
+    Parameters
+    ----------
+    installer
+        As `seston flash bundle` writes it.
+    out
+        The file: ext4, `SLOT_BYTES` long at most.
+    mirrors
+        Lines of sources.list in place of Debian's own, such as those of a snapshot.
+    epoch_s
+        Seconds since 1970: no file in it is younger.
+
+    Raises
+    ------
+    InputError
+        When a program is missing, or one of them fails: its last words are in the sentence.
+    """
+    require(NEEDED)
+    _require_emulation()
+    with (
+        tempfile.TemporaryDirectory(prefix="seston-system-") as folder,
+        as_file(files("tools.flashing")) as here,
+    ):
+        work = Path(folder)
+        work.chmod(0o777)  # mmdebstrap's root is somebody else here
+        command = [
+            "mmdebstrap", "--architectures=arm64", "--variant=minbase", "--format=null",
+            f"--include={','.join(PACKAGES)}", '--aptopt=APT::Install-Recommends "false"',
+            *(f"--dpkgopt=path-exclude={path}" for path in LEFT_OUT),
+            f"--extract-hook={_hook(here / 'hooks' / 'extract.sh', here)}",
+            f"--customize-hook=upload {shlex.quote(str(installer))} /root/seston.run",
+            f"--customize-hook={_hook(here / 'hooks' / 'customize.sh', work)}",
+            suite, "/dev/null",
+            *(mirrors or (
+                f"deb {MIRROR} {suite} {COMPONENTS}", f"deb {MIRROR} {suite}-updates {COMPONENTS}",
+                f"deb {SECURITY} {suite}-security {COMPONENTS}",
+            )),
+        ]  # fmt: skip
+        environment = {
+            **os.environ, "SOURCE_DATE_EPOCH": str(epoch_s), "LC_ALL": "C.UTF-8", "TZ": "UTC",
+            "QEMU_CPU": os.environ.get("QEMU_CPU", "cortex-a53"), "SLOT_BYTES": str(SLOT_BYTES),
+            "SLOT_UUID": UUIDS["system"],
+        }  # fmt: skip
+        say(f"Debian {suite} for arm64: packages are fetched and installed, some ten minutes")
+        run(command, environment)
+        _pack(work, out, suite)
+
+
+def _hook(script: Path, given: Path) -> str:
+    return f'sh {shlex.quote(str(script))} "$1" {shlex.quote(str(given))}'
+
+
+def _pack(work: Path, out: Path, suite: str) -> None:
+    """One file of what was made."""
+    slot = work / "system.ext4"
+    with slot.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    manifest = Manifest(
+        format=FORMAT, name=f"{version('seston')}-{digest[:12]}", suite=suite, bytes=slot.stat().st_size,
+        sha256=digest, packages=tuple((work / "packages.txt").read_text(encoding="ascii").splitlines()),
+    )  # fmt: skip
+    # More than one thread, and a block of its own for each: the bytes are the same on any number of cores.
+    run(("zstd", "--quiet", "-10", "--threads=2", slot, "-o", work / SLOT))
+    part = out.with_name(f"{out.name}.part")
+    with tarfile.open(part, "w", format=tarfile.GNU_FORMAT) as archive:
+        _add(archive, MANIFEST, msgspec.json.format(msgspec.json.encode(manifest)))
+        for path in sorted((work / "firmware").iterdir()):
+            _add(archive, FIRMWARE + path.name, path.read_bytes())
+        info = tarfile.TarInfo(SLOT)
+        info.size = (work / SLOT).stat().st_size
+        with (work / SLOT).open("rb") as file:
+            archive.addfile(info, file)
+    part.replace(out)
+
+
+def _add(archive: tarfile.TarFile, name: str, data: bytes) -> None:
+    info = tarfile.TarInfo(name)
+    info.size = len(data)
+    archive.addfile(info, io.BytesIO(data))
+
+
+def _require_emulation() -> None:
+    """Debian's packages run programs of arm64 as they are installed."""
+    if platform.machine() == "aarch64" or Path("/proc/sys/fs/binfmt_misc/qemu-aarch64").exists():
+        return
+    raise InputError(
+        "programs for arm64 do not run on this machine",
+        remedy="apt-get install qemu-user-static binfmt-support; in a container without systemd also mount"
+        " binfmt_misc and register /usr/lib/binfmt.d/qemu-aarch64.conf",
+    )
