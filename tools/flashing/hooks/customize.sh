@@ -35,7 +35,7 @@ in_root systemctl --quiet mask sshd-unix-local.socket sshd-vsock.socket systemd-
 ln -sf "$(basename "$root"/boot/vmlinuz-*)" "$root/boot/vmlinuz"
 in_root update-initramfs -u
 ln -sf "$(basename "$root"/boot/initrd.img-*)" "$root/boot/initrd.img"
-rm -f "$root"/vmlinuz* "$root"/initrd.img* "$root"/boot/System.map-* "$root"/boot/firmware/*
+rm -rf "$root"/vmlinuz* "$root"/initrd.img* "$root"/boot/System.map-* "$root"/boot/firmware/*
 
 # What would differ between two builds, or is of no use on a float.
 in_root apt-get clean

@@ -1,0 +1,307 @@
+"""`seston flash check`: what is on a card, read from its image without root, and whether it is as it must be.
+
+Partitions by sfdisk, the first by mtools, the slot by debugfs: the file is never mounted. Every check is a line.
+"""
+
+from __future__ import annotations
+
+import json
+import lzma
+import re
+import shutil
+import struct
+import tempfile
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from edge.errors import InputError
+from edge.selftest import Status
+from tools.flashing.card import SLOTS_AT, SLOTS_BYTES
+from tools.flashing.programs import require, run
+from tools.flashing.system import DISK_ID
+from tools.flashing.verify_tree import verify_versions
+
+NEEDED = ("sfdisk", "mcopy", "debugfs", "e2fsck")
+SECTOR = 512
+FIRMWARE = (
+    "bootcode.bin", "start.elf", "fixup.dat", "start4.elf", "fixup4.dat", "u-boot.bin", "config.txt", "boot.scr",
+    "uboot.env", "bcm2711-rpi-4-b.dtb", "bcm2711-rpi-cm4-io.dtb", "bcm2837-rpi-3-b.dtb",
+    "bcm2837-rpi-3-b-plus.dtb", "bcm2837-rpi-zero-2-w.dtb",
+)  # fmt: skip
+UNWANTED = re.compile(
+    r"^(python3-tensorflow|tensorflow|gcc(-\d+)?|g\+\+.*|clang.*|make|build-essential|xserver-.*|xorg.*|x11-.*"
+    r"|libgtk-.*|libqt\d.*|python3-pip|wpasupplicant|bluez|avahi-daemon|network-manager|rpcbind|cups.*)$"
+)
+"""Packages that no board carries: trainers, compilers, X11, radios, and what listens on a network."""
+UNITS = (
+    "seston.service",
+    "seston-unit.service",
+    "seston-grow.service",
+    "seston-trial.service",
+    "seston-deck.path",
+)
+LISTENERS = (
+    "ssh.service",
+    "ssh.socket",
+    "sshd.service",
+    "systemd-resolved.service",
+    "systemd-timesyncd.service",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One line: what was looked at, how it is, and the sentence."""
+
+    name: str
+    status: Status
+    message: str
+
+
+Found = tuple[Status, str]
+
+
+def inspect(path: Path) -> Iterator[Finding]:
+    """Every check of the image of a card, as it is done; one that cannot be done is a finding too.
+
+    Raises
+    ------
+    InputError
+        When the file is none, or a program is missing.
+    """
+    require(NEEDED)
+    with _plain(path) as image, tempfile.TemporaryDirectory(prefix="seston-check-") as folder:
+        parts = partitions(image)
+        yield _done("partitions", lambda: _partitions(parts))
+        yield _done("slots", lambda: _slots(image))
+        boot = Path(folder) / "boot"
+        boot.mkdir()
+        yield _done("firmware", lambda: _firmware(image, parts, boot))
+        yield _done("unit", lambda: _unit(boot))
+        root = Path(folder) / "root"
+        root.mkdir()
+        yield _done("file system", lambda: _slot(image, parts, root, Path(folder)))
+        for name, check in (
+            ("kernel", _kernel), ("packages", _packages), ("seston", _seston), ("units", _units), ("network", _network),
+            ("logins", _logins), ("memory", _memory),
+        ):  # fmt: skip
+            yield _done(name, lambda check=check: check(root))
+
+
+def partitions(image: Path) -> list[tuple[int, int, str]]:
+    """Start and length of each partition in bytes, and its type.
+
+    Raises `InputError` for a file that is no image.
+    """
+    try:
+        table = json.loads(run(("sfdisk", "--json", image)))["partitiontable"]
+    except (InputError, KeyError, ValueError) as cause:
+        raise InputError(
+            "has no table of partitions", file=image, remedy="is it the image of a card?"
+        ) from cause
+    if table.get("id", "").lower() != f"0x{DISK_ID}":
+        raise InputError("is no card of seston", file=image, remedy="make one: seston flash image")
+    return [(row["start"] * SECTOR, row["size"] * SECTOR, row["type"]) for row in table["partitions"]]
+
+
+@contextmanager
+def _plain(path: Path) -> Iterator[Path]:
+    """The image, unpacked when it is compressed."""
+    if path.suffix != ".xz":
+        yield path
+        return
+    with tempfile.TemporaryDirectory(prefix="seston-check-") as folder:
+        plain = Path(folder) / path.stem
+        try:
+            with lzma.open(path) as packed, plain.open("wb") as out:
+                while block := packed.read(1 << 20):
+                    if block.count(0) == len(block):
+                        out.seek(len(block), 1)
+                    else:
+                        out.write(block)
+                out.truncate()
+        except (lzma.LZMAError, EOFError) as cause:
+            raise InputError(f"is damaged ({cause})", file=path, remedy="copy it again") from cause
+        yield plain
+
+
+def _done(name: str, check: Callable[[], Found]) -> Finding:
+    try:
+        status, message = check()
+    except (InputError, OSError, ValueError) as error:
+        status, message = Status.BAD, str(error)
+    return Finding(name, status, message)
+
+
+def _judged(faults: list[str], good: str) -> Found:
+    return (Status.BAD, "; ".join(faults)) if faults else (Status.GOOD, good)
+
+
+def _partitions(parts: list[tuple[int, int, str]]) -> Found:
+    wanted = [("c", "firmware"), ("83", "slot A"), ("83", "slot B"), ("83", "data")]
+    faults = [] if len(parts) == len(wanted) else [f"{len(parts)} partitions, {len(wanted)} are wanted"]
+    faults += [f"{name} is of type {kind}" for (_, _, kind), (want, name) in zip(parts, wanted, strict=False)
+               if kind != want]  # fmt: skip
+    if len(parts) == len(wanted) and parts[1][1] != parts[2][1]:
+        faults.append("the slots are not of one size")
+    told = ", ".join(
+        f"{name} {size >> 20} MB" for (_, size, _), (_, name) in zip(parts, wanted, strict=False)
+    )
+    return _judged(faults, told)
+
+
+def read_slots(record: bytes) -> dict[str, str]:
+    """The record of the slots: U-Boot's, a CRC-32 and `name=value` with a zero after each.
+
+    Raises `InputError` when its sum is wrong.
+    """
+    if len(record) != SLOTS_BYTES or struct.unpack("<I", record[:4])[0] != zlib.crc32(record[4:]):
+        raise InputError("the record of the slots is damaged", remedy="write the card again")
+    rows = record[4:].split(b"\0\0", 1)[0].split(b"\0")
+    return dict(row.decode("ascii").split("=", 1) for row in rows if b"=" in row)
+
+
+def _slots(image: Path) -> Found:
+    with image.open("rb") as file:
+        file.seek(SLOTS_AT)
+        told = read_slots(file.read(SLOTS_BYTES))
+    if told.get("seston_good") not in ("A", "B"):
+        return Status.BAD, "no slot is good"
+    trial = f", {told['seston_trial']} is on trial" if told.get("seston_trial") else ""
+    return Status.GOOD, f"{told['seston_good']} is good{trial}"
+
+
+def _firmware(image: Path, parts: list[tuple[int, int, str]], boot: Path) -> Found:
+    run(("mcopy", "-s", "-n", "-m", "-i", f"{image}@@{parts[0][0]}", "::*", boot), {"MTOOLS_SKIP_CHECK": "1"})
+    missing = [name for name in FIRMWARE if not (boot / name).is_file()]
+    faults = [f"{', '.join(missing)} not there"] if missing else []
+    environment = (boot / "uboot.env").read_bytes() if (boot / "uboot.env").is_file() else b""
+    if len(environment) > 4 and struct.unpack("<I", environment[:4])[0] != zlib.crc32(environment[4:]):
+        faults.append("uboot.env is damaged")
+    if b"bootdelay=-2" not in environment:
+        faults.append("U-Boot would stop for a key, such as noise on the serial port")
+    return _judged(faults, "Pi 3, Zero 2 W, 4 and CM4; no key stops it")
+
+
+def _unit(boot: Path) -> Found:
+    unit = boot / "unit"
+    names = sorted(path.name for path in unit.iterdir()) if unit.is_dir() else []
+    faults = [f"{name} is not there" for name in ("hostname", "float.toml", "boot.txt") if name not in names]
+    if not {"authorized_keys", "password"} & set(names):
+        faults.append("nobody can log in: neither authorized_keys nor password")
+    if faults:
+        return Status.BAD, "; ".join(faults)
+    password = (unit / "password").read_bytes() if "password" in names else b""
+    if password and not password.startswith((b"$6$", b"$y$", b"$5$")):
+        return Status.BAD, "the password is not a hash"
+    ways = [word for name, word in (("password", "a password on the console"), ("authorized_keys", "a key"),
+            ("deck.sha256", "a stick")) if name in names]  # fmt: skip
+    keys = "obeys its keys" if "keys.toml" in names else "obeys nobody at sea"
+    return Status.GOOD, f"{(unit / 'hostname').read_text().strip()}: {', '.join(ways)}; {keys}"
+
+
+def _slot(image: Path, parts: list[tuple[int, int, str]], root: Path, work: Path) -> Found:
+    """Slot A, checked and unpacked."""
+    start, size, _ = parts[1]
+    slot = work / "slot"
+    with image.open("rb") as file, slot.open("wb") as out:
+        file.seek(start)
+        left = size
+        while left and (block := file.read(min(left, 1 << 20))):
+            left -= len(block)
+            if block.count(0) == len(block):
+                out.seek(len(block), 1)
+            else:
+                out.write(block)
+        out.truncate(size)
+    run(("e2fsck", "-f", "-n", slot))
+    run(("debugfs", "-R", f"rdump / {root}", slot))
+    used = sum(path.lstat().st_size for path in root.rglob("*") if path.is_file() and not path.is_symlink())
+    slot.unlink()
+    return Status.GOOD, f"whole, {used / 1e6:,.0f} MB of files in {size / 1e6:,.0f} MB"
+
+
+def _kernel(root: Path) -> Found:
+    boot = root / "boot"
+    faults = [
+        f"/boot/{name} is not there" for name in ("vmlinuz", "initrd.img") if not (boot / name).exists()
+    ]
+    if faults:
+        return Status.BAD, "; ".join(faults)
+    with (boot / "vmlinuz").open("rb") as file:
+        head = file.read(64)
+    faults += [] if head[56:60] == b"ARM\x64" else ["the kernel is none of arm64"]
+    inside = _initramfs(boot / "initrd.img")
+    for wanted in (
+        "scripts/init-bottom/overlay",
+        "kernel/fs/overlayfs/overlay.ko",
+        "mmc/host/sdhci-iproc.ko",
+    ):
+        faults += [] if wanted.encode() in inside else [f"the initramfs lacks {wanted}"]
+    return _judged(
+        faults, f"{(boot / 'vmlinuz').resolve().name.removeprefix('vmlinuz-')}, root read-only under memory"
+    )
+
+
+def _initramfs(path: Path) -> bytes:
+    """Bytes of the archive: its names are in them as they are."""
+    data = path.read_bytes()
+    at = data.find(b"\x28\xb5\x2f\xfd")
+    return data if at < 0 else data + run(("zstd", "-d", "-c", "-q"), given=data[at:], good=(0, 1))
+
+
+def _packages(root: Path) -> Found:
+    rows = (root / "usr/share/seston-packages.txt").read_text(encoding="ascii").split("\n")
+    names = [row.split()[0] for row in rows if row]
+    unwanted = [name for name in names if UNWANTED.match(name)]
+    trainers = [path.name for path in root.glob("opt/seston/versions/*/**/site-packages/*")
+                if path.name.split("-")[0].lower() in ("tensorflow", "keras", "pandas", "matplotlib", "torch")]  # fmt: skip
+    return _judged(
+        [f"{', '.join(unwanted + trainers)} on a board"] if unwanted + trainers else [],
+        f"{len(names)} of Debian, no compiler, no X11, no TensorFlow",
+    )
+
+
+def _seston(root: Path) -> Found:
+    return verify_versions(root / "opt" / "seston")
+
+
+def _units(root: Path) -> Found:
+    wants = {path.name for path in root.glob("etc/systemd/system/*.wants/*")}
+    missing = [name for name in UNITS if name not in wants]
+    return _judged([f"{', '.join(missing)} would not start"] if missing else [], f"{', '.join(UNITS)} start")
+
+
+def _network(root: Path) -> Found:
+    wants = {path.name for path in root.glob("etc/systemd/system/*.wants/*")}
+    wrong = [name for name in LISTENERS if name in wants]
+    faults = [f"{name} would listen on the network" for name in wrong]
+    keys = sorted(path.name for path in root.glob("etc/ssh/ssh_host_*"))
+    faults += [f"{', '.join(keys)}: every unit would have the same key"] if keys else []
+    return _judged(faults, "nothing listens but with the deck switch")
+
+
+def _logins(root: Path) -> Found:
+    faults = []
+    for row in (root / "etc/shadow").read_text(encoding="ascii").split("\n"):
+        name, _, rest = row.partition(":")
+        secret = rest.split(":", 1)[0]
+        if name and (secret == "" or secret.startswith("$")):
+            faults.append(
+                f"{name} has {'no password: anybody gets in' if not secret else 'a password in every unit'}"
+            )
+    return _judged(faults, "no password in the system")
+
+
+def _memory(root: Path) -> Found:
+    faults = []
+    table = (root / "etc/fstab").read_text(encoding="utf-8")
+    faults += ["there is swap"] if re.search(r"^[^#].*\sswap\s", table, re.MULTILINE) else []
+    journal = (root / "etc/systemd/journald.conf.d/seston.conf").read_text(encoding="utf-8")
+    faults += (
+        [] if "Storage=volatile" in journal and "RuntimeMaxUse=" in journal else ["the journal has no bound"]
+    )
+    return _judged(faults, "no swap, journal bounded and in memory")
