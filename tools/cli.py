@@ -20,6 +20,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "simulate": ("tools.simulate:simulate", "Replay a recording as a dive: frames in, messages out."),
     "run": ("tools.run:run", "Run the instrument: camera, pressure, messages."),
     "unit": ("tools.unit:unit", "Print the service of systemd that runs the instrument."),
+    "flash": ("tools.flash:flash", "Make what goes onto a board: an installer without a network."),
     "monitor": ("tools.monitor:monitor", "Show the instrument at work, as a page for the bench."),
     "calibrate": ("tools.calibrate:calibrate", "Find the optics of a unit: pixel, volume, light, sizes."),
     "selftest": ("tools.selftest:selftest", "On deck: try everything that a dive needs."),
@@ -53,6 +54,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
 EXTRA_OF = {
     "brotli": "bench", "zstandard": "bench",
     "scipy": "calibrate", "tomli_w": "calibrate",
+    "packaging": "flash",
     "h5netcdf": "shore", "jinja2": "shore", "plotly": "shore", "xarray": "shore",
     "keras": "train", "sklearn": "train", "tensorflow": "train", "tensorboardX": "train",
     "xgboost": "train",

@@ -27,12 +27,15 @@ GROUPS = ("dialout", "video", "gpio", "plugdev", "apex")
     "--folder", type=click.Path(file_okay=False, path_type=Path), default=Path("/var/lib/seston"),
     show_default=True, help="Where dives and messages go: the one place it writes to.",
 )  # fmt: skip
-def unit(config_file: Path, user: str, folder: Path) -> None:
+@click.option(
+    "--program", type=click.Path(path_type=Path), help="The `seston` it starts; this one if not said."
+)
+def unit(config_file: Path, user: str, folder: Path, program: Path | None) -> None:
     """Print the unit of systemd that runs the instrument on this machine."""
-    click.echo(unit_for(config_file, user, folder), nl=False)
+    click.echo(unit_for(config_file, user, folder, program), nl=False)
 
 
-def unit_for(config_file: Path, user: str, folder: Path) -> str:
+def unit_for(config_file: Path, user: str, folder: Path, program: Path | None = None) -> str:
     """The unit as text.
 
     Parameters
@@ -41,13 +44,15 @@ def unit_for(config_file: Path, user: str, folder: Path) -> str:
         Where they are; made absolute.
     user
         Name.
+    program
+        The `seston` that it starts; the one beside this Python if not said.
 
     Raises `ConfigError` for a path that a unit cannot name.
     """
     there = {one.gr_name for one in grp.getgrall()}
     place = Path(_plain(folder))
     told = {
-        "SESTON": _plain(Path(sys.executable).parent / "seston"),
+        "SESTON": _plain(program or Path(sys.executable).parent / "seston"),
         "CONFIG": _plain(config_file),
         "FOLDER": str(place),
         # Made, and given to the user, by systemd.
