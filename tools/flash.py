@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from edge.durable import write_durably
+from tools.flashing.image_commands import check, image, system
 
 FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 FOLDER = click.Path(file_okay=False, path_type=Path)
@@ -17,7 +18,11 @@ DEFAULT_EPOCH_S = 1_767_225_600
 
 @click.group()
 def flash() -> None:
-    """Make what goes onto a board: an installer that needs no network."""
+    """Make what goes onto a board: an installer that needs no network, or the card of a unit."""
+
+
+for command in (system, image, check):
+    flash.add_command(command)
 
 
 @flash.command()
