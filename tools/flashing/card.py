@@ -24,7 +24,13 @@ NEEDED = ("genimage", "mkimage", "mkenvimage", "mke2fs", "mkfs.vfat", "mcopy", "
 
 
 def build_card(
-    system: System, unit: Mapping[str, bytes], out: Path, say: Callable[[str], None], *, epoch_s: int
+    system: System,
+    unit: Mapping[str, bytes],
+    out: Path,
+    say: Callable[[str], None],
+    *,
+    epoch_s: int,
+    data: Path | None = None,
 ) -> None:
     """Write the image of a card, compressed where its name ends in .xz, and its block map beside it.
 
@@ -36,6 +42,8 @@ def build_card(
         As `read_unit` gives it.
     out
         `NAME.img` or `NAME.img.xz`; the map is `NAME.img.bmap`.
+    data
+        Folder whose files are in /var/lib/seston from the start, such as a recording; None: nothing.
     epoch_s
         The time of every file on the first partition, seconds since 1970.
 
@@ -55,7 +63,7 @@ def build_card(
         for path in sorted(boot.rglob("*"), reverse=True):
             os.utime(path, (epoch_s, epoch_s))
         _made(("mkenvimage", "-s", str(SLOTS_BYTES), "-o", inputs / "slots.bin", "-"), b"seston_good=A\n")
-        _data(inputs / "data.ext4", environment)
+        _data(inputs / "data.ext4", data, environment)
         say("the system is unpacked")
         system.unpack(inputs / "system.ext4")
         _boot_partition(boot, inputs / "boot.vfat", environment)
@@ -105,35 +113,20 @@ def _boot_partition(boot: Path, out: Path, environment: Mapping[str, str]) -> No
         )
 
 
-def _data(out: Path, environment: Mapping[str, str]) -> None:
-    """An empty file system: it grows at the first start."""
+def _data(out: Path, data: Path | None, environment: Mapping[str, str]) -> None:
+    """A file system that grows at the first start."""
+    n_bytes = 0 if data is None else sum(path.stat().st_size + 8192 for path in data.rglob("*"))
     with out.open("wb") as file:
-        file.truncate(DATA_BYTES)
+        file.truncate(DATA_BYTES + (n_bytes + (1 << 20)) // (1 << 20) * (1 << 20))
     uuid, times = UUIDS["data"], {"E2FSPROGS_FAKE_TIME": environment["SOURCE_DATE_EPOCH"]}
     # Room for the table of a card of 2 TB, so that it can grow while it is in use.
     extended = f"hash_seed={uuid},root_owner=0:0,resize={1 << 29},lazy_itable_init=0"
+    content = () if data is None else ("-d", data)
     run(
-        (
-            "mke2fs",
-            "-q",
-            "-t",
-            "ext4",
-            "-b",
-            "4096",
-            "-L",
-            "seston-data",
-            "-U",
-            uuid,
-            "-E",
-            extended,
-            "-m",
-            "1",
-            "-J",
-            "size=32",
-            out,
-        ),
+        ("mke2fs", "-q", "-t", "ext4", "-b", "4096", "-L", "seston-data", "-U", uuid, "-E", extended,
+         "-m", "1", "-J", "size=32", *content, out),
         times,
-    )
+    )  # fmt: skip
 
 
 def _made(command: tuple[str | Path, ...], given: bytes) -> None:

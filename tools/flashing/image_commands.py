@@ -18,7 +18,7 @@ DEFAULT_EPOCH_S = 1_767_225_600
 @click.option("--out", required=True, type=NEW_FILE, help="The system: NAME.system.")
 @click.option(
     "--mirror", "mirrors", multiple=True,
-    help="A line of sources.list in place of Debian's own, such as one of snapshot.debian.org; may be repeated.",
+    help="A line of sources.list in place of Debian's own, such as of snapshot.debian.org; may be repeated.",
 )  # fmt: skip
 def system(installer: Path, out: Path, mirrors: tuple[str, ...]) -> None:
     """Make the system of a board: Debian with the instrument in it, for a card or as the update of one.
@@ -39,7 +39,11 @@ def system(installer: Path, out: Path, mirrors: tuple[str, ...]) -> None:
 @click.argument("unit_file", type=FILE)
 @click.option("--system", "system_file", required=True, type=FILE, help="As seston flash system writes it.")
 @click.option("--out", required=True, type=NEW_FILE, help="The image: NAME.img.xz, or NAME.img.")
-def image(unit_file: Path, system_file: Path, out: Path) -> None:
+@click.option(
+    "--data", type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="Folder of files for /var/lib/seston, such as a recording to replay.",
+)  # fmt: skip
+def image(unit_file: Path, system_file: Path, out: Path, data: Path | None) -> None:
     """Make the card of one unit: UNIT_FILE says its name, its configuration, and who may log in."""
     from tools.flashing.card import build_card
     from tools.flashing.system import System
@@ -47,18 +51,19 @@ def image(unit_file: Path, system_file: Path, out: Path) -> None:
 
     out.parent.mkdir(parents=True, exist_ok=True)
     unit = read_unit(unit_file)
-    build_card(System(system_file), unit, out.absolute(), click.echo, epoch_s=_epoch_s())
+    build_card(System(system_file), unit, out.absolute(), click.echo, epoch_s=_epoch_s(), data=data)
     plain = out.with_suffix("") if out.suffix == ".xz" else out
-    click.echo(
-        f"{out}: {out.stat().st_size / 1e6:,.0f} MB. Write it with Raspberry Pi Imager (its own settings: none), or"
-    )
+    click.echo(f"{out}: {out.stat().st_size / 1e6:,.0f} MB. Write it with Raspberry Pi Imager, or")
     click.echo(f"  sudo bmaptool copy --bmap {plain}.bmap {out} /dev/sdX")
 
 
 @click.command()
 @click.argument("file", type=FILE)
 def check(file: Path) -> None:
-    """Show what is in the image of a card, and whether it is as it must be; exit code 1 when not. Needs no root."""
+    """Show what is on the image of a card, and whether it is as it must be; exit code 1 when not.
+
+    It is read, not mounted: no root is needed.
+    """
     from edge.selftest import Status
     from tools.flashing.inspect_card import inspect
 

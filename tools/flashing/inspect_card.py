@@ -1,14 +1,14 @@
 """`seston flash check`: what is on a card, read from its image without root, and whether it is as it must be.
 
-Partitions by sfdisk, the first by mtools, the slot by debugfs: the file is never mounted. Every check is a line.
+Partitions by sfdisk, the first by mtools, the slot by debugfs: nothing is mounted. Every check is a line.
 """
 
 from __future__ import annotations
 
+import functools
 import json
 import lzma
 import re
-import shutil
 import struct
 import tempfile
 import zlib
@@ -27,8 +27,8 @@ from tools.flashing.verify_tree import verify_versions
 NEEDED = ("sfdisk", "mcopy", "debugfs", "e2fsck")
 SECTOR = 512
 FIRMWARE = (
-    "bootcode.bin", "start.elf", "fixup.dat", "start4.elf", "fixup4.dat", "u-boot.bin", "config.txt", "boot.scr",
-    "uboot.env", "bcm2711-rpi-4-b.dtb", "bcm2711-rpi-cm4-io.dtb", "bcm2837-rpi-3-b.dtb",
+    "bootcode.bin", "start.elf", "fixup.dat", "start4.elf", "fixup4.dat", "u-boot.bin", "config.txt",
+    "boot.scr", "uboot.env", "bcm2711-rpi-4-b.dtb", "bcm2711-rpi-cm4-io.dtb", "bcm2837-rpi-3-b.dtb",
     "bcm2837-rpi-3-b-plus.dtb", "bcm2837-rpi-zero-2-w.dtb",
 )  # fmt: skip
 UNWANTED = re.compile(
@@ -85,10 +85,10 @@ def inspect(path: Path) -> Iterator[Finding]:
         root.mkdir()
         yield _done("file system", lambda: _slot(image, parts, root, Path(folder)))
         for name, check in (
-            ("kernel", _kernel), ("packages", _packages), ("seston", _seston), ("units", _units), ("network", _network),
-            ("logins", _logins), ("memory", _memory),
+            ("kernel", _kernel), ("packages", _packages), ("seston", _seston), ("units", _units),
+            ("network", _network), ("logins", _logins), ("memory", _memory),
         ):  # fmt: skip
-            yield _done(name, lambda check=check: check(root))
+            yield _done(name, functools.partial(check, root))
 
 
 def partitions(image: Path) -> list[tuple[int, int, str]]:
@@ -257,8 +257,8 @@ def _packages(root: Path) -> Found:
     rows = (root / "usr/share/seston-packages.txt").read_text(encoding="ascii").split("\n")
     names = [row.split()[0] for row in rows if row]
     unwanted = [name for name in names if UNWANTED.match(name)]
-    trainers = [path.name for path in root.glob("opt/seston/versions/*/**/site-packages/*")
-                if path.name.split("-")[0].lower() in ("tensorflow", "keras", "pandas", "matplotlib", "torch")]  # fmt: skip
+    site = [path.name.lower() for path in root.glob("opt/seston/versions/*/**/site-packages/*")]
+    trainers = [name for name in site if name in ("tensorflow", "keras", "pandas", "matplotlib", "torch")]
     return _judged(
         [f"{', '.join(unwanted + trainers)} on a board"] if unwanted + trainers else [],
         f"{len(names)} of Debian, no compiler, no X11, no TensorFlow",
@@ -290,9 +290,8 @@ def _logins(root: Path) -> Found:
         name, _, rest = row.partition(":")
         secret = rest.split(":", 1)[0]
         if name and (secret == "" or secret.startswith("$")):
-            faults.append(
-                f"{name} has {'no password: anybody gets in' if not secret else 'a password in every unit'}"
-            )
+            what = "a password, the same in every unit" if secret else "no password: anybody gets in"
+            faults.append(f"{name} has {what}")
     return _judged(faults, "no password in the system")
 
 

@@ -40,26 +40,35 @@ def run(
     *,
     given: bytes | None = None,
     good: Sequence[int] = (0,),
+    log: Path | None = None,
 ) -> bytes:
-    """Run a program; what it wrote on standard output.
+    """Run a program; what it wrote on standard output. With `log` all that it says goes there, as it says it.
 
     Raises
     ------
     InputError
         When it ends with another code than a good one, with the last line that it wrote.
     """
-    done = subprocess.run(
-        [str(word) for word in command], env={**os.environ, **(environment or {}), "PATH": _path()},
-        input=given, stdin=subprocess.DEVNULL if given is None else None, capture_output=True, check=False,
-    )  # fmt: skip
+    words = [str(word) for word in command]
+    told = {**os.environ, **(environment or {}), "PATH": _path()}
+    entry = subprocess.DEVNULL if given is None else None
+    if log is None:
+        done = subprocess.run(words, env=told, input=given, stdin=entry, capture_output=True, check=False)
+        said = (done.stderr + done.stdout).decode(errors="replace")
+    else:
+        with log.open("wb") as file:
+            done = subprocess.run(
+                words, env=told, input=given, stdin=entry, stdout=file, stderr=subprocess.STDOUT, check=False
+            )
+        said = log.read_text(errors="replace")
     if done.returncode not in good:
-        said = (done.stderr + done.stdout).decode(errors="replace").strip().splitlines()
-        told = [line for line in said if "error" in line.lower() or line.startswith("E:")] or said
+        lines = said.strip().splitlines()
+        faults = [line for line in lines if "error" in line.lower() or line.startswith("E:")] or lines
         raise InputError(
-            f"{command[0]} ended with {done.returncode}: {told[-1] if told else 'it said nothing'}",
-            remedy="mend that and try again",
-        )
-    return done.stdout
+            f"{command[0]} ended with {done.returncode}: {faults[0] if faults else 'it said nothing'}",
+            file=log, remedy="mend that and try again",
+        )  # fmt: skip
+    return done.stdout or b""
 
 
 def _path() -> str:

@@ -21,6 +21,7 @@ from importlib.resources import as_file, files
 from pathlib import Path
 
 import msgspec
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from edge.errors import InputError
 from tools.flashing.programs import require, run
@@ -50,7 +51,8 @@ LEFT_OUT = (
         "sound", "drivers/gpu", "drivers/net/wireless", "drivers/infiniband", "drivers/isdn", "drivers/scsi",
         "drivers/ata", "drivers/nvme", "drivers/iommu", "drivers/crypto", "drivers/staging",
         "drivers/bluetooth", "drivers/net/ethernet/mellanox", "drivers/net/ethernet/intel",
-        "drivers/net/ethernet/broadcom/bnx2x", "drivers/net/ethernet/chelsio", "drivers/net/ethernet/qlogic", "drivers/net/ethernet/netronome",
+        "drivers/net/ethernet/broadcom/bnx2x", "drivers/net/ethernet/chelsio",
+        "drivers/net/ethernet/qlogic", "drivers/net/ethernet/netronome",
         "drivers/media/dvb-frontends", "drivers/media/tuners", "drivers/md", "drivers/mtd", "drivers/target",
         "fs/btrfs", "fs/xfs", "fs/ocfs2", "fs/gfs2", "fs/ceph", "fs/smb", "fs/nfs", "fs/nfsd", "fs/jfs",
         "fs/bcachefs", "fs/f2fs", "fs/ubifs", "net/bluetooth", "net/mac80211", "net/wireless", "net/ceph",
@@ -97,32 +99,43 @@ class System:
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        self.signature = b""
         try:
             with tarfile.open(path) as archive:
                 self.names = tuple(archive.getnames())
-                member = archive.extractfile(MANIFEST)
-                self.manifest = msgspec.json.decode(b"" if member is None else member.read(), type=Manifest)
+                self.manifest_bytes = _read(archive, MANIFEST)
+                self.manifest = msgspec.json.decode(self.manifest_bytes, type=Manifest)
+                if SIGNATURE in self.names:
+                    self.signature = _read(archive, SIGNATURE)
         except (OSError, tarfile.TarError, KeyError, msgspec.DecodeError) as cause:
             raise InputError(
                 f"is no system ({cause})", file=path, remedy="make it with seston flash system"
             ) from cause
 
     def unpack(self, out: Path) -> None:
-        """Write the file system, with holes where it is empty; raises when its bytes are others."""
-        command = ["zstd", "--decompress", "--quiet", "--force", "--sparse", "-o", str(out), "-"]
-        with tarfile.open(self._path) as archive:
-            member = archive.extractfile(SLOT)
-            assert member is not None
-            with subprocess.Popen(command, stdin=subprocess.PIPE) as process:
-                assert process.stdin is not None
-                shutil.copyfileobj(member, process.stdin, 1 << 20)
-                process.stdin.close()
-        with out.open("rb") as file:
-            found = hashlib.file_digest(file, "sha256").hexdigest()
+        """Write the file system into a file, with holes where it is empty, or onto a device.
+
+        Raises `InputError` when it cannot be written, or what is read back has another hash.
+        """
+        holes = "--no-sparse" if out.is_block_device() else "--sparse"
+        command = ["zstd", "--decompress", "--quiet", "--force", holes, "-o", str(out), "-"]
+        try:
+            with tarfile.open(self._path) as archive:
+                member = archive.extractfile(SLOT)
+                assert member is not None
+                with subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
+                    assert process.stdin is not None
+                    shutil.copyfileobj(member, process.stdin, 1 << 20)
+            found = _hash_of(out, self.manifest.bytes)
+        except (OSError, tarfile.TarError, KeyError) as cause:
+            raise InputError(
+                f"cannot be unpacked ({cause})", file=self._path, remedy="copy it again; check disk and card"
+            ) from cause
         if found != self.manifest.sha256:
             raise InputError(
-                "is damaged: the system in it has another hash", file=self._path, remedy="make it again"
-            )
+                "is damaged, or the card is: what was written has another hash",
+                file=self._path, remedy="copy it again; then try another card",
+            )  # fmt: skip
 
     def unpack_firmware(self, folder: Path) -> None:
         """Write what the first partition of a card needs of this system."""
@@ -138,9 +151,10 @@ def build_system(
     out: Path,
     say: Callable[[str], None],
     *,
-    mirrors: Sequence[str] = (),
     epoch_s: int,
+    mirrors: Sequence[str] = (),
     suite: str = SUITE,
+    key: Ed25519PrivateKey | None = None,
 ) -> None:
     """Write the file system of a slot.
 
@@ -154,6 +168,8 @@ def build_system(
         Lines of sources.list in place of Debian's own, such as those of a snapshot.
     epoch_s
         Seconds since 1970: no file in it is younger.
+    key
+        Signs it: a unit with keys takes no other update.
 
     Raises
     ------
@@ -169,6 +185,8 @@ def build_system(
         work = Path(folder)
         work.chmod(0o777)  # mmdebstrap's root is somebody else here
         command = [
+            # What is mounted for it is seen by nobody else, and goes with it.
+            *(("unshare", "--mount") if os.geteuid() == 0 else ()),
             "mmdebstrap", "--architectures=arm64", "--variant=minbase", "--format=null",
             f"--include={','.join(PACKAGES)}", '--aptopt=APT::Install-Recommends "false"',
             *(f"--dpkgopt=path-exclude={path}" for path in LEFT_OUT),
@@ -183,23 +201,38 @@ def build_system(
         ]  # fmt: skip
         environment = {
             **os.environ, "SOURCE_DATE_EPOCH": str(epoch_s), "LC_ALL": "C.UTF-8", "TZ": "UTC",
-            "QEMU_CPU": os.environ.get("QEMU_CPU", "cortex-a53"), "SLOT_BYTES": str(SLOT_BYTES),
-            "SLOT_UUID": UUIDS["system"],
+            "QEMU_CPU": os.environ.get("QEMU_CPU", "cortex-a53"), "SLOT_UUID": UUIDS["system"],
         }  # fmt: skip
         say(f"Debian {suite} for arm64: packages are fetched and installed, some ten minutes")
-        run(command, environment)
-        _pack(work, out, suite)
+        run(command, environment, log=out.with_name(f"{out.name}.log"))
+        _pack(work, out, suite, key)
+
+
+def _read(archive: tarfile.TarFile, name: str) -> bytes:
+    member = archive.extractfile(name)
+    return b"" if member is None else member.read()
+
+
+def _hash_of(path: Path, n_bytes: int) -> str:
+    """SHA-256 of the first bytes of a file or device, as they are there and not in memory."""
+    digest = hashlib.sha256()
+    with path.open("r+b") as file:
+        os.fsync(file.fileno())
+        os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+        while n_bytes and (block := file.read(min(n_bytes, 1 << 20))):
+            digest.update(block)
+            n_bytes -= len(block)
+    return digest.hexdigest()
 
 
 def _hook(script: Path, given: Path) -> str:
     return f'sh {shlex.quote(str(script))} "$1" {shlex.quote(str(given))}'
 
 
-def _pack(work: Path, out: Path, suite: str) -> None:
+def _pack(work: Path, out: Path, suite: str, key: Ed25519PrivateKey | None) -> None:
     """One file of what was made."""
     slot = work / "system.ext4"
-    with slot.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    digest = _hash_of(slot, slot.stat().st_size)
     manifest = Manifest(
         format=FORMAT, name=f"{version('seston')}-{digest[:12]}", suite=suite, bytes=slot.stat().st_size,
         sha256=digest, packages=tuple((work / "packages.txt").read_text(encoding="ascii").splitlines()),
@@ -208,7 +241,10 @@ def _pack(work: Path, out: Path, suite: str) -> None:
     run(("zstd", "--quiet", "-10", "--threads=2", slot, "-o", work / SLOT))
     part = out.with_name(f"{out.name}.part")
     with tarfile.open(part, "w", format=tarfile.GNU_FORMAT) as archive:
-        _add(archive, MANIFEST, msgspec.json.format(msgspec.json.encode(manifest)))
+        told = msgspec.json.format(msgspec.json.encode(manifest))
+        _add(archive, MANIFEST, told)
+        if key is not None:
+            _add(archive, SIGNATURE, key.sign(CONTEXT + told))
         for path in sorted((work / "firmware").iterdir()):
             _add(archive, FIRMWARE + path.name, path.read_bytes())
         info = tarfile.TarInfo(SLOT)

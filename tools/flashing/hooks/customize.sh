@@ -1,6 +1,6 @@
 #!/bin/sh
 # Run by mmdebstrap when Debian's packages are installed: the instrument, who may log in, which units start, and
-# the file system. Arguments: root, folder for what is made. SOURCE_DATE_EPOCH, SLOT_BYTES and SLOT_UUID are set.
+# the file system. Arguments: root, folder for what is made. SOURCE_DATE_EPOCH and SLOT_UUID are set.
 set -eu
 root=$1 work=$2
 in_root() { chroot "$root" /usr/bin/env DEBIAN_FRONTEND=noninteractive "$@"; }
@@ -63,9 +63,12 @@ mkdir "$work/clean"
 mount --bind "$root" "$work/clean"
 rm -rf "$work/clean"/dev/* "$work/clean"/proc/* "$work/clean"/sys/* "$work/clean"/run/*
 find "$work/clean" -newermt "@$SOURCE_DATE_EPOCH" -exec touch --no-dereference --date="@$SOURCE_DATE_EPOCH" {} +
+# As large as what is in it: nobody writes into it, and less is to be written in an update.
+files=$(find "$work/clean" | wc -l)
+megabytes=$(($(du -sm --apparent-size "$work/clean" | cut -f 1) + files / 256 + 32))
 E2FSPROGS_FAKE_TIME=$SOURCE_DATE_EPOCH mke2fs -q -t ext4 -d "$work/clean" -L seston-system -U "$SLOT_UUID" \
-  -E "hash_seed=$SLOT_UUID,root_owner=0:0,lazy_itable_init=0" -O '^has_journal' -m 0 -N 60000 \
-  "$work/system.ext4" "$((SLOT_BYTES / 1024))k"
+  -E "hash_seed=$SLOT_UUID,root_owner=0:0,lazy_itable_init=0" -O '^has_journal' -m 0 -N "$((files + 64))" -b 4096 \
+  "$work/system.ext4" "${megabytes}m"
 umount "$work/clean"
 rmdir "$work/clean"
 chmod -R a+rX "$work"
