@@ -112,7 +112,7 @@ def _emulator(folder: Path) -> str:
         raise CannotEmulateError("Linux is needed")
     if platform.machine() == "aarch64":
         raise CannotEmulateError("this machine is aarch64 itself, `make test` tests it")
-    for program in ("unshare", "chroot", "mount", QEMU):
+    for program in ("unshare", "setpriv", "chroot", "mount", QEMU):
         if not shutil.which(program):
             raise CannotEmulateError(f"{program} is needed (.ci/packages installs it)")
     found = shutil.which(QEMU)

@@ -72,7 +72,7 @@ while [ "$1" != -- ]; do
   shift 2
 done
 shift
-exec chroot "$root" /usr/bin/env -i "$@"
+exec setpriv --pdeathsig KILL chroot "$root" /usr/bin/env -i "$@"
 """.replace("TOO_OLD", str(TOO_OLD))
 
 
