@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 import shutil
@@ -23,7 +24,7 @@ PYTHON_PACKAGES = (
     "python3-minimal", "libpython3-stdlib", "libstdc++6", "base-files", "bash", "coreutils", "dash",
     "findutils", "grep", "procps", "sed", "util-linux",
 )  # fmt: skip
-TEST_WHEELS = ("hypothesis", "pytest", "pytest-xdist")
+TEST_WHEELS = ("hypothesis", "pytest", "pytest-xdist", "scikit-image", "scipy")
 PLATFORMS = ("manylinux_2_28_aarch64", "manylinux_2_27_aarch64", "manylinux2014_aarch64")
 LIMIT_S = 600
 _SOURCES = (Path("/etc/apt/sources.list"), Path("/etc/apt/sources.list.d"))
@@ -81,19 +82,22 @@ def bootstrap(folder: Path, suite: str, packages: Sequence[str], machine: Emulat
 
 def fetch_wheels(folder: Path, version: str) -> Path:
     """Folder of this project's board dependencies and what tests need, for aarch64 and a Python, unpacked."""
-    site = folder / "site"
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    packages = [*project["dependencies"], *TEST_WHEELS]
+    known = hashlib.sha256("\n".join([version, *packages]).encode()).hexdigest()[:12]
+    site = folder / f"wheels-{known}"
     if site.exists():
         return site
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     wanted = [word for name in PLATFORMS for word in ("--platform", name)]
     wanted += ["--python-version", version, "--implementation", "cp", "--only-binary", ":all:"]
     pip = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check"]
-    _output([*pip, *wanted, "--dest", str(folder / "wheels"), *project["dependencies"], *TEST_WHEELS])
-    making = folder / "site.part"
+    for name in ("wheels", "part"):
+        shutil.rmtree(folder / name, ignore_errors=True)
+    _output([*pip, *wanted, "--dest", str(folder / "wheels"), *packages])
     for wheel in (folder / "wheels").glob("*.whl"):
         with ZipFile(wheel) as archive:
-            archive.extractall(making)
-    making.rename(site)
+            archive.extractall(folder / "part")
+    (folder / "part").rename(site)
     shutil.rmtree(folder / "wheels")
     return site
 
