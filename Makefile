@@ -9,7 +9,7 @@ FUZZ_SEED ?= 0
 KILLS ?= 2000
 SOAK_FRAMES ?= 200000
 
-.PHONY: dive test lint format fuzz board durability soak clean help
+.PHONY: dive test lint format fuzz board test-board durability soak clean help
 
 help:
 	@echo "make dive   install, compose the demonstration recording, replay it as a dive, report"
@@ -17,7 +17,8 @@ help:
 	@echo "make lint   ruff and mypy --strict"
 	@echo "make fuzz   hostile bytes for what reads any, FUZZ_SECONDS=60 a target; .ci/run does it when"
 	@echo "            what it reads differs from the last tag, or there is none"
-	@echo "make board  the bytes of telemetry on an emulated aarch64 against those of this machine"
+	@echo "make board  what an emulated Pi Zero 2 W makes of frames and logs against what this machine does"
+	@echo "make test-board  the same, and there the tests marked board; it says how long what takes"
 	@echo "make durability  KILLS=2000 kills of the real service at random instants through whole dives"
 	@echo "make soak   200,000 frames through the service: what it holds after each tenth"
 	@echo "make clean  remove .venv and out"
@@ -50,6 +51,9 @@ fuzz: $(VENV)/.fuzz
 
 board: $(VENV)/.test
 	$(BIN)/python -m tests.board
+
+test-board: $(VENV)/.test
+	$(BIN)/python -m tests.board --tests
 
 durability: $(VENV)/.test
 	$(BIN)/python -m tests.durability --kills $(KILLS) --seed 1

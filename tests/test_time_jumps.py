@@ -22,6 +22,8 @@ from tests.edge.test_uvp6_host import Dive, n_counted, n_images
 from tools.hosting.simulation import SimulatedClock
 from tools.hosting.uvp6 import Stage, Uvp6Float
 
+pytestmark = pytest.mark.board
+
 HOURS_MS = 5 * 3_600_000
 THERE, BACK = (HOURS_MS, -HOURS_MS), (-HOURS_MS, HOURS_MS)
 TOLERANCE_MS = 1500

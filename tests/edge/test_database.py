@@ -10,6 +10,8 @@ import pytest
 
 from edge import database
 
+pytestmark = pytest.mark.board
+
 
 def test_a_new_file_that_another_is_writing_is_waited_for(tmp_path, monkeypatch):
     file = tmp_path / "new.sqlite"

@@ -15,6 +15,8 @@ from edge.log_reader import LogReader
 from edge.selftest import Check, Status
 from tests.tools.made_dive import make_dive
 
+pytestmark = pytest.mark.board
+
 
 @pytest.fixture(scope="module")
 def dive(tmp_path_factory):

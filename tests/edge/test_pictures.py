@@ -13,6 +13,8 @@ from edge.telemetry.picture import Reason, decode_picture, encode_picture
 from edge.vision.vignette import decode_vignette
 from tests.tools.made_dive import TAXA, make_dive
 
+pytestmark = pytest.mark.board
+
 
 @pytest.fixture(scope="module")
 def dive(tmp_path_factory):

@@ -17,6 +17,8 @@ from firmware_bridge.framing import (
     encode_frame,
 )
 
+pytestmark = pytest.mark.board
+
 BODIES = st.binary(min_size=1, max_size=MAX_BODY_BYTES)
 
 

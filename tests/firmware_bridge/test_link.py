@@ -46,6 +46,8 @@ from firmware_bridge.link_wire import Header, Hello, Numbered, Piece, Progress, 
 from firmware_bridge.null_modem import Faults
 from tests.firmware_bridge.link_lines import CLEAN, Owner, Pair, messages
 
+pytestmark = pytest.mark.board
+
 HOST, INSTRUMENT = 0, 1
 
 

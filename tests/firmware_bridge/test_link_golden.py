@@ -13,6 +13,8 @@ from firmware_bridge.link_records import SPECS, Role, unpack_record
 from firmware_bridge.link_wire import Numbered, pack, unpack
 from tests.golden.make_link import FILE, in_words, make
 
+pytestmark = pytest.mark.board
+
 KEPT = json.loads(FILE.read_text(encoding="utf-8"))
 ROLE = {role.name.lower(): role for role in Role}
 

@@ -32,6 +32,8 @@ from firmware_bridge.link_objects import (
 from firmware_bridge.link_records import Role
 from firmware_bridge.link_wire import Header, Hello, Kind, Piece, Progress, pack
 
+pytestmark = pytest.mark.board
+
 stamps = st.binary(min_size=8, max_size=8)
 sizes = st.integers(0, 2**48)
 rows = st.builds(

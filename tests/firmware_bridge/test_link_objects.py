@@ -10,6 +10,8 @@ from firmware_bridge.link_objects import WINDOW_PIECES, LinkObject, ObjectReceiv
 from firmware_bridge.link_records import Ask, ObjectRefused, Reason, Role, Stop, Topic
 from firmware_bridge.link_wire import Header, Hello, Numbered, Piece, Progress, RecordTaken, pack, unpack
 
+pytestmark = pytest.mark.board
+
 ITEM = LinkObject(1, 7, bytes(range(100)))
 HEADER = Header.of(1, 7, ITEM.data)
 NEXT = LinkObject(1, 8, b"next")

@@ -20,6 +20,8 @@ from firmware_bridge.transport import (
     serve,
 )
 
+pytestmark = pytest.mark.board
+
 
 class Echo:
     """Says what it has to say, gives what it hears as events; rings once at `ring_s`."""

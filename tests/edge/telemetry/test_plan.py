@@ -41,6 +41,7 @@ from tests.edge.telemetry.golden import KINDS, golden_dive, golden_messages, gol
 
 pytestmark = pytest.mark.board
 SETTINGS = settings(deadline=None, max_examples=40)
+LONG = pytest.mark.not_emulated("it takes minutes, and is Python on whole numbers alone")
 GOLDEN = Path(__file__).parents[2] / "golden" / "telemetry-1.json"
 COUNTS = (Quantity.FRAMES, Quantity.TAXA, Quantity.SIZES, Quantity.NOISE)
 
@@ -137,7 +138,9 @@ def test_with_room_everything_is_lossless(summary):
 
 
 @pytest.mark.parametrize("message_bytes", [23, 31, 51, 340, 1960, 100_000])
-@pytest.mark.parametrize("budget_bytes", [100, 300, 700, 2000, 5000, 20_000])
+@pytest.mark.parametrize(
+    "budget_bytes", [100, 300, 700, *(pytest.param(n, marks=LONG) for n in (2000, 5000, 20_000))]
+)
 def test_a_real_dive_at_real_sizes(dive, message_bytes, budget_bytes):
     planned = plan(dive, budget_bytes, message_bytes)
     assert planned.n_bytes <= budget_bytes

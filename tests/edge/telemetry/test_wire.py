@@ -33,6 +33,8 @@ from tests.edge.telemetry.dives import (
 )
 from tools.shore.climatology import fit_climatology
 
+pytestmark = pytest.mark.board
+
 
 def one_phase(seed, load=6.0, climatology=None):
     """A descent in 400 bins; the codebook names the climatology."""

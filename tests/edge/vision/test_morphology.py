@@ -27,6 +27,8 @@ from edge.vision.morphology import MEASURES, UVP6_FEATURES, measure
 from edge.vision.segmentation import segment
 from tests.edge.vision.shapes import SHAPES
 
+pytestmark = pytest.mark.board
+
 OPTICS = Optics(pixel_um=73, image_volume_l=0.6, threshold=21, aa_um2=2300, exp=1.136)
 UVP6_ORDER = re.findall(
     r"\S+",

@@ -17,6 +17,8 @@ from edge.errors import ImageError
 from edge.vision.segmentation import Regions, find_foreground, segment
 from tests.edge.vision.shapes import SHAPES
 
+pytestmark = pytest.mark.board
+
 Pixels = NDArray[np.uint8]
 PROPERTIES = ("area", "bbox", "intensity_mean", "intensity_std")
 sizes = st.tuples(st.integers(1, 40), st.integers(1, 80))

@@ -22,6 +22,8 @@ from firmware_bridge.iridium.directip import (
     write_mt_confirmation,
 )
 
+pytestmark = pytest.mark.board
+
 IMEI = "300234010753370"
 
 

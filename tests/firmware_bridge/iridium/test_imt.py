@@ -28,6 +28,8 @@ from firmware_bridge.iridium.sbd_words import (
 from firmware_bridge.iridium.sky import Gateway, Session, Sky
 from firmware_bridge.null_modem import Faults, NullModem, SimulatedLine
 
+pytestmark = pytest.mark.board
+
 FAST = {"session_s": (1.0, 2.0), "signal_s": (1.0, 2.0)}
 CLEAN = Faults()
 

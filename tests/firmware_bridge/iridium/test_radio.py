@@ -9,6 +9,8 @@ from hypothesis import strategies as st
 from firmware_bridge.iridium.radio import BACKOFF_S, MUTE_AFTER, Radio
 from firmware_bridge.sans_io import NEVER_S
 
+pytestmark = pytest.mark.board
+
 
 def test_time_passes_only_while_it_is_on():
     radio = Radio(100.0)

@@ -26,6 +26,8 @@ from firmware_bridge.link_records import Role
 from firmware_bridge.link_wire import Kind
 from firmware_bridge.null_modem import NullModem, SimulatedLine
 
+pytestmark = pytest.mark.board
+
 FAST = {"session_s": (1.0, 3.0), "delay_s": 0.3}
 
 

@@ -36,6 +36,8 @@ from firmware_bridge.iridium.sbd_words import (
 from firmware_bridge.iridium.statuses import ALARM_S, LONG_S, REGISTRATION_S, STATUSES, Action, status_of
 from firmware_bridge.null_modem import Faults, NullModem
 
+pytestmark = pytest.mark.board
+
 GROWN = b"\r\n+SBDS: 1, 8, 0, -1\r\n\r\nOK\r\n"
 """After a session with number 7 that has completed."""
 FAST = Sky(session_s=(1.0, 2.0), signal_s=(1.0, 2.0))

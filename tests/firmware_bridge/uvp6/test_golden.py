@@ -25,6 +25,8 @@ from firmware_bridge.uvp6.personality import ClockSet, Code, Refused, Started, S
 from firmware_bridge.uvp6.slices import reduce_lpm
 from tests.golden.make_uvp6 import KEPT, OURS, configuration, make, play
 
+pytestmark = pytest.mark.board
+
 EXCHANGES = {exchange["name"]: exchange for exchange in KEPT["exchanges"]}
 CTS5 = KEPT["cts5"]
 

@@ -62,6 +62,8 @@ from firmware_bridge.uvp6.slices import (
 )
 from tests.golden.make_uvp6 import KEPT, configuration
 
+pytestmark = pytest.mark.board
+
 TAXO_LINE, LPM_LINE, BLACK_LINE = (kept["line"] for kept in KEPT["frames"][:3])
 
 

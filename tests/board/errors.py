@@ -1,0 +1,5 @@
+"""Why there is no emulated board."""
+
+
+class CannotEmulateError(Exception):
+    """This machine lacks something, or a registry did not answer: a reason to skip."""
