@@ -22,7 +22,8 @@ from tools.flashing.system import CONTEXT, DISK_ID, System
 
 TRIES = 2
 PARTITION = {"A": 2, "B": 3}
-OLDEST_UTC_S = 1_767_225_600
+_MAGIC_AT, _MAGIC = 1024 + 56, b"\x53\xef"
+"""Of ext4 in its first block of the file system."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +107,7 @@ def write_other(
     manifest = system.manifest
     if keys and not unsigned:
         _require_signature(system, keys, path)
-    device = Path(f"/dev/disk/by-partuuid/{DISK_ID}-{PARTITION[slots.other]:02}")
+    device = _device(slots.other)
     room_bytes = int((Path("/sys/class/block") / device.resolve().name / "size").read_text()) * 512
     if manifest.bytes > room_bytes:
         raise InputError(
@@ -135,3 +136,24 @@ def _require_signature(system: System, keys: Mapping[str, bytes], path: Path) ->
     raise InputError(
         problem, file=path, remedy="make it with seston flash system --key KEY, or give --unsigned on deck"
     )
+
+
+def roll_back() -> str:
+    """Make the other system the one that starts; the slot.
+
+    Raises
+    ------
+    InputError
+        When there is none in it.
+    """
+    slots = read_slots()
+    with _device(slots.other).open("rb") as file:
+        file.seek(_MAGIC_AT)
+        if file.read(2) != _MAGIC:
+            raise InputError(f"slot {slots.other} is empty", remedy="there is nothing to go back to")
+    set_slots(slots.other)
+    return slots.other
+
+
+def _device(slot: str) -> Path:
+    return Path(f"/dev/disk/by-partuuid/{DISK_ID}-{PARTITION[slot]:02}")

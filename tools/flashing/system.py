@@ -184,15 +184,16 @@ def build_system(
     ):
         work = Path(folder)
         work.chmod(0o777)  # mmdebstrap's root is somebody else here
+        script, ours, theirs = (shlex.quote(str(path)) for path in (here / "customize.sh", here, work))
+        hook = f'sh {script} "$1" {ours} {theirs}'
         command = [
             # What is mounted for it is seen by nobody else, and goes with it.
             *(("unshare", "--mount") if os.geteuid() == 0 else ()),
             "mmdebstrap", "--architectures=arm64", "--variant=minbase", "--format=null",
             f"--include={','.join(PACKAGES)}", '--aptopt=APT::Install-Recommends "false"',
             *(f"--dpkgopt=path-exclude={path}" for path in LEFT_OUT),
-            f"--extract-hook={_hook(here / 'hooks' / 'extract.sh', here)}",
             f"--customize-hook=upload {shlex.quote(str(installer))} /root/seston.run",
-            f"--customize-hook={_hook(here / 'hooks' / 'customize.sh', work)}",
+            f"--customize-hook={hook}",
             suite, "/dev/null",
             *(mirrors or (
                 f"deb {MIRROR} {suite} {COMPONENTS}", f"deb {MIRROR} {suite}-updates {COMPONENTS}",
@@ -202,6 +203,7 @@ def build_system(
         environment = {
             **os.environ, "SOURCE_DATE_EPOCH": str(epoch_s), "LC_ALL": "C.UTF-8", "TZ": "UTC",
             "QEMU_CPU": os.environ.get("QEMU_CPU", "cortex-a53"), "SLOT_UUID": UUIDS["system"],
+            "INITRD": "No",  # made once, by us, and not as every package is installed
         }  # fmt: skip
         say(f"Debian {suite} for arm64: packages are fetched and installed, some ten minutes")
         run(command, environment, log=out.with_name(f"{out.name}.log"))
@@ -223,10 +225,6 @@ def _hash_of(path: Path, n_bytes: int) -> str:
             digest.update(block)
             n_bytes -= len(block)
     return digest.hexdigest()
-
-
-def _hook(script: Path, given: Path) -> str:
-    return f'sh {shlex.quote(str(script))} "$1" {shlex.quote(str(given))}'
 
 
 def _pack(work: Path, out: Path, suite: str, key: Ed25519PrivateKey | None) -> None:

@@ -1,9 +1,16 @@
 #!/bin/sh
-# Run by mmdebstrap when Debian's packages are installed: the instrument, who may log in, which units start, and
-# the file system. Arguments: root, folder for what is made. SOURCE_DATE_EPOCH and SLOT_UUID are set.
+# Run by mmdebstrap when Debian's packages are installed: our files, the instrument, who may log in, which units
+# start, and the file system. Arguments: root, this folder, folder for what is made. SOURCE_DATE_EPOCH and
+# SLOT_UUID are set.
 set -eu
-root=$1 work=$2
+root=$1 here=$2 work=$3
 in_root() { chroot "$root" /usr/bin/env DEBIAN_FRONTEND=noninteractive "$@"; }
+
+(cd "$here/rootfs" && find . -type f | LC_ALL=C sort) | while read -r file; do
+  mode=0644
+  case $file in ./usr/lib/seston/* | ./etc/initramfs-tools/scripts/*) mode=0755 ;; esac
+  install -D -m "$mode" "$here/rootfs/$file" "$root/$file"
+done
 
 in_root sh /root/seston.run --no-start --no-selftest
 rm "$root/root/seston.run"
@@ -33,7 +40,7 @@ in_root systemctl --quiet mask sshd-unix-local.socket sshd-vsock.socket systemd-
 
 # The kernel under the names that boot.cmd loads.
 ln -sf "$(basename "$root"/boot/vmlinuz-*)" "$root/boot/vmlinuz"
-in_root update-initramfs -u
+in_root update-initramfs -c -k "$(basename "$root"/boot/vmlinuz-* | cut -d - -f 2-)"
 ln -sf "$(basename "$root"/boot/initrd.img-*)" "$root/boot/initrd.img"
 rm -rf "$root"/vmlinuz* "$root"/initrd.img* "$root"/boot/System.map-* "$root"/boot/firmware/*
 
