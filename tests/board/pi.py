@@ -30,21 +30,22 @@ class EmulatedPi:
     Parameters
     ----------
     image
-        Of the card, plain; it is not written: what the Pi writes goes into a file of its own in `folder`.
+        Of the card, plain; it is copied onto a card of four gigabytes.
     folder
-        Where that file, and what is read from the image, go.
+        Where that card, and what is read from the image, go.
     """
 
     def __init__(self, image: Path, folder: Path) -> None:
         self._folder = folder
-        self._card = folder / "card.qcow2"
+        self._card = folder / "card.img"
         self.console = b""
         """All that the console said since the power came."""
         self._process: subprocess.Popen[bytes] | None = None
         self._socket: socket.socket | None = None
         self.host_port = ""
         """Where the port of the float's controller is reached, as `open_transport` takes it."""
-        run("qemu-img", "create", "-q", "-f", "qcow2", "-F", "raw", "-b", image, self._card, CARD_BYTES)
+        run("cp", "--sparse=always", image, self._card)
+        run("truncate", "--size", CARD_BYTES, self._card)
         for name in ("u-boot.bin", "bcm2837-rpi-3-b.dtb"):
             run("mcopy", "-n", "-o", "-i", f"{image}@@1M", f"::{name}", folder)
 
@@ -62,7 +63,7 @@ class EmulatedPi:
         self._process = subprocess.Popen(
             ["qemu-system-aarch64", "-M", "raspi3b", "-display", "none", "-monitor", "none",
              "-kernel", self._folder / "u-boot.bin", "-dtb", self._folder / "bcm2837-rpi-3-b.dtb",
-             "-drive", f"file={self._card},format=qcow2,if=sd",
+             "-drive", f"file={self._card},format=raw,if=sd",
              # The first port is the PL011, the second the small one: host, and console.
              "-serial", f"tcp:127.0.0.1:{host},server=on,wait=off",
              "-serial", f"tcp:127.0.0.1:{console},server=on,wait=on"],

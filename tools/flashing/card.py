@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Callable, Mapping
-from importlib.resources import files
+from importlib.resources import as_file, files
 from pathlib import Path
 
 from tools.flashing.programs import require, run
@@ -90,11 +90,11 @@ def _fill_boot(boot: Path, system: System, unit: Mapping[str, bytes], environmen
     ours = files("tools.flashing") / "card"
     system.unpack_firmware(boot)
     (boot / "config.txt").write_bytes((ours / "config.txt").read_bytes())
-    run(
-        ("mkimage", "-q", "-A", "arm64", "-T", "script", "-n", "seston", "-d", "/dev/stdin",
-         boot / "boot.scr"),
-        environment, given=(ours / "boot.cmd").read_bytes(),
-    )  # fmt: skip
+    with as_file(ours / "boot.cmd") as script:
+        run(
+            ("mkimage", "-q", "-A", "arm64", "-T", "script", "-n", "seston", "-d", script, boot / "boot.scr"),
+            environment,
+        )
     told = (ours / "uboot-env.txt").read_bytes()
     _made(("mkenvimage", "-s", str(ENVIRONMENT_BYTES), "-o", boot / "uboot.env", "-"), told)
     for name, data in sorted(unit.items()):

@@ -50,10 +50,10 @@ in_root systemctl --quiet mask sshd-unix-local.socket sshd-vsock.socket systemd-
   apt-daily.timer apt-daily-upgrade.timer dpkg-db-backup.timer e2scrub_all.timer fstrim.timer \
   systemd-tmpfiles-clean.timer rescue.service
 
-# The kernel under the names that boot.cmd loads.
-ln -sf "$(basename "$root"/boot/vmlinuz-*)" "$root/boot/vmlinuz"
-in_root update-initramfs -c -k "$(basename "$root"/boot/vmlinuz-* | cut -d - -f 2-)"
-ln -sf "$(basename "$root"/boot/initrd.img-*)" "$root/boot/initrd.img"
+# The kernel under the names that boot.cmd loads; packed, since U-Boot reads a card slowly.
+in_root sh -c 'zstd --quiet -12 --rm /boot/vmlinuz-* -o /boot/vmlinuz.zst'
+in_root update-initramfs -c -k "$(basename "$root"/usr/lib/modules/*)"
+mv "$root"/boot/initrd.img-* "$root/boot/initrd.img"
 rm -rf "$root"/vmlinuz* "$root"/initrd.img* "$root"/boot/System.map-* "$root"/boot/firmware/*
 
 # What would differ between two builds, or is of no use on a float.

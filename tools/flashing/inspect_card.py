@@ -24,7 +24,7 @@ from tools.flashing.programs import require, run
 from tools.flashing.system import DISK_ID
 from tools.flashing.verify_tree import verify_versions
 
-NEEDED = ("sfdisk", "mcopy", "debugfs", "e2fsck")
+NEEDED = ("sfdisk", "mcopy", "debugfs", "e2fsck", "zstd")
 SECTOR = 512
 FIRMWARE = (
     "bootcode.bin", "start.elf", "fixup.dat", "start4.elf", "fixup4.dat", "u-boot.bin", "config.txt",
@@ -226,14 +226,12 @@ def _slot(image: Path, parts: list[tuple[int, int, str]], root: Path, work: Path
 
 def _kernel(root: Path) -> Found:
     boot = root / "boot"
-    faults = [
-        f"/boot/{name} is not there" for name in ("vmlinuz", "initrd.img") if not (boot / name).exists()
-    ]
+    names = ("vmlinuz.zst", "initrd.img")
+    faults = [f"/boot/{name} is not there" for name in names if not (boot / name).exists()]
     if faults:
         return Status.BAD, "; ".join(faults)
-    with (boot / "vmlinuz").open("rb") as file:
-        head = file.read(64)
-    faults += [] if head[56:60] == b"ARM\x64" else ["the kernel is none of arm64"]
+    kernel = run(("zstd", "-d", "-c", "-q", boot / "vmlinuz.zst"))
+    faults += [] if kernel[56:60] == b"ARM\x64" else ["the kernel is none of arm64"]
     inside = _initramfs(boot / "initrd.img")
     for wanted in (
         "scripts/init-bottom/overlay",
@@ -241,9 +239,8 @@ def _kernel(root: Path) -> Found:
         "mmc/host/sdhci-iproc.ko",
     ):
         faults += [] if wanted.encode() in inside else [f"the initramfs lacks {wanted}"]
-    return _judged(
-        faults, f"{(boot / 'vmlinuz').resolve().name.removeprefix('vmlinuz-')}, root read-only under memory"
-    )
+    versions = ", ".join(sorted(path.name for path in (root / "usr/lib/modules").glob("*")))
+    return _judged(faults, f"{versions}, root read-only under memory")
 
 
 def _initramfs(path: Path) -> bytes:
