@@ -84,9 +84,9 @@ def install(payload: Payload, config: Path | None, *, is_started: bool, is_teste
     else:
         say(f"{name} is here, and whole.")
         _try_out(version, settings_after, is_quick=True)
-    is_switched = version != before
-    before = versions.unfinished(version) or before
-    if is_switched:
+    if before == version and versions.is_switching():
+        before = versions.left()  # cut off after its switch: it has not shown yet that it runs
+    elif before != version:
         settings.keep_of(before)
         versions.begin(before)
         versions.switch(version)
@@ -115,6 +115,7 @@ def rollback(*, is_started: bool) -> None:
     settings.fit(before, lambda file: _verify(before, file, is_quick=True)[0] == 0)
     settings.keep_of(now)
     versions.switch(before)
+    versions.finish()
     system.put_in_place(before)
     say(f"{before.name} is what runs now; seston-rollback goes back to {now.name if now else 'nothing'}.")
     if is_started and machine.is_systemd_running() and system.is_enabled():
@@ -209,6 +210,7 @@ def _bring_up(
     after.take_back()
     versions.switch(before)
     system.put_in_place(before)
+    versions.finish()
     versions.remove(version)
     again = system.start()
     runs = (

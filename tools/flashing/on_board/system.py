@@ -45,7 +45,8 @@ def as_user(command: Sequence[object], *, is_shown: bool, limit_s: float) -> tup
     environment |= {"HOME": str(places.DATA), "PYTHONDONTWRITEBYTECODE": "1"}
     try:
         done = subprocess.run(
-            [str(word) for word in command], env=environment, cwd="/", check=False, timeout=limit_s, text=True,
+            [str(word) for word in command], env=environment, cwd="/", check=False, timeout=limit_s,
+            text=True,
             stdout=None if is_shown else subprocess.PIPE, stderr=None if is_shown else subprocess.STDOUT,
             user=user.pw_uid, group=user.pw_gid, extra_groups=groups,
         )  # fmt: skip
