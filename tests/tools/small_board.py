@@ -68,7 +68,7 @@ class Board:
     """Size of /opt in memory, for a full disk; 0: as large as the disk is."""
 
     def begin(self, *words: str) -> subprocess.Popen[str]:
-        """Start a command on the board; killing it kills all that it started at once, as a cut of power does."""
+        """Start a command; killing it kills all that it started at once, as a cut of power does."""
         script = [
             *namespaces(),
             "sh",

@@ -105,7 +105,8 @@ def test_a_board_with_a_version(board):
     assert (board.root / "etc/seston/float.toml").read_text().startswith("# Configuration of this float")
     unit = (board.root / "etc/systemd/system/seston.service").read_text()
     assert "ExecStart=/opt/seston/current/venv/bin/seston run" in unit
-    assert "seston:x:" in (board.root / "etc/passwd").read_text()
+    assert "SupplementaryGroups=dialout video gpio plugdev apex\n" in unit
+    assert "\nseston:" in (board.root / "etc/passwd").read_text()
     said = board.run("/usr/local/bin/seston", "bundle", "verify", "demo")
     assert (said.code, "goldens" in said.out) == (0, True)
     sums = board.run("sh", "-c", "cd /opt/seston/current && sha256sum --quiet -c files.sha256")
@@ -260,7 +261,7 @@ case "$1 $(readlink /opt/seston/current)" in
 "restart "*"$(cat /opt/broken)"*) echo "Job for seston.service failed."; exit 1 ;;
 esac
 """
-"""Stands in for systemd, which does not run behind chroot: the version named in /opt/broken does not start."""
+"""Stands in for systemd, which does not run behind chroot; what /opt/broken names does not start."""
 
 
 def test_a_service_that_does_not_become_ready_brings_the_version_before_back(board, media):
@@ -269,7 +270,8 @@ def test_a_service_that_does_not_become_ready_brings_the_version_before_back(boa
     (media / "systemctl").write_text(SYSTEMCTL)
     (media / "systemctl").chmod(0o755)
     (board.root / "opt/broken").write_text(Payload(media / f"{name}.run").digest[:12])
-    given = "mount -t tmpfs none /run; mkdir -p /run/systemd/system; mount --bind /media/systemctl /usr/bin/systemctl; "
+    given = "mount -t tmpfs none /run; mkdir -p /run/systemd/system; "
+    given += "mount --bind /media/systemctl /usr/bin/systemctl; "
     config = (board.root / "etc/seston/float.toml").read_bytes()
     (media / "new.toml").write_bytes(config + b"\n# new\n")
     said = board.run("sh", "-c", given + f"sh /media/{name}.run --no-selftest --config /media/new.toml")
