@@ -30,7 +30,7 @@ PYTHON = "/usr/bin/python3"
 """The board's: this machine's, as its distribution brings it."""
 LOCK, WHEELS = ROOT / "out/flash/lock-x86_64.json", ROOT / "out/flash/wheels"
 HOW = "seston flash bundle --arch x86_64 --python {} --lock out/flash/lock-x86_64.json"
-N_KILLS = 4
+N_KILLS = 2
 
 
 @pytest.fixture(scope="module")
@@ -182,7 +182,9 @@ def test_a_file_that_is_not_whole_is_refused(media, tmp_path, where):
     done = subprocess.run(["sh", str(file), "--check"], capture_output=True, text=True, check=False)
     assert done.returncode == 2
     assert done.stdout == ""
-    assert where == "cut off in the head" or "copy it anew" in done.stderr or where == "head"
+    # Damaged in the script, it may be one no longer: the shell says so, and runs nothing.
+    script = where in ("head", "sum", "cut off in the head")
+    assert "copy it anew" in done.stderr or (script and "yntax error" in done.stderr)
 
 
 def test_another_machine_is_refused(media):
@@ -278,7 +280,8 @@ def test_a_service_that_does_not_become_ready_brings_the_version_before_back(boa
     assert said.code == 2
     assert f"the service does not become ready: Job for seston.service failed.; {was} runs again." in said.err
     assert (board.current, (board.root / "etc/seston/float.toml").read_bytes()) == (was, config)
-    assert not any(Payload(media / f"{name}.run").digest[:12] in one for one in board.versions)
+    failed = f"{Payload(media / f'{name}.run').digest[:12]}-cp"
+    assert not any(failed in one and "." not in one.partition(failed)[2] for one in board.versions)
     # Cut off between the switch and the start: the same file again starts it.
     (board.home / ".switching").write_text("\n")
     said = board.run("sh", "-c", given + f"sh /media/{other}.run --no-selftest")
