@@ -39,7 +39,7 @@ def main() -> int:
         "--shared", type=Path, default=ROOT.parent / "shared", help="where data/ with real images is"
     )
     parser.add_argument("--tests", action="store_true", help="run the tests marked `board` there too")
-    parser.add_argument("pytest", nargs="*", help="for pytest, instead of all tests; after --")
+    parser.add_argument("pytest", nargs="*", help="after --: for pytest, and nothing else is done")
     arguments = parser.parse_args()
     folder = arguments.dir.resolve()
     folder.mkdir(parents=True, exist_ok=True)
@@ -49,8 +49,10 @@ def main() -> int:
     except CannotEmulateError as reason:
         say(f"board: skipped: {reason}")
         return 0
-    is_right = compare_with(board, folder, arguments.suite, arguments.shared / "data")
-    if arguments.tests:
+    is_right = True
+    if not arguments.pytest:
+        is_right = compare_with(board, folder, arguments.suite, arguments.shared / "data")
+    if arguments.tests or arguments.pytest:
         with _told("tests marked `board`, emulated"):
             is_right &= test(board, arguments.pytest)
     return int(not is_right)

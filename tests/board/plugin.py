@@ -20,9 +20,10 @@ TOO_LONG = {
     "test_live.py": ("test_the_log_and_the_messages", "test_an_instrument_that_nobody"),
     "test_overload.py": ("test_who_is_left_unnamed", "test_a_dive_without_overload"),
     "test_quantification.py": ("test_of_many_objects",),
+    "test_segmentation.py": ("test_twenty_thousand_particles",),
     "test_watchdog.py": ("test_a_real_run_is_ready",),
 }  # fmt: skip
-"""Tests that take longer than all of a module should, by the beginnings of their names: whole dives, again and
+"""Tests that take longer than a whole module should, by the beginnings of their names: whole dives, again and
 again. One of each kind runs, and `tests.board.findings` makes dives of its own."""
 
 
