@@ -5,7 +5,12 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import hypothesis
 import pytest
+
+# Timings never decide a test: an example takes as long as it takes.
+hypothesis.settings.register_profile("seston", deadline=None)
+hypothesis.settings.load_profile("seston")
 
 # Tests run side by side: a network in training must not take every core from a test that has a clock.
 for name in ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"):

@@ -39,7 +39,7 @@ def main() -> int:
         "--shared", type=Path, default=ROOT.parent / "shared", help="where data/ with real images is"
     )
     parser.add_argument("--tests", action="store_true", help="run the tests marked `board` there too")
-    parser.add_argument("pytest", nargs="*", help="for pytest, instead of all tests; after --")
+    parser.add_argument("pytest", nargs="*", help="after --: for pytest, and nothing else is done")
     arguments = parser.parse_args()
     folder = arguments.dir.resolve()
     folder.mkdir(parents=True, exist_ok=True)
@@ -49,8 +49,10 @@ def main() -> int:
     except CannotEmulateError as reason:
         say(f"board: skipped: {reason}")
         return 0
-    is_right = compare_with(board, folder, arguments.suite, arguments.shared / "data")
-    if arguments.tests:
+    is_right = True
+    if not arguments.pytest:
+        is_right = compare_with(board, folder, arguments.suite, arguments.shared / "data")
+    if arguments.tests or arguments.pytest:
         with _told("tests marked `board`, emulated"):
             is_right &= test(board, arguments.pytest)
     return int(not is_right)
@@ -60,13 +62,12 @@ def prepare(folder: Path, suite: str, shared: Path) -> EmulatedRoot:
     """The board, made once, with this repository, its wheels and the real images inside."""
     board = emulated_root(folder / suite, suite)
     site = debian.fetch_wheels(folder, PYTHONS[suite])
-    binds = {"/work/seston": ROOT, "/work/site": site, "/work/board": folder}
-    if shared.is_dir():
-        binds["/work/shared"] = shared.resolve()
+    places = [ROOT, folder, *([shared.absolute()] if shared.is_dir() else [])]
+    binds = {str(place): place for place in places}  # the same paths there: logs name files
+    binds[f"/usr/local/lib/python{PYTHONS[suite]}/dist-packages"] = site
     environment = {
-        "PYTHONPATH": "/work/seston:/work/site", "PYTHONPYCACHEPREFIX": "/var/cache/python",
+        "PYTHONPATH": str(ROOT), "PYTHONPYCACHEPREFIX": "/var/cache/python",
         "PYTHONNOUSERSITE": "1", "HYPOTHESIS_STORAGE_DIRECTORY": "/tmp/hypothesis",
-        "SESTON_EMULATED": "1",
     }  # fmt: skip
     return replace(board, binds=binds, environment=environment)
 
@@ -81,10 +82,9 @@ def compare_with(board: EmulatedRoot, folder: Path, suite: str, data: Path) -> b
     with _told("the findings here"):
         findings.find(folder / "inputs", None, folder / "here.npz")
     with _told("the findings on the board, and dives there"):
-        inside = ["/work/board/inputs", f"/work/board/{there.name}", f"/work/board/{suite}.npz"]
-        done = board.run(
-            ["python3", "-m", "tests.board.findings", *inside], "/work/seston", timeout_s=LIMIT_S
-        )
+        places = map(str, (folder / "inputs", there, folder / f"{suite}.npz"))
+        command = ["python3", "-m", "tests.board.findings", *places]
+        done = board.run(command, str(ROOT), timeout_s=LIMIT_S)
     if done.returncode:
         say(f"DIFFERENT the board's findings ended with {done.returncode}")
         return False
@@ -104,7 +104,7 @@ def test(board: EmulatedRoot, chosen: list[str]) -> bool:
     """Run tests there; all that are marked `board` when none are chosen."""
     command = ["python3", "-m", "pytest", "-p", "no:cacheprovider", "-p", "tests.board.plugin", "-m", "board"]
     command += chosen or ["-n", "2", "tests"]
-    return board.run(command, "/work/seston", timeout_s=LIMIT_S).returncode == 0
+    return board.run(command, str(ROOT), timeout_s=LIMIT_S).returncode == 0
 
 
 @contextmanager

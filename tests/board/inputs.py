@@ -16,7 +16,7 @@ from tests.tools.test_simulate import SCENARIO
 from tools.compose import compose_recording
 
 N_VIGNETTES = 60
-CAST_FRAMES = 3
+CAST_FRAMES = N_FRAMES = 3
 PWSSC_PIXEL_UM = 35.0
 
 
@@ -43,7 +43,9 @@ def make_inputs(folder: Path, data: Path) -> list[str]:
     else:
         missing.append("no real cast: its frames are left out")
     if frames.is_dir():
-        shutil.copytree(frames, folder / "frames/recording")
+        (folder / "frames/recording").mkdir(parents=True)
+        for file in sorted(frames.glob("*.png"))[:N_FRAMES]:
+            shutil.copy(file, folder / "frames/recording")
         _describe(folder / "frames", Input(bundle="darkfield", fps=1.0, pressure="0:20", threshold=40))
     else:
         missing.append("no real dark-field frames: they are left out")

@@ -165,6 +165,7 @@ def replace_log(config, **changes):
     return msgspec.structs.replace(config, log=msgspec.structs.replace(config.log, **changes))
 
 
+@pytest.mark.not_emulated("its /tmp is in memory, so that no disk writes anything")
 @pytest.mark.skipif(bytes_written_so_far() == 0, reason="the kernel does not count what a process writes")
 def test_the_disk_writes_less_than_three_times_what_a_dive_holds(tmp_path):
     rng = np.random.default_rng(3)

@@ -22,8 +22,6 @@ from tools.hosting.exchange import Exchange, clock_text
 from tools.hosting.simulation import Stage, dive_with_native_float, new_folder
 from tools.simulate import complete_config, simulate_dive, simulate_hosted
 
-pytestmark = pytest.mark.board
-
 
 @pytest.fixture(scope="module")
 def recording(tmp_path_factory):

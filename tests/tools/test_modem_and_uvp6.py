@@ -22,8 +22,6 @@ from tests.firmware_bridge.uvp6.test_uvp6 import BLACK_LINE, LPM_LINE, TAXO_LINE
 from tests.tools.made_dive import make_dive
 from tools.uvp6_instrument import logged_frames
 
-pytestmark = pytest.mark.board
-
 COMMAND = [sys.executable, "-u", "-c", "from tools.cli import main; main()"]
 
 

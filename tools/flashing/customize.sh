@@ -12,19 +12,7 @@ in_root() { chroot "$root" /usr/bin/env DEBIAN_FRONTEND=noninteractive "$@"; }
   install -D -m "$mode" "$here/rootfs/$file" "$root/$file"
 done
 
-# The model is tried in there. XNNPACK asks /sys and /proc what the processor is: on another machine it must not
-# hear of that one's.
-if [ "$(uname -m)" != aarch64 ]; then
-  mount -t tmpfs none "$root/sys"
-  mkdir -p "$root/sys/devices/system/cpu"
-  echo 0 | tee "$root/sys/devices/system/cpu/possible" > "$root/sys/devices/system/cpu/present"
-  printf 'processor\t: 0\nBogoMIPS\t: 38.40\nFeatures\t: fp asimd evtstrm crc32 cpuid\nCPU implementer\t: 0x41\n' \
-    > "$root/sys/cpuinfo"
-  printf 'CPU architecture: 8\nCPU variant\t: 0x0\nCPU part\t: 0xd03\nCPU revision\t: 4\n\n' >> "$root/sys/cpuinfo"
-  mount --bind "$root/sys/cpuinfo" "$root/proc/cpuinfo"
-fi
-in_root sh /root/seston.run --no-start --no-selftest
-if [ "$(uname -m)" != aarch64 ]; then umount "$root/proc/cpuinfo" "$root/sys"; fi
+in_root sh /root/seston.run --image
 rm "$root/root/seston.run"
 
 # The deck's user has no password and no key: those are the unit's (usr/lib/seston/apply-unit).

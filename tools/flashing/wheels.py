@@ -223,7 +223,8 @@ def _resolve(
             words += ["--no-deps", "--require-hashes"]
         _pip([
             "download", *words, "--python-version", python, "--implementation", "cp",
-            "--only-binary", ":all:", "--dest", str(place / "wheels"), "--requirement", str(place / "requirements.txt"),
+            "--only-binary", ":all:", "--dest", str(place / "wheels"),
+            "--requirement", str(place / "requirements.txt"),
         ], {})  # fmt: skip
         found = []
         for file in sorted((place / "wheels").glob("*.whl")):

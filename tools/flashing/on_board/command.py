@@ -33,6 +33,11 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--check", action="store_true", help="check file and machine, change nothing")
     parser.add_argument("--rollback", action="store_true", help="go back to the version before")
     parser.add_argument("--config", type=Path, metavar="FILE", help="configuration for this float (TOML)")
+    parser.add_argument(
+        "--image", action="store_true",
+        help="into the root of an image, on another machine: no service, no self-test, and the model's "
+        "answers are tried at the first start on the board",
+    )  # fmt: skip
     parser.add_argument("--no-start", action="store_true", help="leave the service stopped")
     parser.add_argument("--no-selftest", action="store_true", help="do not try camera, light and ports")
     asked = parser.parse_args(arguments)
@@ -51,7 +56,10 @@ def main(arguments: list[str] | None = None) -> int:
             say(f"This machine can have seston {payload.manifest.version}; nothing was changed.")
             return 0
         with _alone():
-            install(payload, asked.config, is_started=not asked.no_start, is_tested=not asked.no_selftest)
+            install(
+                payload, asked.config, is_started=not (asked.no_start or asked.image),
+                is_tested=not (asked.no_selftest or asked.image), is_image=asked.image,
+            )  # fmt: skip
     except Refusal as reason:
         print(f"seston: {reason}", file=sys.stderr)  # noqa: T201 the sentence is what the command is for
         return 2
@@ -69,7 +77,9 @@ def check(payload: Payload) -> None:
         machine.refuse_little_space(payload.manifest)
 
 
-def install(payload: Payload, config: Path | None, *, is_started: bool, is_tested: bool) -> None:
+def install(
+    payload: Payload, config: Path | None, *, is_started: bool, is_tested: bool, is_image: bool
+) -> None:
     """Bring the board to this version, or say that it is there."""
     versions.remove_halves()
     before = versions.current()
@@ -77,16 +87,16 @@ def install(payload: Payload, config: Path | None, *, is_started: bool, is_teste
     version = places.VERSIONS / name
     settings_after = settings.Settings(payload, config)
     if not (version / versions.MARK).is_file():
-        version = _build(payload, version, settings_after)
+        version = _build(payload, version, settings_after, is_image=is_image)
     elif (file := versions.damaged(version)) is not None:
         say(f"{name} is here, but {file} is damaged: it is installed anew beside it.")
-        version = _build(payload, _another(version), settings_after)
+        version = _build(payload, _another(version), settings_after, is_image=is_image)
     else:
         say(f"{name} is here, and whole.")
         _try_out(version, settings_after, is_quick=True)
-    is_switched = version != before
-    before = versions.unfinished(version) or before
-    if is_switched:
+    if before == version and versions.is_switching():
+        before = versions.left()  # cut off after its switch: it has not shown yet that it runs
+    elif before != version:
         settings.keep_of(before)
         versions.begin(before)
         versions.switch(version)
@@ -115,6 +125,7 @@ def rollback(*, is_started: bool) -> None:
     settings.fit(before, lambda file: _verify(before, file, is_quick=True)[0] == 0)
     settings.keep_of(now)
     versions.switch(before)
+    versions.finish()
     system.put_in_place(before)
     say(f"{before.name} is what runs now; seston-rollback goes back to {now.name if now else 'nothing'}.")
     if is_started and machine.is_systemd_running() and system.is_enabled():
@@ -127,7 +138,7 @@ def say(line: str) -> None:
     print(line, flush=True)  # noqa: T201 a program at the terminal
 
 
-def _build(payload: Payload, version: Path, after: settings.Settings) -> Path:
+def _build(payload: Payload, version: Path, after: settings.Settings, *, is_image: bool) -> Path:
     """A whole new version, or none."""
     say(f"Installing {version.name} ...")
     places.VERSIONS.mkdir(parents=True, exist_ok=True)
@@ -139,7 +150,7 @@ def _build(payload: Payload, version: Path, after: settings.Settings) -> Path:
         settings.lay_down(payload, version)
         for file in (version, *(version / system.SYSTEM).iterdir(), version / system.SYSTEM):
             os.utime(file, (payload.manifest.epoch_s, payload.manifest.epoch_s))
-        _try_out(version, after, is_quick=False)
+        _try_out(version, after, is_quick=is_image)
         versions.seal(version)
     except BaseException:
         versions.remove(version)
@@ -209,6 +220,7 @@ def _bring_up(
     after.take_back()
     versions.switch(before)
     system.put_in_place(before)
+    versions.finish()
     versions.remove(version)
     again = system.start()
     runs = (
@@ -263,4 +275,7 @@ def _interrupted(number: int, _: object) -> NoReturn:
 
 
 def _last(text: str) -> str:
-    return next((line.strip() for line in reversed(text.splitlines()) if line.strip()), "it said nothing")
+    """The sentence in what a program said, or else its last line."""
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    said = [line for line in lines if line.startswith("seston: ")]
+    return (said or lines or ["it said nothing"])[-1]

@@ -22,14 +22,17 @@ START_LIMIT_S = 960
 
 
 def prepare_user(epoch_s: int) -> None:
-    """The user of the service, its groups as far as the machine has them, and its folder."""
+    """The user of the service, the groups that devices belong to, and its folder."""
     environment = clean_environment(epoch_s, Path("/tmp"))
     if not _has_user():
         _must(["useradd", "--system", "--user-group", "--no-create-home", "--home-dir", str(places.DATA),
                "--shell", "/usr/sbin/nologin", places.USER], environment)  # fmt: skip
-    for group in grp.getgrall():
-        if group.gr_name in places.GROUPS and places.USER not in group.gr_mem:
-            _must(["usermod", "--append", "--groups", group.gr_name, places.USER], environment)
+    there = {one.gr_name: one.gr_mem for one in grp.getgrall()}
+    for group in places.GROUPS:
+        if group not in there:  # Debian has no gpio and no apex: the rules would name nobody
+            _must(["groupadd", "--system", group], environment)
+        if places.USER not in there.get(group, []):
+            _must(["usermod", "--append", "--groups", group, places.USER], environment)
     places.DATA.mkdir(parents=True, exist_ok=True)
     user = pwd.getpwnam(places.USER)
     if places.DATA.stat().st_uid != user.pw_uid:
@@ -45,7 +48,8 @@ def as_user(command: Sequence[object], *, is_shown: bool, limit_s: float) -> tup
     environment |= {"HOME": str(places.DATA), "PYTHONDONTWRITEBYTECODE": "1"}
     try:
         done = subprocess.run(
-            [str(word) for word in command], env=environment, cwd="/", check=False, timeout=limit_s, text=True,
+            [str(word) for word in command], env=environment, cwd="/", check=False, timeout=limit_s,
+            text=True,
             stdout=None if is_shown else subprocess.PIPE, stderr=None if is_shown else subprocess.STDOUT,
             user=user.pw_uid, group=user.pw_gid, extra_groups=groups,
         )  # fmt: skip

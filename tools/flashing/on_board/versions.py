@@ -56,16 +56,15 @@ def finish() -> None:
     places.SWITCHING.unlink(missing_ok=True)
 
 
-def unfinished(version: Path) -> Path | None:
-    """What ran before an installation of `version` that was cut off after its switch, if one was.
+def is_switching() -> bool:
+    """Whether an installation was cut off after its switch."""
+    return places.SWITCHING.is_file()
 
-    `version` itself where nothing ran before.
-    """
-    try:
-        name = places.SWITCHING.read_text().strip()
-    except FileNotFoundError:
-        return None
-    return places.VERSIONS / name if current() == version else None
+
+def left() -> Path | None:
+    """What ran before that switch."""
+    name = places.SWITCHING.read_text().strip()
+    return next((one for one in complete() if one.name == name), None)
 
 
 def remove_halves() -> None:
