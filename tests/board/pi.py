@@ -152,6 +152,8 @@ class EmulatedPi:
         if not data:
             raise PiError(f"the Pi is off: {self.console[-2000:].decode(errors='replace')}")
         self.console += ANSI.sub(b"", data)
+        with (self._folder / "console.log").open("ab") as file:
+            file.write(data)
 
 
 def run(*command: object) -> None:

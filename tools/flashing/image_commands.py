@@ -20,15 +20,19 @@ DEFAULT_EPOCH_S = 1_767_225_600
     "--mirror", "mirrors", multiple=True,
     help="A line of sources.list in place of Debian's own, such as of snapshot.debian.org; may be repeated.",
 )  # fmt: skip
-def system(installer: Path, out: Path, mirrors: tuple[str, ...]) -> None:
+@click.option("--key", "key_file", type=FILE, help="Private key that signs it: units with keys take no other.")
+def system(installer: Path, out: Path, mirrors: tuple[str, ...], key_file: Path | None) -> None:
     """Make the system of a board: Debian with the instrument in it, for a card or as the update of one.
 
     From the same packages of Debian and the same installer come the same bytes; a line of snapshot.debian.org
     holds Debian's packages where they were.
     """
     from tools.flashing.system import System, build_system
+    from tools.keyring import load_private
+    from tools.keys import ask_passphrase
 
-    build_system(installer, out, click.echo, mirrors=mirrors, epoch_s=_epoch_s())
+    key = None if key_file is None else load_private(key_file, ask_passphrase)
+    build_system(installer, out, click.echo, mirrors=mirrors, epoch_s=_epoch_s(), key=key)
     told = System(out).manifest
     click.echo(
         f"{out}: {told.name}, {out.stat().st_size / 1e6:,.0f} MB, {len(told.packages)} packages of Debian"
