@@ -39,7 +39,8 @@ in_root systemctl --quiet mask sshd-unix-local.socket sshd-vsock.socket systemd-
   systemd-tmpfiles-clean.timer rescue.service
 
 # The kernel under the names that boot.cmd loads; packed, since U-Boot reads a card slowly.
-in_root sh -c 'zstd --quiet -12 --rm /boot/vmlinuz-* -o /boot/vmlinuz.zst'
+gzip -9 --no-name < "$(echo "$root"/boot/vmlinuz-*)" > "$root/boot/vmlinuz.gz"
+rm "$root"/boot/vmlinuz-*
 in_root update-initramfs -c -k "$(basename "$root"/usr/lib/modules/*)"
 mv "$root"/boot/initrd.img-* "$root/boot/initrd.img"
 rm -rf "$root"/vmlinuz* "$root"/initrd.img* "$root"/boot/System.map-* "$root"/boot/firmware/*

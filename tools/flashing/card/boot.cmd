@@ -43,7 +43,7 @@ for try in ${slot} ${other}; do
   setenv part 2
   if test "${try}" = B; then setenv part 3; fi
   echo "seston: slot ${try} ${trial}"
-  if load mmc ${dev}:${part} ${kernel_addr_r} /boot/vmlinuz.zst; then
+  if load mmc ${dev}:${part} ${kernel_addr_r} /boot/vmlinuz.gz; then
     setenv kernel_comp_size ${filesize}
     if load mmc ${dev}:${part} ${ramdisk_addr_r} /boot/initrd.img; then
       setenv bootargs console=tty0 ${serial} root=PARTUUID=5e570a01-0${part} rootfstype=ext4 ro rootwait panic=10 net.ifnames=0 quiet seston.slot=${try} ${trial} ${more}
