@@ -151,7 +151,7 @@ def _build(payload: Payload, version: Path, after: settings.Settings, *, is_imag
         for file in (version, *(version / system.SYSTEM).iterdir(), version / system.SYSTEM):
             os.utime(file, (payload.manifest.epoch_s, payload.manifest.epoch_s))
         _try_out(version, after, is_quick=is_image)
-        versions.seal(version)
+        versions.seal(version, payload.manifest.epoch_s)
     except BaseException:
         versions.remove(version)
         raise

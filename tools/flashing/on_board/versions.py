@@ -89,13 +89,15 @@ def remove(version: Path) -> None:
     shutil.rmtree(version, ignore_errors=True)
 
 
-def seal(version: Path) -> None:
-    """Write the sums of all files, bring everything to the disk, then write the mark."""
+def seal(version: Path, epoch_s: int) -> None:
+    """Write the sums of all files, bring everything to the disk, then write the mark; dated `epoch_s`."""
     lines = [f"{_sum(version / name)}  {name}\n" for name in _files(version)]
     sums = "".join(lines).encode()
     places.write(version / SUMS, sums)
     os.sync()
     places.write(version / MARK, (hashlib.sha256(sums).hexdigest() + "\n").encode())
+    for one in (version / SUMS, version / MARK, version):
+        os.utime(one, (epoch_s, epoch_s))
 
 
 def damaged(version: Path) -> str | None:
