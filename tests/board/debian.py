@@ -84,7 +84,7 @@ def fetch_wheels(folder: Path, version: str) -> Path:
     """Folder of this project's board dependencies and what tests need, for aarch64 and a Python, unpacked."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     packages = [*project["dependencies"], *TEST_WHEELS]
-    known = hashlib.sha256("\n".join([version, *packages]).encode()).hexdigest()[:12]
+    known = hashlib.sha256("\n".join([version, project["version"], *packages]).encode()).hexdigest()[:12]
     site = folder / f"wheels-{known}"
     if site.exists():
         return site
@@ -97,9 +97,18 @@ def fetch_wheels(folder: Path, version: str) -> Path:
     for wheel in (folder / "wheels").glob("*.whl"):
         with ZipFile(wheel) as archive:
             archive.extractall(folder / "part")
+    _say_installed(folder / "part", project["name"], project["version"])
     (folder / "part").rename(site)
     shutil.rmtree(folder / "wheels")
     return site
+
+
+def _say_installed(site: Path, name: str, version: str) -> None:
+    """This project's own entry among the installed: its command says its version."""
+    told = site / f"{name}-{version}.dist-info"
+    told.mkdir()
+    text = f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n"
+    (told / "METADATA").write_text(text, encoding="ascii")
 
 
 def _write_sources(folder: Path, suite: str) -> None:
