@@ -1,4 +1,4 @@
-"""What the benchmark of the start reads from the kernel and from Python is what was done, without its times."""
+"""The benchmark of the start reads from kernel and Python what was done; its times are no test."""
 
 from __future__ import annotations
 
