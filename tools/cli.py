@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import importlib
 import sys
-from importlib.metadata import version
 from typing import Any
 
 import click
@@ -85,7 +84,7 @@ class LazyGroup(click.Group):
 
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(version("seston"), prog_name="seston")
+@click.version_option(package_name="seston", prog_name="seston")  # looked up when it is asked for
 def cli() -> None:
     """The eye and the mind of an autonomous ocean float."""
 

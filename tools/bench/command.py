@@ -15,7 +15,7 @@ from pathlib import Path
 
 import click
 
-NAMES = ("segment", "classify", "pipeline", "train", "telemetry", "thumbnails", "bridge", "power")
+NAMES = ("segment", "classify", "pipeline", "train", "telemetry", "thumbnails", "bridge", "power", "start")
 OPTIONS = {
     "images": ("train", "thumbnails"),
     "data": ("thumbnails",),
