@@ -111,9 +111,12 @@ def _library(name: str, found: Found | None, root: Path) -> Result:
 
 
 def _version(answer: Answer) -> Result:
+    number = answer.runtime_version
     told: Told = {
-        "version": answer.version, "runtime_version": answer.runtime_version, "delegate": answer.makes_delegate,
-    }  # fmt: skip
+        "version": answer.version,
+        "runtime_version": number,
+        "delegate": answer.makes_delegate,
+    }
     more = f"; it said: {answer.said}" if answer.said else ""
     if answer.problem:
         if "libusb" in answer.problem:
@@ -123,7 +126,6 @@ def _version(answer: Answer) -> Result:
     if answer.version is None:
         text = "it has no edgetpu_version: it is another accelerator's, of which nothing is known here"
         return Status.LOOK, text, told
-    number = answer.runtime_version
     if number is None or number < CURRENT_RUNTIME_VERSION:
         wanted = f"RuntimeVersion({CURRENT_RUNTIME_VERSION}) of July 2021, which today's models ask for"
         return Status.BAD, f"{answer.version} is older than {wanted}; install {PIN}", told

@@ -141,6 +141,6 @@ def with_compiled(
             remedy="compile that model: it is the member model.tflite of the bundle, a zip",
         )
     return pack_bundle(
-        bundle.manifest, bundle.model, bundle.golden_inputs, bundle.golden_outputs, tuple(bundle.training_hashes),
-        bundle.card, bundle.run, compiled,
+        bundle.manifest, bundle.model, bundle.golden_inputs, bundle.golden_outputs,
+        tuple(bundle.training_hashes), bundle.card, bundle.run, compiled,
     )  # fmt: skip
