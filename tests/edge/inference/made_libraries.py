@@ -1,4 +1,4 @@
-"""Real shared libraries that are like an Edge TPU's, or wrong in one way, made by the C compiler of this machine."""
+"""Real shared libraries, like an Edge TPU's or wrong in one way, made by the C compiler of this machine."""
 
 from __future__ import annotations
 
