@@ -90,31 +90,32 @@ def run_checks(config: Config, bundle: Bundle, folder: Path) -> Iterator[Check]:
         Where `seston run` keeps its data.
     """
     frames: list[Frame] = []
-    yield _timed("camera", lambda: _camera(config, frames))
+    yield timed("camera", lambda: _camera(config, frames))
     there = [frame for frame in frames if frame.pixels is not None]
     pictures = [frame.pixels for frame in there if frame.lit and frame.pixels is not None]
     dark = [frame.pixels for frame in there if not frame.lit and frame.pixels is not None]
     for name, check in (("light", _light), ("lens", _lens)):
-        yield _timed(name, functools.partial(check, config, pictures))
-    yield _timed("noise", functools.partial(_noise, config, pictures, dark))
-    yield _timed("model", lambda: _model(config, bundle))
+        yield timed(name, functools.partial(check, config, pictures))
+    yield timed("noise", functools.partial(_noise, config, pictures, dark))
+    yield timed("model", lambda: _model(config, bundle))
     yield from board_checks(folder)
-    yield _timed("host", lambda: _host(config))
-    yield _timed("modem", lambda: _modem(config))
-    yield _timed("pressure", lambda: _pressure(config))
-    yield _timed("keys", lambda: _keys(folder))
+    yield timed("host", lambda: _host(config))
+    yield timed("modem", lambda: _modem(config))
+    yield timed("pressure", lambda: _pressure(config))
+    yield timed("keys", lambda: _keys(folder))
 
 
 def board_checks(folder: Path, *, is_disk_tried: bool = True) -> Iterator[Check]:
     """The board alone: nothing is switched on for it; nothing is written either, unless the disk is tried."""
-    yield _timed("storage", lambda: _storage(folder, is_tried=is_disk_tried))
-    yield _timed("memory", _memory)
-    yield _timed("temperature", _temperature)
-    yield _timed("voltage", _voltage)
-    yield _timed("clock", _clock)
+    yield timed("storage", lambda: _storage(folder, is_tried=is_disk_tried))
+    yield timed("memory", _memory)
+    yield timed("temperature", _temperature)
+    yield timed("voltage", _voltage)
+    yield timed("clock", _clock)
 
 
-def _timed(name: str, check: Callable[[], Found]) -> Check:
+def timed(name: str, check: Callable[[], Found]) -> Check:
+    """Run one check; what it raises is its result."""
     begun_s = time.monotonic()
     try:
         status, message, told = check()
@@ -254,13 +255,15 @@ def _model(config: Config, bundle: Bundle) -> Found:
         accelerated = worker.is_accelerated
     finally:
         worker.close()
+    accelerated = accelerated and bundle.compiled is not None  # else nothing of it runs there
     where = "on the accelerator" if accelerated else "on the processor"
     told: dict[str, float | int | str | bool | None] = {
         "sha256": bundle.sha256, "ms_a_vignette": round(pace_ms, 2), "accelerated": accelerated,
     }  # fmt: skip
     text = f"{bundle.name} {bundle.sha256[:12]}, goldens reproduced, {pace_ms:.2f} ms a vignette {where}"
     if classify.accelerator is not None and not accelerated:
-        return Status.LOOK, f"{text}: {said[0] if said else 'the accelerator is not used'}", told
+        why = worker.given_up or "the model is not compiled for the accelerator"
+        return Status.LOOK, f"{text}: {why}", told
     return Status.GOOD, text, told
 
 

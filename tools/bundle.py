@@ -1,4 +1,4 @@
-"""`seston bundle show|verify|edgetpu-check`: what is in a bundle, and where its model would run."""
+"""`seston bundle`: what is in a bundle, whether it runs here as it should, and where its model would run."""
 
 from __future__ import annotations
 
@@ -175,6 +175,23 @@ def edgetpu_check(path_or_name: str, as_json: bool) -> None:
             file=path_or_name,
             remedy=f"believe {COMPILER}, and report the model",
         )
+
+
+@bundle.command("edgetpu-add")
+@click.argument("path_or_name", metavar="BUNDLE")
+@click.argument("compiled", metavar="COMPILED.tflite")
+@click.option("--out", type=click.Path(dir_okay=False, path_type=Path), required=True, help="The new bundle.")
+def edgetpu_add(path_or_name: str, compiled: str, out: Path) -> None:
+    """Put what edgetpu_compiler made of the model of BUNDLE beside that model, for boards with an Edge TPU.
+
+    The model for the processor stays: it takes over when the Edge TPU fails.
+    """
+    from edge.inference.bundle import load_bundle
+    from training.bundle_export import publish_bundle
+    from training.edgetpu import with_compiled
+
+    packed = with_compiled(load_bundle(path_or_name), _read_model(compiled), compiled)
+    click.echo(f"{out}  sha256 {publish_bundle(packed, out).sha256}")
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,8 @@ from pathlib import Path
 
 import click
 
-from edge.config import load_config
+from edge.accelerator_checks import accelerator_checks
+from edge.config import ClassifyConfig, load_config
 from edge.dive_checks import dive_checks
 from edge.durable import write_durably
 from edge.errors import DiveLogError, InputError
@@ -32,22 +33,32 @@ folder_option = click.option(
 
 
 @click.command()
-@click.option(
-    "--config", "config_file", required=True, type=click.Path(path_type=Path), help="Configuration (TOML)."
-)
+@click.option("--config", "config_file", type=click.Path(path_type=Path), help="Configuration (TOML).")
 @folder_option
-def selftest(config_file: Path, folder: Path) -> None:
+@click.option(
+    "--accelerator", metavar="[LIBRARY]", is_flag=False, flag_value="",
+    help="Only the Edge TPU, of this library or the configured one; needs no configuration.",
+)  # fmt: skip
+def selftest(config_file: Path | None, folder: Path, accelerator: str | None) -> None:
     """Try everything that a dive needs, in under a minute, and keep the record.
 
     Exit code 1 when something is BAD; what says `look` may be as it should be. `seston run` must not be
-    running: camera and ports are tried for real.
+    running: camera and ports are tried for real. With --accelerator nothing else is tried, and no record is
+    kept; it says what is missing, from the library to the rights, also where there is no Edge TPU.
     """
+    if accelerator is not None:
+        _accelerator(config_file, accelerator)
+        return
+    if config_file is None:
+        raise click.UsageError("Missing option '--config'; only --accelerator can do without it.")
     config = load_config(config_file)
     optics_of(config)
     bundle = load_bundle(config.bundle)
     folder.mkdir(parents=True, exist_ok=True)
     begun = time.monotonic()
-    checks = _show(run_checks(config, bundle, folder))
+    checks = _show(
+        itertools.chain(run_checks(config, bundle, folder), accelerator_checks(bundle, config.classify))
+    )
     record = {
         "utc": datetime.now(UTC).isoformat(timespec="seconds"),
         "platform": config.platform,
@@ -56,6 +67,13 @@ def selftest(config_file: Path, folder: Path) -> None:
     }
     write_durably(folder / RECORD, (json.dumps(record, indent=1) + "\n").encode())
     _conclude(checks, f"{record['seconds']} s, kept in {folder / RECORD}")
+
+
+def _accelerator(config_file: Path | None, library: str) -> None:
+    config = None if config_file is None else load_config(config_file)
+    bundle = load_bundle("demo" if config is None else config.bundle)
+    classify = ClassifyConfig() if config is None else config.classify
+    _conclude(_show(accelerator_checks(bundle, classify, library)), "")
 
 
 @click.command()

@@ -16,10 +16,13 @@ from dataclasses import dataclass
 from os import PathLike
 
 from edge.errors import BundleError
+from edge.inference.bundle import Bundle, pack_bundle
+from edge.inference.edgetpu_model import CUSTOM_OP, is_compiled
+from edge.inference.litert import interface_of
 from training.edgetpu_rules import own_reasons, own_warnings
 from training.tflite_nodes import DAMAGE, NonsenseError, read_nodes
 
-_COMPILED = "CUSTOM edgetpu-custom-op"
+_COMPILED = f"CUSTOM {CUSTOM_OP}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,3 +118,29 @@ def check_edgetpu(model: bytes, file: str | PathLike[str] = "model.tflite") -> V
         operations.append(Operation(node.index, node.op, node.version, output, reasons, node.graph))
         warnings += [f"operation {node.index}, {node.op}: {text}" for text in own_warnings(node)]
     return Verdict(tuple(operations), tuple(warnings))
+
+
+def with_compiled(
+    bundle: Bundle, compiled: bytes, file: str | PathLike[str] = "model_edgetpu.tflite"
+) -> bytes:
+    """The bundle with its model as the Edge TPU compiler made it, beside the one for the processor.
+
+    Raises
+    ------
+    BundleError
+        When that is not compiled, or has other inputs or outputs than the bundle's model. What it computes
+        is known where there is an Edge TPU: the goldens are run at each start.
+    """
+    if not is_compiled(compiled):
+        remedy = "give what edgetpu_compiler writes: a file that ends in _edgetpu.tflite"
+        raise BundleError("is not compiled for the Edge TPU", file=file, remedy=remedy)
+    if interface_of(compiled) != interface_of(bundle.model):
+        raise BundleError(
+            f"has other inputs or outputs than the model of {bundle.name}",
+            file=file,
+            remedy="compile that model: it is the member model.tflite of the bundle, a zip",
+        )
+    return pack_bundle(
+        bundle.manifest, bundle.model, bundle.golden_inputs, bundle.golden_outputs,
+        tuple(bundle.training_hashes), bundle.card, bundle.run, compiled,
+    )  # fmt: skip

@@ -53,5 +53,5 @@ def with_reference(bundle: Bundle, data: Dataset, *, step: Callable[[int, int], 
     return pack_bundle(
         msgspec.structs.replace(bundle.manifest, reference=reference),
         bundle.model, bundle.golden_inputs, bundle.golden_outputs, tuple(bundle.training_hashes), bundle.card,
-        bundle.run,
+        bundle.run, bundle.compiled,
     )  # fmt: skip

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from edge.drift import Reference
 from edge.errors import BundleError
+from edge.inference.edgetpu_model import is_compiled
 from edge.inference.litert import Kernels
 from edge.inference.preprocessing import Preprocessing
 from edge.taxonomy import Taxon, TaxonTree, build_tree
@@ -32,6 +33,8 @@ MAX_BYTES = 64 << 20
 HASH_BYTES = 5
 """Bytes of an image's hash: of 20,000 images one in fifty million has another's by chance."""
 MANIFEST, MODEL, CARD, RUN = "bundle.json", "model.tflite", "card.md", "run.toml"
+COMPILED = "model_edgetpu.tflite"
+"""The same model, compiled for the Edge TPU; most bundles have none. The processor always has its own."""
 GOLDEN_INPUTS, HASHES = "golden_inputs.bin", "training_hashes.bin"
 GOLDEN_OUTPUTS: dict[Kernels, str] = {
     "reference": "golden_outputs_reference.bin",
@@ -196,6 +199,8 @@ class Bundle:
         The TOML of the run that made it.
     tree
         Taxa, parents, `unclassified`.
+    compiled
+        The model as the Edge TPU compiler made it; None when there is none.
     """
 
     path: Path
@@ -208,6 +213,7 @@ class Bundle:
     card: str
     run: str
     tree: TaxonTree
+    compiled: bytes | None = None
 
     @property
     def name(self) -> str:
@@ -295,6 +301,7 @@ def pack_bundle(
     training_hashes: Sequence[bytes],
     card: str,
     run: str = "",
+    compiled: bytes | None = None,
 ) -> bytes:
     """Bytes of a bundle file; the same parts give the same bytes."""
     return seal(
@@ -306,6 +313,7 @@ def pack_bundle(
             GOLDEN_INPUTS: b"".join(image.tobytes() for image in golden_inputs),
             **{name: golden_outputs[kernels].tobytes() for kernels, name in GOLDEN_OUTPUTS.items()},
             HASHES: b"".join(sorted(set(training_hashes))),
+            **({} if compiled is None else {COMPILED: compiled}),
         }
     )
 
@@ -394,6 +402,9 @@ def parse_bundle(data: bytes, path: Path) -> Bundle:
         _expect(fits, f"{n_goldens} rows of {k} classes were expected", name, path)
     _expect(len(members[HASHES]) % HASH_BYTES == 0, f"its size is no multiple of {HASH_BYTES}", HASHES, path)
     _expect(members[MODEL][4:8] == b"TFL3", "is not a TFLite model", MODEL, path)
+    compiled = members.get(COMPILED)
+    fits = compiled is None or (compiled[4:8] == b"TFL3" and is_compiled(compiled))
+    _expect(fits, "is no model compiled for the Edge TPU", COMPILED, path)
     flat = np.frombuffer(members[GOLDEN_INPUTS], dtype=np.uint8)
     parts = np.split(flat, np.cumsum(pixels)[:-1])
     hashes = members[HASHES]
@@ -413,6 +424,7 @@ def parse_bundle(data: bytes, path: Path) -> Bundle:
         card=card,
         run=run,
         tree=tree,
+        compiled=compiled,
     )
 
 

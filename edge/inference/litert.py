@@ -15,11 +15,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.errors import BundleError
+from edge.inference.edgetpu_library import find
+from edge.inference.edgetpu_model import is_compiled
 
 Kernels = Literal["xnnpack", "reference"]
 """`reference` gives the same integers on every processor, slowly; `xnnpack` is fast, and processors differ by
 one unit at most. The two differ from each other by more, since each layer rounds in its own way."""
 
+_LOOK = "see what `seston selftest --accelerator` says, or leave the key out"
 RUNTIMES = ("ai_edge_litert.interpreter", "tflite_runtime.interpreter", "tensorflow.lite.python.interpreter")
 
 
@@ -51,7 +54,8 @@ class Int8Model:
     kernels
         Which kernels compute.
     delegate
-        Library of an accelerator, such as `libedgetpu.so.1`; None is the processor alone.
+        Library of an accelerator, such as `libedgetpu.so.1`: a path, or a name that is looked for as
+        `edge.inference.edgetpu_library.find` does; None is the processor alone.
 
     Attributes
     ----------
@@ -76,6 +80,12 @@ class Int8Model:
         delegate: str | None = None,
     ) -> None:
         module: Any = runtime()
+        if delegate is None and is_compiled(model):
+            raise BundleError(
+                "was compiled for an Edge TPU, which is not used here, and the processor cannot run it",
+                field="model.tflite",
+                remedy="give the model that it was compiled from",
+            )
         resolver = getattr(module, "OpResolverType")  # noqa: B009
         try:
             self._interpreter = module.Interpreter(
@@ -89,10 +99,9 @@ class Int8Model:
             self._interpreter.allocate_tensors()
             inputs, outputs = self._interpreter.get_input_details(), self._interpreter.get_output_details()
         except (ValueError, RuntimeError) as cause:
+            remedy = "export it again" if delegate is None else _LOOK
             raise BundleError(
-                f"the runtime refuses it ({str(cause).strip()})",
-                field="model.tflite",
-                remedy="export it again",
+                f"the runtime refuses it ({str(cause).strip()})", field="model.tflite", remedy=remedy
             ) from cause
         if len(inputs) not in (1, 2) or len(outputs) != 1:
             raise _foreign(
@@ -129,6 +138,27 @@ class Int8Model:
         return out
 
 
+def interface_of(model: bytes) -> list[tuple[tuple[int, ...], str, tuple[float, int]]]:
+    """Shape, kind and quantization of every input, then output; also of a model that cannot run here.
+
+    Raises
+    ------
+    BundleError
+        When the runtime refuses it.
+    """
+    module: Any = runtime()
+    try:
+        read = module.Interpreter(model_content=model)
+        details = (*read.get_input_details(), *read.get_output_details())
+    except (ValueError, RuntimeError) as cause:
+        raise BundleError(
+            f"the runtime refuses it ({str(cause).strip()})", field="model.tflite", remedy="export it again"
+        ) from cause
+    return [
+        (tuple(map(int, one["shape"])), np.dtype(one["dtype"]).name, one["quantization"]) for one in details
+    ]
+
+
 def _load_delegate(module: Any, library: str) -> Any:
     """An accelerator's delegate.
 
@@ -136,15 +166,20 @@ def _load_delegate(module: Any, library: str) -> Any:
     whose half-made object complains; without its device it is a ValueError, as documented. All three mean
     that there is no accelerator.
     """
+    found = find(library)
+    file = library if found is None else str(found.file)
     try:
-        getattr(ctypes.CDLL(library), "tflite_plugin_create_delegate")  # noqa: B009
-        return module.load_delegate(library)
-    except (OSError, AttributeError, ValueError) as cause:
-        raise BundleError(
-            f"the accelerator of {library} cannot be used ({str(cause).strip() or type(cause).__name__})",
-            field="classify.accelerator",
-            remedy="plug it in and install its library, or leave the key out",
-        ) from None
+        getattr(ctypes.CDLL(file), "tflite_plugin_create_delegate")  # noqa: B009
+        return module.load_delegate(file)
+    except OSError as cause:
+        why = f"its library is not there or cannot be loaded: {cause}"
+    except AttributeError as cause:
+        why = f"its library is no accelerator's: {cause}"
+    except ValueError as cause:
+        why = f"its library finds no device that it may use: {' '.join(str(cause).split())}"
+    raise BundleError(
+        f"the accelerator of {library} cannot be used ({why})", field="classify.accelerator", remedy=_LOOK
+    )
 
 
 def _quantization(detail: dict[str, Any]) -> tuple[float, int]:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import signal
 import socket
 import subprocess
 import sys
@@ -37,6 +36,7 @@ from edge.inference.classifier import (
     n_numbers,
     not_reproduced,
 )
+from edge.inference.ending import ending
 from edge.inference.engine import logits_of
 from edge.inference.preprocessing import prepare
 from edge.inference.worker_process import Ran, Ready, Refused, Run, SharedArrays, Start
@@ -84,6 +84,8 @@ class WorkerClassifier:
         How often the process was lost.
     pace_s
         Time that a vignette takes lately, s; at first as the goldens took.
+    given_up
+        Why the accelerator was given up, in words; "" when it was not.
 
     Raises
     ------
@@ -104,6 +106,7 @@ class WorkerClassifier:
         self.bundle = bundle
         self.restarts = 0
         self.pace_s: float | None = None
+        self.given_up = ""
         self._threads, self._timeout_s, self._say, self._monotonic_s = threads, timeout_s, say, monotonic_s
         self._wished = self._accelerator = accelerator
         self._accelerator_tries = ACCELERATOR_TRIES
@@ -140,6 +143,11 @@ class WorkerClassifier:
         """Whether the accelerator computes."""
         return self._accelerator is not None
 
+    def kill(self) -> None:
+        """End the process as a crash would: what follows is noticed and answered as at sea."""
+        if self._process is not None:
+            self._process.kill()
+
     def submit(self, vignettes: Sequence[NDArray[np.uint8]]) -> int:
         """Hand over the vignettes of a frame, at most `room`; returns the ticket of the answer."""
         self._tickets += 1
@@ -172,6 +180,7 @@ class WorkerClassifier:
             self._stop()
             self._is_up = False
             self._accelerator, self._accelerator_tries = self._wished, ACCELERATOR_TRIES
+            self.given_up = ""
             self._due_s = self._monotonic_s()
 
     def close(self) -> None:
@@ -186,8 +195,9 @@ class WorkerClassifier:
 
     def _start(self) -> Start:
         spec = self.bundle.preprocessing
+        compiled = None if self._accelerator is None else self.bundle.compiled
         return Start(
-            self.bundle.model, spec.views, self._threads, self._accelerator,
+            compiled or self.bundle.model, spec.views, self._threads, self._accelerator,
             N_SLOTS + len(self._golden_slots), spec.size_px, n_numbers(self.bundle), len(self.bundle.classes),
         )  # fmt: skip
 
@@ -215,7 +225,7 @@ class WorkerClassifier:
             elif self._monotonic_s() >= limit_s and (self._jobs or not self._is_up):
                 self._lose(f"gave no answer within {patience_s:.3g} s")
         except (EOFError, OSError):
-            self._lose(_ending(self._process))
+            self._lose(ending(None if self._process is None else self._process.wait()))
         return found
 
     def _patience_s(self) -> float:
@@ -237,7 +247,8 @@ class WorkerClassifier:
                 self._since_s = self._monotonic_s()
                 self._send(Run(0, self._golden_slots, is_golden=True))
             case Refused(problem, field, remedy):
-                self._refuse(BundleError(problem, file=self.bundle.path, field=field, remedy=remedy))
+                file = self.bundle.path if field == "model.tflite" else None
+                self._refuse(BundleError(problem, file=file, field=field, remedy=remedy))
             case Ran(0, seconds):
                 if self.pace_s is None:  # known before the first frame: one that is too much is never tried
                     self.pace_s = seconds * self.bundle.preprocessing.views / len(self._golden_slots)
@@ -289,6 +300,7 @@ class WorkerClassifier:
             self._accelerator_tries -= 1
             if not self._accelerator_tries:
                 self._say(f"the accelerator {self._accelerator} is given up: the processor classifies")
+                self.given_up = problem
                 self._accelerator, self._refusal, self._pause_s = None, None, 0.0
         self._say(f"the classifier is lost: {problem}; it starts again in {self._pause_s:g} s")
         self._due_s = self._monotonic_s() + self._pause_s
@@ -341,11 +353,3 @@ def _import_path() -> list[str]:
     ours = str(Path(edge.__file__).parent.parent)
     told = os.environ.get("PYTHONPATH")
     return [ours, told] if told else [ours]
-
-
-def _ending(process: subprocess.Popen[bytes] | None) -> str:
-    """How a process has ended, in words."""
-    code = None if process is None else process.wait()
-    if code is not None and code < 0:
-        return f"its process was ended by {signal.Signals(-code).name}"
-    return f"its process ended with {code}"

@@ -108,7 +108,7 @@ def test_all_is_well_and_the_record_says_so(tmp_path, answer):
         assert name in said
     assert found["camera"]["told"] == {"frames": 6, "faults": 0, "width_px": 400, "height_px": 300}
     assert found["pressure"]["told"]["pressure_dbar"] == pytest.approx(0.12)
-    assert found["host"]["status"] == "-"
+    assert found["host"]["status"] == found["accelerator"]["status"] == "-"
     assert record["platform"] == "float 17"
     assert record["seconds"] < 60
     assert not (tmp_path / "selftest.part").exists()
@@ -194,3 +194,26 @@ def test_health_needs_nothing(tmp_path):
     assert code == 0, said
     assert "storage" in said
     assert "clock" in said
+
+
+def test_the_accelerator_alone_needs_no_configuration_and_no_hardware(tmp_path):
+    code, said = seston("selftest", "--accelerator", tmp_path / "libedgetpu.so.1")
+    assert code == 1
+    assert f"{tmp_path / 'libedgetpu.so.1'} is not there" in said
+    assert "NOT READY: tpu library." in said
+    assert "then the processor took over: goldens reproduced" in said
+    code, said = seston("selftest")
+    assert code == 2
+    assert "Missing option '--config'" in said
+
+
+def test_a_configured_accelerator_is_tried_with_the_rest(tmp_path):
+    file = write(tmp_path, [scene(1)], '[classify]\naccelerator = "libnowhere.so.1"\n')
+    code, said = seston("selftest", "--config", file, "--folder", tmp_path)
+    assert code == 1
+    found = {check["name"]: check for check in json.loads((tmp_path / "selftest.json").read_text())["checks"]}
+    assert "cannot be used" in found["model"]["message"]
+    assert found["tpu library"]["status"] == "BAD"
+    assert found["tpu fallback"]["status"] == "good"
+    _, said = seston("selftest", "--config", file, "--accelerator")
+    assert "libnowhere.so.1 is in none of" in said

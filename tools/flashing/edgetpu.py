@@ -7,11 +7,9 @@ import tarfile
 from pathlib import Path
 
 from edge.errors import InputError
+from edge.inference.edgetpu_library import LIBRARY, architecture_of
 
-AR, ELF = b"!<arch>\n", b"\x7fELF"
-MACHINES = {"aarch64": 183, "x86_64": 62}
-"""e_machine of an ELF file, by the name that the kernel says."""
-LIBRARY = "libedgetpu.so.1"
+AR = b"!<arch>\n"
 
 
 def library_of(file: Path, arch: str) -> bytes:
@@ -22,9 +20,7 @@ def library_of(file: Path, arch: str) -> bytes:
         raise InputError(f"cannot be read ({cause.strerror})", file=file, remedy="check the path") from None
     if data.startswith(AR):
         data = _from_package(data, file)
-    is_64_bit = data[:4] == ELF and data[4:6] == b"\x02\x01"
-    machine = int.from_bytes(data[18:20], "little") if is_64_bit else None
-    if machine != MACHINES[arch]:
+    if architecture_of(data) != arch:
         raise InputError(
             f"is no library for {arch}",
             file=file,
