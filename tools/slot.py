@@ -40,9 +40,7 @@ def update(file: Path, unsigned: bool, folder: Path) -> None:
     name = write_other(file, keys, click.echo, unsigned=unsigned)
     trial = read_slots().trial
     click.echo(f"{name} is on trial in slot {trial}: start the machine anew (systemctl reboot).")
-    click.echo(
-        "It is kept when the instrument runs on it for a minute; after two starts without, the old one is back."
-    )
+    click.echo("It is kept when the instrument runs on it for a minute, and left after two starts without.")
 
 
 @slot.command()

@@ -18,9 +18,11 @@ DEFAULT_EPOCH_S = 1_767_225_600
 @click.option("--out", required=True, type=NEW_FILE, help="The system: NAME.system.")
 @click.option(
     "--mirror", "mirrors", multiple=True,
-    help="A line of sources.list in place of Debian's own, as of snapshot.debian.org; may be repeated.",
+    help="A line of sources.list in place of Debian's, as of snapshot.debian.org; may be repeated.",
 )  # fmt: skip
-@click.option("--key", "key_file", type=FILE, help="Private key that signs it: units with keys take no other.")
+@click.option(
+    "--key", "key_file", type=FILE, help="Private key that signs it: units with keys take no other."
+)
 def system(installer: Path, out: Path, mirrors: tuple[str, ...], key_file: Path | None) -> None:
     """Make the system of a board: Debian with the instrument in it, for a card or as the update of one.
 
