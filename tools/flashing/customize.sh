@@ -12,6 +12,7 @@ in_root() { chroot "$root" /usr/bin/env DEBIAN_FRONTEND=noninteractive "$@"; }
   install -D -m "$mode" "$here/rootfs/$file" "$root/$file"
 done
 
+for group in gpio apex plugdev; do in_root groupadd --force --system "$group"; done
 in_root sh /root/seston.run --image
 rm "$root/root/seston.run"
 
