@@ -7,6 +7,7 @@ configured or asked for there is nothing to complain of.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import time
 from collections.abc import Iterator
 from contextlib import closing
@@ -85,7 +86,7 @@ def accelerator_checks(
     there = devices(root)
     yield timed("tpu device", lambda: _device(there, answer))
     for device in there:
-        yield timed("tpu rights", lambda device=device: _rights(device, root))  # type: ignore[misc]
+        yield timed("tpu rights", functools.partial(_rights, device, root))
     yield timed("tpu model", lambda: _model(bundle, answer))
     yield from _through_worker(bundle, classify, name if found is None else str(found.file))
 
