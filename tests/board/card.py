@@ -23,7 +23,7 @@ from tools.hosting.course import Course
 from tools.hosting.exchange import Exchange
 from tools.hosting.native import NativeFloat, Stage
 
-SESTON = (sys.executable, "-m", "tools.cli")
+SESTON = (Path(sys.executable).with_name("seston"),)
 PASSWORD = "correct horse 17"
 FLOAT = """
 bundle = "demo"
