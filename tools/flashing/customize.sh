@@ -70,7 +70,8 @@ cp "$root"/usr/lib/raspi-firmware/bootcode.bin "$root"/usr/lib/raspi-firmware/st
 # One file, without what mmdebstrap has mounted. Times later than the source's are of this build.
 mkdir "$work/clean"
 mount --bind "$root" "$work/clean"
-rm -rf "$work/clean"/dev/* "$work/clean"/proc/* "$work/clean"/sys/* "$work/clean"/run/*
+# Folders that something is mounted on stay, and are empty in there.
+for place in dev proc sys run; do find "$work/clean/$place" -mindepth 1 ! -type d -delete; done
 find "$work/clean" -newermt "@$SOURCE_DATE_EPOCH" -exec touch --no-dereference --date="@$SOURCE_DATE_EPOCH" {} +
 # As large as what is in it: nobody writes into it, and less is to be written in an update.
 files=$(find "$work/clean" | wc -l)
