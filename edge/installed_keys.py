@@ -10,7 +10,7 @@ import msgspec
 
 from edge.errors import ConfigError
 from edge.structs import Section, read_toml
-from firmware_bridge.commands import Role
+from firmware_bridge.command_bodies import Role
 
 KEYS_FILE = "keys.toml"
 

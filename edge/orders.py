@@ -1,76 +1,67 @@
 """Signed commands aboard: verified, counted durably, carried out once, and answered in the next report.
 
-One SQLite file holds counters, keys that replaced others, settings from shore and answers: an order and its
-counter are committed together. No byte that is not signed with a key known aboard changes anything in it.
+An order and its counter are committed together (`edge.order_book`). No byte that is not signed with a key
+known aboard changes anything.
 """
 
 from __future__ import annotations
 
 import contextlib
-import json
 import sqlite3
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 
 from edge.config import Config
-from edge.database import connect, transaction
 from edge.errors import ConfigError, DiveLogError, InputError, MessageError, SestonError
 from edge.installed_keys import InstalledKeys, read_installed
 from edge.logged import priorities_of
+from edge.order_book import OrderBook
 from edge.structs import to_struct
 from edge.telemetry.missing import Answer, Request, decode_request
 from edge.telemetry.replies import MAX_DETAIL, MAX_REPLIES, Reply, Verdict
-from firmware_bridge.commands import (
-    HEAD_BYTES,
-    SIGNATURE_BYTES,
+from firmware_bridge.command_bodies import (
+    Announce,
     AskMissing,
-    Command,
-    Reason,
-    Refused,
+    OpenDeck,
+    Part,
     Reset,
     Role,
     RotateKey,
     Set,
-    Verified,
-    fingerprint,
-    read_command,
 )
+from firmware_bridge.commands import Command, Reason, Refused, Verified, fingerprint, read_command
 from firmware_bridge.settings import BY_KEY, Settings
 
 ORDERS_FILE = "orders.sqlite"
-KEPT_COMMANDS = 256
-"""Answered commands that are remembered, so that one that comes again gets the same answer."""
 UNPROVEN_REPLIES = 4
 """Answers kept to what nobody with a key has just said."""
 
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS counters (public BLOB PRIMARY KEY, counter INTEGER NOT NULL);
-CREATE TABLE IF NOT EXISTS replaced (
-    role INTEGER PRIMARY KEY,
-    installation BLOB NOT NULL,         -- hash of keys.toml: another installation ends it
-    public BLOB NOT NULL
-);
-CREATE TABLE IF NOT EXISTS settings (key TEXT PRIMARY KEY, value TEXT NOT NULL);
-CREATE TABLE IF NOT EXISTS commands (
-    id INTEGER PRIMARY KEY,
-    data BLOB NOT NULL UNIQUE,
-    counter INTEGER NOT NULL,
-    taken_ms INTEGER NOT NULL,
-    verdict INTEGER,                    -- NULL: accepted, and not known to be carried out
-    detail INTEGER NOT NULL DEFAULT 0,
-    reported INTEGER NOT NULL DEFAULT 0
-);
-"""
 _VERDICTS = {
     Reason.SIGNATURE: Verdict.REFUSED_SIGNATURE,
     Reason.UNKNOWN: Verdict.UNKNOWN_COMMAND,
     Reason.VALUE: Verdict.REFUSED_VALUE,
 }
+
+
+class UpdateKeeper(Protocol):
+    """Keeps updates (`edge.updates`). All of it is durable, and doing it twice is as good as once."""
+
+    def announce(self, command: bytes, signer: bytes, counter: int, order: Announce) -> str:
+        """Wait for an update, or take it at once when all of it is here; says so in a sentence's end."""
+
+    def add_part(self, signer: bytes, counter: int, part: Part) -> str:
+        """Take some bytes of an update; says in a sentence's end what became of them."""
+
+    def reset(self) -> None:
+        """Let what the unit was sent to sea with run again."""
+
+    def verdicts(self) -> Sequence[tuple[bytes, Verdict, int]]:
+        """Every announcing command, how it stands, and the detail."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +87,14 @@ class KeyReplaced:
     fingerprint: bytes
 
 
-Change = ConfigChanged | MessagesQueued | KeyReplaced
+@dataclass(frozen=True, slots=True)
+class DeckOpened:
+    """The deck's network port is to be served for so long from now on; 0 is no longer."""
+
+    minutes: int
+
+
+Change = ConfigChanged | MessagesQueued | KeyReplaced | DeckOpened
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,10 +124,15 @@ class Orders:
     folder
         Of the board: holds `keys.toml`, and `orders.sqlite` which is made when missing.
     config
-        As it came from the file: settings from shore are laid over it.
+        What settings from shore are laid over: the file's, or an update's.
     requeue
         Queues messages that shore misses: `Outbox.requeue`. Doing it twice must be as good as once: what a
         power cut left undone is done at the next start.
+    updates
+        Takes models and configurations; without it they are answered as failed.
+    mark
+        SHA-256 of the configuration when it is an update's, "" when it is the file's: settings count over the
+        one that they were made for.
 
     Attributes
     ----------
@@ -144,21 +147,19 @@ class Orders:
         When the database cannot be used.
     """
 
-    def __init__(self, folder: Path, config: Config, requeue: Callable[[Sequence[Request]], Answer]) -> None:
-        self._path = folder / ORDERS_FILE
+    def __init__(
+        self,
+        folder: Path,
+        config: Config,
+        requeue: Callable[[Sequence[Request]], Answer],
+        updates: UpdateKeeper | None = None,
+        mark: str = "",
+    ) -> None:
         self._requeue = requeue
-        self._base = config
+        self._base, self._mark, self._updates = config, mark, updates
         self._unproven: deque[Reply] = deque(maxlen=UNPROVEN_REPLIES)
         self.problems: list[str] = []
-        try:
-            self._db = connect(self._path)
-            self._db.executescript(_SCHEMA)
-        except sqlite3.Error as cause:
-            raise DiveLogError(
-                f"cannot be used for commands from shore ({cause})",
-                file=self._path,
-                remedy="check the disk or move the file",
-            ) from cause
+        self._book = OrderBook(folder / ORDERS_FILE)
         self._installed: InstalledKeys | None = None
         self._installation = b""
         try:
@@ -170,17 +171,14 @@ class Orders:
 
     def close(self) -> None:
         """Close the file."""
-        self._db.close()
+        self._book.close()
 
     @property
     def keys(self) -> dict[Role, bytes]:
         """Public keys that count now: as installed, or what replaced them since."""
         if self._installed is None:
             return {}
-        rows = self._db.execute(
-            "SELECT role, public FROM replaced WHERE installation = ?", (self._installation,)
-        )
-        return self._installed.by_role() | {Role(role): public for role, public in rows}
+        return self._installed.by_role() | self._book.replaced_keys(self._installation)
 
     def take(self, data: bytes, now_ms: int) -> Outcome:
         """Verify one message from shore and carry it out. Any bytes give an outcome; never raises.
@@ -208,13 +206,7 @@ class Orders:
         Answers to what was not signed, or had been used before, come last, a few and only where there is
         room: they are not kept on disk, and anybody may cause them.
         """
-        rows = self._db.execute(
-            "SELECT counter, verdict, detail FROM commands WHERE NOT reported AND verdict IS NOT NULL"
-            " ORDER BY id LIMIT ?",
-            (MAX_REPLIES,),
-        )
-        found = [Reply(counter, Verdict(verdict), detail) for counter, verdict, detail in rows]
-        return (*found, *self._unproven)[:MAX_REPLIES]
+        return (*self._book.unreported(MAX_REPLIES), *self._unproven)[:MAX_REPLIES]
 
     def reported(self, replies: Sequence[Reply]) -> None:
         """Note that these answers are in messages that are kept durably.
@@ -224,38 +216,76 @@ class Orders:
         DiveLogError
             When the disk refuses: then they go with the next report too.
         """
-        with transaction(self._db, self._path):
-            self._db.executemany(
-                "UPDATE commands SET reported = 1 WHERE counter = ? AND verdict = ? AND detail = ?",
-                [(reply.counter, reply.verdict, reply.detail) for reply in replies],
-            )
+        self._book.reported(replies)
         for reply in replies:
             with contextlib.suppress(ValueError):
                 self._unproven.remove(reply)
 
+    def sync_updates(self) -> None:
+        """Answer announcing commands as they stand now; an answer that the disk does not take comes later."""
+        if self._updates is not None:
+            with contextlib.suppress(DiveLogError, sqlite3.Error):
+                for data, verdict, detail in self._updates.verdicts():
+                    self._book.answer(data, verdict, detail)
+
     def _obey(self, command: Command, public: bytes, data: bytes, now_ms: int) -> Outcome:
-        order = command.order
-        if (stale := self._stale(command.counter, public, data)) is not None:
+        counter, order = command.counter, command.order
+        if isinstance(order, Part):  # not counted: it is of an update that a counted command has announced
+            told = "comes, and none are taken here"
+            if self._updates is not None:
+                told = self._updates.add_part(public, counter, order)
+                self.sync_updates()
+            return Outcome(f"a part of update {counter} {told}")
+        if (stale := self._stale(counter, public, data)) is not None:
             return stale
         match order:
-            case AskMissing():
-                with transaction(self._db, self._path):
-                    self._count(command.counter, public, data, now_ms, None)
-                return self._send_again(order, command.counter)
+            case AskMissing() | Announce():
+                with self._book.transaction():
+                    self._book.count(counter, public, data, now_ms, None)
+                if isinstance(order, AskMissing):
+                    return self._send_again(order, counter, data)
+                return self._announce(order, counter, public, data)
             case Set(settings):
                 return self._set(command, settings, public, data, now_ms)
             case Reset():
-                names = tuple(key for (key,) in self._db.execute("SELECT key FROM settings"))
-                reply = Reply(command.counter, Verdict.DONE, len(names))
-                with transaction(self._db, self._path):
-                    self._count(command.counter, public, data, now_ms, reply)
-                    self._db.execute("DELETE FROM settings")
-                self.config = self._base
-                return Outcome(
-                    "the settings from shore are forgotten", reply, ConfigChanged(self.config, names)
-                )
+                names = tuple(key for key, _ in self._book.settings(self._mark))
+                with self._book.transaction():
+                    self._book.count(counter, public, data, now_ms, None)
+                    self._book.forget_settings()
+                return self._reset(data, Reply(counter, Verdict.DONE, len(names)), names)
             case RotateKey(role, new):
                 return self._replace(command, role, new, public, data, now_ms)
+            case OpenDeck(minutes):
+                return self._open_deck(minutes, counter, public, data, now_ms)
+
+    def _announce(self, order: Announce, counter: int, public: bytes, data: bytes) -> Outcome:
+        """Wait for an update; a power cut before it is written down does it once more."""
+        if self._updates is None:
+            self._book.answer(data, Verdict.FAILED, 0)
+            return Outcome(f"command {counter} failed: no updates are taken here")
+        told = self._updates.announce(data, public, counter, order)
+        self.sync_updates()
+        found = self._book.answer_to(data)
+        reply = None if found is None else Reply(counter, *found)
+        return Outcome(f"command {counter} {told}", reply)
+
+    def _reset(self, data: bytes, reply: Reply, names: tuple[str, ...]) -> Outcome:
+        """The settings are forgotten; now the updates too, and then it is answered."""
+        if self._updates is not None:
+            self._updates.reset()
+        self._book.answer(data, reply.verdict, reply.detail)
+        self.config = self._base
+        return Outcome("the settings from shore are forgotten", reply, ConfigChanged(self.config, names))
+
+    def _open_deck(self, minutes: int, counter: int, public: bytes, data: bytes, now_ms: int) -> Outcome:
+        can = bool(self.config.run.deck.listen)
+        reply = Reply(counter, Verdict.DONE, minutes) if can else Reply(counter, Verdict.FAILED)
+        with self._book.transaction():
+            self._book.count(counter, public, data, now_ms, reply)
+        if not can:
+            return Outcome(f"command {counter} failed: [run.deck] listen names no port to open", reply)
+        told = f"opens the deck's port for {minutes} min" if minutes else "closes the deck's port"
+        return Outcome(f"command {counter} {told}", reply, DeckOpened(minutes))
 
     def _set(self, command: Command, settings: Settings, public: bytes, data: bytes, now_ms: int) -> Outcome:
         try:
@@ -263,16 +293,13 @@ class Orders:
             priorities_of(config.telemetry)
         except InputError as error:
             reply = Reply(command.counter, Verdict.REFUSED_VALUE, _number_of(error, settings))
-            with transaction(self._db, self._path):
-                self._count(command.counter, public, data, now_ms, reply)
+            with self._book.transaction():
+                self._book.count(command.counter, public, data, now_ms, reply)
             return Outcome(f"command {command.counter} is refused: {error}", reply)
         reply = Reply(command.counter, Verdict.DONE, len(settings))
-        with transaction(self._db, self._path):
-            self._count(command.counter, public, data, now_ms, reply)
-            self._db.executemany(
-                "INSERT OR REPLACE INTO settings VALUES (?, ?)",
-                [(key, json.dumps(value)) for key, value in settings],
-            )
+        with self._book.transaction():
+            self._book.count(command.counter, public, data, now_ms, reply)
+            self._book.put_settings(self._mark, settings)
         self.config = config
         told = ", ".join(f"{key} = {value}" for key, value in settings)
         names = tuple(key for key, _ in settings)
@@ -286,12 +313,10 @@ class Orders:
         reply = Reply(command.counter, Verdict.DONE, int.from_bytes(mark[:2], "big"))
         if role not in self._installed.by_role():
             reply = Reply(command.counter, Verdict.FAILED)
-        with transaction(self._db, self._path):
-            self._count(command.counter, public, data, now_ms, reply)
+        with self._book.transaction():
+            self._book.count(command.counter, public, data, now_ms, reply)
             if reply.verdict is Verdict.DONE:
-                self._db.execute(
-                    "INSERT OR REPLACE INTO replaced VALUES (?, ?, ?)", (role, self._installation, new)
-                )
+                self._book.replace_key(role, self._installation, new)
         if reply.verdict is not Verdict.DONE:
             return Outcome(f"command {command.counter}: no {role.name.lower()} key is installed", reply)
         return Outcome(
@@ -300,7 +325,7 @@ class Orders:
             KeyReplaced(role, mark),
         )
 
-    def _send_again(self, order: AskMissing, counter: int) -> Outcome:
+    def _send_again(self, order: AskMissing, counter: int, data: bytes) -> Outcome:
         """Queue what is missing, then note what came of it; a power cut in between does it once more."""
         change: Change | None = None
         try:
@@ -318,11 +343,7 @@ class Orders:
             if answer.absent:
                 numbers = ", ".join(str(one.dive_number) for one in answer.absent)
                 sentence += f"; not all is here of dive {numbers}"
-        with transaction(self._db, self._path):
-            self._db.execute(
-                "UPDATE commands SET verdict = ?, detail = ? WHERE counter = ? AND verdict IS NULL",
-                (reply.verdict, reply.detail, counter),
-            )
+        self._book.answer(data, reply.verdict, reply.detail)
         return Outcome(f"command {counter} {sentence}", reply, change)
 
     def _refuse(self, found: Refused, public: bytes, data: bytes, now_ms: int) -> Outcome:
@@ -331,50 +352,44 @@ class Orders:
         if (stale := self._stale(found.counter, public, data)) is not None:
             return stale
         reply = Reply(found.counter, _VERDICTS[found.reason], found.detail)
-        with transaction(self._db, self._path):
-            self._count(found.counter, public, data, now_ms, reply)
+        with self._book.transaction():
+            self._book.count(found.counter, public, data, now_ms, reply)
         return Outcome(f"command {found.counter} {found.sentence}", reply)
 
     def _stale(self, counter: int, public: bytes, data: bytes) -> Outcome | None:
         """The outcome when a counter has not risen; None when it has."""
-        row = self._db.execute("SELECT counter FROM counters WHERE public = ?", (public,)).fetchone()
-        if row is None or counter > row[0]:
+        last = self._book.last_counter(public)
+        if last is None or counter > last:
             return None
-        known = self._db.execute(
-            "SELECT verdict, detail FROM commands WHERE data = ? AND verdict IS NOT NULL", (data,)
-        ).fetchone()
+        known = self._book.answer_to(data)
         if known is not None:
-            with transaction(self._db, self._path):
-                self._db.execute("UPDATE commands SET reported = 0 WHERE data = ?", (data,))
-            reply = Reply(counter, Verdict(known[0]), known[1])
+            self._book.tell_again(data)
+            reply = Reply(counter, *known)
             return Outcome(f"command {counter} came again: its answer goes with the next report", reply)
-        reply = Reply(counter, Verdict.REFUSED_REPLAY, row[0] & MAX_DETAIL)
+        reply = Reply(counter, Verdict.REFUSED_REPLAY, last & MAX_DETAIL)
         self._unproven.append(reply)
-        return Outcome(f"command {counter} is refused: {row[0]} was the last with its key", reply)
-
-    def _count(self, counter: int, public: bytes, data: bytes, now_ms: int, reply: Reply | None) -> None:
-        """Use up a counter, and keep the command with its answer, within a transaction."""
-        verdict, detail = (None, 0) if reply is None else (reply.verdict, reply.detail)
-        self._db.execute("INSERT OR REPLACE INTO counters VALUES (?, ?)", (public, counter))
-        self._db.execute(
-            "INSERT INTO commands (data, counter, taken_ms, verdict, detail) VALUES (?, ?, ?, ?, ?)",
-            (data, counter, now_ms, verdict, detail),
-        )
-        self._db.execute(
-            "DELETE FROM commands WHERE id <= (SELECT max(id) FROM commands) - ?", (KEPT_COMMANDS,)
-        )
+        return Outcome(f"command {counter} is refused: {last} was the last with its key", reply)
 
     def _finish_undone(self) -> None:
-        """Carry out what was accepted before the power went."""
-        rows = self._db.execute("SELECT counter, data FROM commands WHERE verdict IS NULL ORDER BY id")
-        for counter, data in rows.fetchall():
-            with contextlib.suppress(DiveLogError):  # a full disk now: the next start tries again
-                self._send_again(AskMissing(data[HEAD_BYTES:-SIGNATURE_BYTES]), counter)
+        """Carry out what was accepted before the power went, and answer for updates as they stand now."""
+        keys = self.keys
+        for data in self._book.unanswered():
+            found = None if self._installed is None else read_command(data, self._installed.unit, keys)
+            with contextlib.suppress(SestonError):  # a full disk now: the next start tries again
+                match found:
+                    case Verified(Command(_, counter, AskMissing() as order)):
+                        self._send_again(order, counter, data)
+                    case Verified(Command(_, counter, Announce() as order), signer):
+                        self._announce(order, counter, keys[signer], data)
+                    case Verified(Command(_, counter, Reset())):
+                        self._reset(data, Reply(counter, Verdict.DONE), ())
+                    case _:  # its key has been replaced since
+                        self._book.answer(data, Verdict.FAILED, 0)
+        self.sync_updates()
 
     def _read_config(self) -> Config:
         """The configuration with the settings from shore over it, those that fit."""
-        rows = self._db.execute("SELECT key, value FROM settings ORDER BY key").fetchall()
-        settings = [(key, json.loads(value)) for key, value in rows]
+        settings = self._book.settings(self._mark)
         with contextlib.suppress(ConfigError):
             return with_settings(self._base, settings)
         config = self._base  # the unit's file has changed since: what fits one by one

@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
-from firmware_bridge.settings import CommandError, Settings, SettingsFault, pack_settings, unpack_settings
+from firmware_bridge.command_bodies import BODY_BYTES, Order, Role, Unfit, pack_order, unpack_order
+from firmware_bridge.settings import CommandError
 
 COMMAND_BYTES = 270
 """Largest command: what a modem takes in one message towards the float."""
@@ -22,62 +23,12 @@ FORMAT = 0xC1
 """First byte: a command, version 1. No text and no `RB`, which a RockBLOCK takes for itself."""
 CONTEXT = b"seston command 1\0"
 """Signed before the command: a signature made for anything else is none here."""
-ADDRESS_BYTES, COUNTER_BYTES, KEY_BYTES, SIGNATURE_BYTES = 8, 4, 32, 64
+ADDRESS_BYTES, COUNTER_BYTES, SIGNATURE_BYTES = 8, 4, 64
 HEAD_BYTES = 1 + ADDRESS_BYTES + COUNTER_BYTES + 1
-BODY_BYTES = COMMAND_BYTES - HEAD_BYTES - SIGNATURE_BYTES
-"""Room for what is ordered."""
 MAX_COUNTER = (1 << 32) - 1
 MAX_NAME_BYTES = 64
 FLEET = bytes(ADDRESS_BYTES)
 """The address of every unit."""
-
-
-class Role(enum.IntEnum):
-    """Whose key it is. The numbers travel: never renumber."""
-
-    UNIT = 0
-    """One unit's: commands it alone, and may replace itself."""
-    FLEET = 1
-    """All units': commands one or all, and may replace itself and any unit's."""
-
-
-class Kind(enum.IntEnum):
-    """What a command is. The numbers travel: never renumber."""
-
-    SET = 1
-    MISSING = 2
-    ROTATE_KEY = 3
-    RESET = 4
-
-
-@dataclass(frozen=True, slots=True)
-class Set:
-    """Change parts of the configuration: all of them or none."""
-
-    settings: Settings
-
-
-@dataclass(frozen=True, slots=True)
-class AskMissing:
-    """Send missing parts again: the body of a request, which is `edge.telemetry.missing`'s."""
-
-    request: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class RotateKey:
-    """Replace a key by another: 32 bytes of an Ed25519 public key."""
-
-    role: Role
-    public: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class Reset:
-    """Forget every setting from shore: what the unit was sent to sea with counts again."""
-
-
-Order = Set | AskMissing | RotateKey | Reset
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,7 +122,7 @@ def sign_command(command: Command, private: Ed25519PrivateKey) -> bytes:
         raise CommandError(f"The address has {len(command.address)} bytes; use {ADDRESS_BYTES}.")
     if not 1 <= command.counter <= MAX_COUNTER:
         raise CommandError(f"The counter is {command.counter}; use 1 to {MAX_COUNTER}.")
-    kind, body = _pack(command.order)
+    kind, body = pack_order(command.order)
     if len(body) > BODY_BYTES:
         raise CommandError(
             f"The command has {len(body)} bytes of content, {BODY_BYTES} fit in a message; make two of it."
@@ -205,9 +156,10 @@ def read_command(data: bytes, unit: str, keys: Mapping[Role, bytes]) -> Verified
     signer = next((role for role in roles if role in keys and _fits(keys[role], signed, signature)), None)
     if signer is None:
         return Refused(Reason.SIGNATURE, Reason.SIGNATURE.value, counter)
-    order = _unpack(signed[HEAD_BYTES - 1], signed[HEAD_BYTES:], signer)
-    if isinstance(order, Refused):
-        return Refused(order.reason, order.sentence, counter, signer, order.detail)
+    order = unpack_order(signed[HEAD_BYTES - 1], signed[HEAD_BYTES:], signer)
+    if isinstance(order, Unfit):
+        reason = Reason.UNKNOWN if order.is_of_unknown_kind else Reason.VALUE
+        return Refused(reason, order.sentence, counter, signer, order.detail)
     return Verified(Command(address, counter, order), signer)
 
 
@@ -217,43 +169,3 @@ def _fits(public: bytes, signed: bytes, signature: bytes) -> bool:
     except (InvalidSignature, ValueError):
         return False
     return True
-
-
-def _pack(order: Order) -> tuple[Kind, bytes]:
-    match order:
-        case Set(settings):
-            return Kind.SET, pack_settings(settings)
-        case AskMissing(request):
-            return Kind.MISSING, request
-        case RotateKey(role, public):
-            if len(public) != KEY_BYTES:
-                raise CommandError(f"The new key has {len(public)} bytes; use {KEY_BYTES}.")
-            return Kind.ROTATE_KEY, bytes((role,)) + public
-        case Reset():
-            return Kind.RESET, b""
-
-
-def _unpack(kind: int, body: bytes, signer: Role) -> Order | Refused:
-    match kind:
-        case Kind.SET:
-            settings = unpack_settings(body)
-            if isinstance(settings, SettingsFault):
-                return Refused(Reason.VALUE, settings.sentence, detail=settings.number)
-            return Set(settings)
-        case Kind.MISSING:
-            return AskMissing(body)
-        case Kind.ROTATE_KEY:
-            return _rotation(body, signer)
-        case Kind.RESET:
-            return Refused(Reason.VALUE, "has a body where none is") if body else Reset()
-        case _:
-            return Refused(Reason.UNKNOWN, f"is of kind {kind}, which is not known here")
-
-
-def _rotation(body: bytes, signer: Role) -> RotateKey | Refused:
-    if len(body) != 1 + KEY_BYTES or body[0] not in tuple(Role):
-        return Refused(Reason.VALUE, "holds no key")
-    role = Role(body[0])
-    if role > signer:
-        return Refused(Reason.VALUE, "would replace the fleet's key with a unit's signature")
-    return RotateKey(role, body[1:])

@@ -22,7 +22,7 @@ from edge.telemetry.climatology import load_climatology
 from edge.telemetry.codebook import Codebook, load_codebook
 from edge.telemetry.decoder import decode_messages
 from edge.telemetry.missing import EncodedRequest, Request, decode_request, encode_request
-from firmware_bridge.commands import BODY_BYTES, AskMissing, Order, Reset, Role, Set
+from firmware_bridge.command_bodies import BODY_BYTES, AskMissing, Order, Reset, Role, Set
 from firmware_bridge.iridium.directip import write_mt
 from firmware_bridge.settings import FIELDS, Field, Row, Settings, Value, make_settings
 from tools.keyring import Keyring, Owner, load_private

@@ -19,17 +19,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from edge.database import connect
 from edge.durable import sync_folder, write_durably
 from edge.errors import InputError
-from firmware_bridge.commands import (
-    FLEET,
-    KEY_BYTES,
-    MAX_COUNTER,
-    Command,
-    Order,
-    Role,
-    address_of,
-    fingerprint,
-    sign_command,
-)
+from firmware_bridge.command_bodies import KEY_BYTES, Order, Role
+from firmware_bridge.commands import FLEET, MAX_COUNTER, Command, address_of, fingerprint, sign_command
 
 PRIVATE, PUBLIC = ".key", ".pub"
 LEDGER_FILE = "ledger.sqlite"

@@ -16,7 +16,8 @@ import click
 from edge.durable import write_durably
 from edge.errors import InputError
 from edge.installed_keys import KEYS_FILE
-from firmware_bridge.commands import Role, RotateKey, fingerprint
+from firmware_bridge.command_bodies import Role, RotateKey
+from firmware_bridge.commands import fingerprint
 from tools.keyring import NEXT, Keyring, Owner, load_private
 
 

@@ -31,6 +31,10 @@ class Verdict(enum.IntEnum):
     UNKNOWN_COMMAND = 4
     FAILED = 5
     """It was allowed and could not be carried out."""
+    WAITS = 6
+    """An update is waited for, or on trial: its bytes that are still missing."""
+    RETURNED = 7
+    """An update was tried, and left for what was before it: how often it was tried."""
 
     @property
     def label(self) -> str:

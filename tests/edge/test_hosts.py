@@ -31,7 +31,8 @@ from edge.run_config import (
 from edge.service import Service
 from edge.telemetry.replies import Reply, Verdict
 from firmware_bridge import link_records as wire
-from firmware_bridge.commands import Command, Set, address_of, sign_command
+from firmware_bridge.command_bodies import Set
+from firmware_bridge.commands import Command, address_of, sign_command
 from firmware_bridge.link import Delivered, ObjectReceived, Opened, Peer, Refused
 from firmware_bridge.link_objects import LinkObject
 from firmware_bridge.link_wire import Capability, Kind

@@ -19,8 +19,8 @@ from edge.durable import write_durably
 from edge.errors import DiveLogError
 from edge.installed_keys import KEYS_FILE
 from edge.optics import Optics
+from edge.order_book import KEPT_COMMANDS
 from edge.orders import (
-    KEPT_COMMANDS,
     ORDERS_FILE,
     ConfigChanged,
     KeyReplaced,
@@ -31,20 +31,8 @@ from edge.orders import (
 from edge.outbox import Outbox
 from edge.telemetry.missing import Answer, Request, encode_request
 from edge.telemetry.replies import MAX_REPLIES, Reply, Verdict
-from firmware_bridge.commands import (
-    CONTEXT,
-    FLEET,
-    FORMAT,
-    AskMissing,
-    Command,
-    Reset,
-    Role,
-    RotateKey,
-    Set,
-    address_of,
-    fingerprint,
-    sign_command,
-)
+from firmware_bridge.command_bodies import AskMissing, Reset, Role, RotateKey, Set
+from firmware_bridge.commands import CONTEXT, FLEET, FORMAT, Command, address_of, fingerprint, sign_command
 from firmware_bridge.settings import FIELDS, make_settings
 from tests.golden.make_commands import NAMES_OF_ORDERS, UNIT, golden_command, private_key, public_key
 
@@ -392,12 +380,12 @@ def test_settings_that_no_longer_fit_the_file_are_left_out_one_by_one(board):
 
 
 def test_a_full_disk_changes_nothing_and_uses_up_no_counter(aboard):
-    aboard._db.execute("PRAGMA query_only = 1")
+    aboard._book._db.execute("PRAGMA query_only = 1")
     outcome = aboard.take(budget(1), now_ms=1)
     assert (outcome.reply, outcome.change) == (None, None)
     assert "free the disk" in outcome.sentence
     assert aboard.config == CONFIG
-    aboard._db.execute("PRAGMA query_only = 0")
+    aboard._book._db.execute("PRAGMA query_only = 0")
     assert aboard.take(budget(1), now_ms=1).change is not None
 
 
@@ -460,7 +448,7 @@ def die_at_statement(board, data, last):
 
     with Outbox(board / "outbox.sqlite") as box:
         orders = Orders(board, CONFIG, box.requeue)
-        orders._db.set_trace_callback(count)
+        orders._book._db.set_trace_callback(count)
         orders.take(data, now_ms=2)
         os._exit(0)
 

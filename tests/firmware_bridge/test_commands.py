@@ -10,22 +10,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from firmware_bridge.command_bodies import BODY_BYTES, AskMissing, Kind, Reset, Role, RotateKey, Set
 from firmware_bridge.commands import (
-    BODY_BYTES,
     COMMAND_BYTES,
     CONTEXT,
     FLEET,
     FORMAT,
     SIGNATURE_BYTES,
-    AskMissing,
     Command,
-    Kind,
     Reason,
     Refused,
-    Reset,
-    Role,
-    RotateKey,
-    Set,
     Verified,
     address_of,
     read_command,

@@ -16,7 +16,8 @@ from pathlib import Path
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from edge.fetching import QUEUED, LogServer, Shelf
-from firmware_bridge.commands import Command, Reset, Role, Verified, address_of, read_command, sign_command
+from firmware_bridge.command_bodies import Reset, Role
+from firmware_bridge.commands import Command, Verified, address_of, read_command, sign_command
 from firmware_bridge.framing import encode_frame
 from firmware_bridge.iridium.directip import (
     MoMessage,

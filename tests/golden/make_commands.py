@@ -11,18 +11,8 @@ from pathlib import Path
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from edge.telemetry.missing import Request, encode_request
-from firmware_bridge.commands import (
-    FLEET,
-    AskMissing,
-    Command,
-    Order,
-    Reset,
-    Role,
-    RotateKey,
-    Set,
-    address_of,
-    sign_command,
-)
+from firmware_bridge.command_bodies import AskMissing, Order, Reset, Role, RotateKey, Set
+from firmware_bridge.commands import FLEET, Command, address_of, sign_command
 from firmware_bridge.settings import make_settings
 
 FILE = Path(__file__).parent / "commands-1.json"

@@ -21,7 +21,8 @@ from edge.outbox import Outbox
 from edge.telemetry.codebook import Codebook, load_codebook
 from edge.telemetry.missing import decode_request
 from edge.telemetry.replies import Verdict
-from firmware_bridge.commands import BODY_BYTES, Role, read_command
+from firmware_bridge.command_bodies import BODY_BYTES, Role
+from firmware_bridge.commands import read_command
 from firmware_bridge.errors import BridgeError
 from firmware_bridge.iridium.directip import read_mt
 from tests.tools.made_dive import make_dive
@@ -107,7 +108,7 @@ def test_counters_rise_though_the_clock_stands_or_jumps_back(place):
     ring = Keyring(place / "keys")
     call(keys, "new", "--fleet")
     private = ring.private(Owner(), lambda file: "")
-    from firmware_bridge.commands import Reset
+    from firmware_bridge.command_bodies import Reset
 
     made = [ring.make(Reset(), None, private, "", now_ms).counter for now_ms in (5_000_000, 5_000_000, 1000)]
     assert made == [5000, 5001, 5002]

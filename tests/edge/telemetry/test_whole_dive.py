@@ -175,7 +175,7 @@ def test_replies_from_any_numbers_never_raise(codes):
 
 @pytest.mark.parametrize(
     ("values", "field"),
-    [((-1, 0, 0), "counter"), ((MAX_COUNTER + 1, 0, 0), "counter"), ((0, 6, 0), "verdict"),
+    [((-1, 0, 0), "counter"), ((MAX_COUNTER + 1, 0, 0), "counter"), ((0, 8, 0), "verdict"),
      ((0, 0, MAX_DETAIL + 1), "detail")],
 )  # fmt: skip
 def test_a_reply_out_of_range_names_the_field(values, field):
@@ -313,6 +313,6 @@ def test_the_numbers_of_the_wire_are_what_was_agreed():
     assert [int(q) for q in (Quantity.ESD_QUANTILES, Quantity.DOUBT, Quantity.HEALTH, Quantity.REPLIES)] == [
         10, 11, 12, 13,
     ]  # fmt: skip
-    assert [int(verdict) for verdict in Verdict] == list(range(6))
+    assert [int(verdict) for verdict in Verdict] == list(range(8))
     assert Verdict.REFUSED_SIGNATURE.label == "refused-signature"
     assert all(a < b for a, b in itertools.pairwise(ESD_PERCENTS))
