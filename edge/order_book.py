@@ -1,7 +1,7 @@
 """What the board remembers of commands from shore, durably: counters, answers, settings, keys.
 
-One SQLite file; it decides nothing. What belongs together is written within one `transaction`; what is counted without an answer
-was accepted, and is not known to be carried out.
+One SQLite file; it decides nothing. What belongs together is written within one `transaction`; what is
+counted without an answer was accepted, and is not known to be carried out.
 """
 
 from __future__ import annotations

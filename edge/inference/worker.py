@@ -47,6 +47,8 @@ START_TIMEOUT_S = 60.0
 LONGEST_PAUSE_S = 60.0
 ACCELERATOR_TRIES = 2
 """Failures of an accelerator without a frame between them, after which the processor is taken."""
+FIRST_TRIES = 3
+"""Processes that may be lost before the first one is up."""
 SLOWER = 5
 """A frame may take so many times what its vignettes take lately, and the timeout beyond that."""
 PACE_WEIGHT = 0.2
@@ -90,7 +92,8 @@ class WorkerClassifier:
     Raises
     ------
     BundleError
-        When the processor refuses the model, or does not give its golden outputs.
+        When the processor refuses the model, or does not give its golden outputs, or when its process ends or
+        hangs again and again before it has given them.
     """
 
     def __init__(
@@ -127,11 +130,15 @@ class WorkerClassifier:
         self._since_s = self._due_s = monotonic_s()
         self._pause_s = 0.0
         self._refusal: BundleError | None = None
+        self._lost_first, self._lost_how = 0, ""
         while not self._is_up:
             self._serve(1.0)
-            if self._refusal is not None and self._accelerator is None:
+            if self._accelerator is None and (self._refusal is not None or self._lost_first >= FIRST_TRIES):
                 self.close()
-                raise self._refusal
+                raise self._refusal or BundleError(
+                    f"{self._lost_how}, {FIRST_TRIES} times before its first answer",
+                    file=bundle.path, remedy="use another bundle",
+                )  # fmt: skip
 
     @property
     def room(self) -> int:
@@ -291,6 +298,8 @@ class WorkerClassifier:
         """The process is gone or must go: what it had in its hands has failed."""
         self._stop()
         self.restarts += 1
+        if self._accelerator is None:
+            self._lost_first, self._lost_how = self._lost_first + 1, problem
         if self._is_up and self._jobs:
             job = self._jobs.popleft()
             self._free.extend(job.slots)
