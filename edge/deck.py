@@ -1,26 +1,29 @@
 """The deck switch, and the network port that is there while it is set, on deck, and never otherwise.
 
-Whoever connects is served logs (`edge.fetching`) over the same link as on the serial line, and nothing else:
-he commands nothing. What guards the port is that somebody has to set the switch by hand.
+Whoever connects is served logs (`edge.fetching`) over the same link as on the serial line, and may bring what
+is signed (`edge.intake`); else he commands nothing. What guards the port is that somebody has to set a switch
+by hand, or to sign a command that opens it.
 """
 
 from __future__ import annotations
 
+import contextlib
 import math
+import os
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Protocol
 
 from edge.errors import ConfigError
 from edge.fetching import LogServer, Shelf
 from edge.gpio import request_line
+from edge.intake import Intake
 from edge.run_config import DeckConfig
 from firmware_bridge.ctd import Reading
-from firmware_bridge.link import ObjectReceived
 from firmware_bridge.link import Peer as LinkPeer
-from firmware_bridge.link_records import Reason, Role
-from firmware_bridge.link_wire import Capability
+from firmware_bridge.link_records import Role
+from firmware_bridge.link_wire import VISITOR
 from firmware_bridge.transport import PortLine, TcpTransport
 
 DEEPEST_DBAR = 2.0
@@ -29,6 +32,12 @@ SETTLED_S = 1.0
 """A switch that has been set for so long is; it is unset at once."""
 SERVE_S = 0.1
 """How long a caller is served before the host is looked after again."""
+
+
+def deck_flag() -> Path | None:
+    """The file that tells the rest of the machine that the deck is open, where systemd gives a folder."""
+    folder = os.environ.get("RUNTIME_DIRECTORY", "")
+    return Path(folder) / "deck-is-open" if folder else None
 
 
 class Switch(Protocol):
@@ -86,29 +95,61 @@ class GpioSwitch:
         self._request.release()
 
 
+class AnySwitch:
+    """Set while any of some switches is."""
+
+    def __init__(self, switches: Sequence[Switch]) -> None:
+        self._switches = switches
+
+    def is_set(self) -> bool:
+        """See `Switch`."""
+        return any(one.is_set() for one in self._switches)
+
+    def close(self) -> None:
+        """See `Switch`."""
+        for one in self._switches:
+            one.close()
+
+
 def open_switch(told: str) -> Switch:
-    """The switch that `[run.deck] switch` names: `gpio:17`, `gpio:gpiochip4:17` or `file:/path`."""
-    kind, _, place = told.partition(":")
-    return FileSwitch(Path(place)) if kind == "file" else GpioSwitch(place)
+    """The switches that `[run.deck] switch` names: `gpio:17`, `gpio:gpiochip4:17` or `file:/path`.
+
+    Raises `ConfigError` when one cannot be had.
+    """
+    opened: list[Switch] = []
+    try:
+        for one in told.split():
+            kind, _, place = one.partition(":")
+            opened.append(FileSwitch(Path(place)) if kind == "file" else GpioSwitch(place))
+    except ConfigError:
+        AnySwitch(opened).close()
+        raise
+    return AnySwitch(opened)
 
 
 class Deck:
-    """Serves logs over the network while the switch is set, no dive is under way, and it is not under water.
+    """Serves logs over the network while it may, no dive is under way, and it is not under water.
+
+    It may while a switch is set, and for as long as a signed command says (`open_for`).
 
     Parameters
     ----------
     config
-        Switch and address; without a switch nothing is ever opened.
+        Switches and address; without an address nothing is ever opened.
     shelf
         What may be read, and whether a dive is under way.
+    intake
+        What may be brought.
     boot
         Of this run.
     pressure
         The newest reading, or None.
     say
         Takes one line for a person at every change.
+    flag
+        A file that is there while it may, for what else of the machine listens then; None makes none.
     must_open
-        Whether a switch that cannot be had is refused; otherwise it is an alarm, and nothing is ever opened.
+        Whether a switch that cannot be had is refused; otherwise it is an alarm, and no switch is set.
 
     Raises
     ------
@@ -120,21 +161,25 @@ class Deck:
         self,
         config: DeckConfig,
         shelf: Shelf,
+        intake: Intake,
         boot: int,
         pressure: Callable[[], Reading | None],
         monotonic_s: Callable[[], float],
         say: Callable[[str], None],
+        flag: Path | None = None,
         *,
         must_open: bool = True,
     ) -> None:
-        self._switch: Switch | None = None
+        self._switch: Switch = AnySwitch(())
+        self._flag, self._open_until_s = flag, -math.inf
+        self._lower_flag()
         try:
-            self._switch = open_switch(config.switch) if config.switch else None
+            self._switch = open_switch(config.switch)
         except ConfigError as error:
             if must_open:
                 raise
             say(f"ALARM: there is no deck switch: {error}")
-        self._config, self._shelf, self._boot = config, shelf, boot
+        self._config, self._shelf, self._intake, self._boot = config, shelf, intake, boot
         self._pressure, self._monotonic_s, self._say = pressure, monotonic_s, say
         self._set_since_s = math.inf
         self._is_faulty = False
@@ -145,9 +190,9 @@ class Deck:
 
     def poll(self, wait_s: float) -> float:
         """Serve who has called, for at most so long; returns what is left of it for others."""
-        if self._switch is None:
+        if not self._config.listen:
             return wait_s
-        if not self._may_listen(self._switch):
+        if not self._may_listen():
             self._shut()
             return wait_s
         if self._listener is None:
@@ -155,33 +200,40 @@ class Deck:
         self._accept()
         return 0.0 if self._serve(min(wait_s, SERVE_S)) else wait_s
 
-    def close(self) -> None:
-        """Let port and switch go."""
-        self._shut()
-        if self._switch is not None:
-            self._switch.close()
+    def open_for(self, minutes: int) -> None:
+        """Be as if a switch were set, for so long from now on; 0 takes it back."""
+        self._open_until_s = self._monotonic_s() + 60.0 * minutes
 
-    def _may_listen(self, switch: Switch) -> bool:
-        if self._shelf.is_diving() or not switch.is_set():
+    def close(self) -> None:
+        """Let port and switches go."""
+        self._shut()
+        self._switch.close()
+
+    def _may_listen(self) -> bool:
+        now_s = self._monotonic_s()
+        is_wanted = now_s < self._open_until_s
+        if self._shelf.is_diving() or not (is_wanted or self._switch.is_set()):
             self._set_since_s, self._is_faulty = math.inf, False
             return False
-        now_s = self._monotonic_s()
         self._set_since_s = min(self._set_since_s, now_s)
         reading = self._pressure()
         is_under_water = reading is not None and reading.pressure_dbar > DEEPEST_DBAR
-        return not is_under_water and now_s - self._set_since_s >= SETTLED_S
+        return not is_under_water and (is_wanted or now_s - self._set_since_s >= SETTLED_S)
 
     def _listen(self) -> None:
+        if self._flag is not None:
+            with contextlib.suppress(OSError):
+                self._flag.touch()
         host, _, port = self._config.listen.rpartition(":")
         try:
             self._listener = socket.create_server((host, int(port)), backlog=1)
         except (OSError, OverflowError) as cause:
             if not self._is_faulty:
-                self._say(f"the deck switch is set, and {self._config.listen} cannot be had ({cause})")
+                self._say(f"the deck is to be open, and {self._config.listen} cannot be had ({cause})")
             self._is_faulty = True
             return
         self._listener.setblocking(False)
-        self._say(f"the deck switch is set: logs are served on {self._config.listen}")
+        self._say(f"the deck is open: logs are served on {self._config.listen}")
 
     def _accept(self) -> None:
         """Take a call; the newest counts, for one whose cable was pulled does not hang up."""
@@ -193,7 +245,10 @@ class Deck:
             return
         self._hang_up()
         transport = TcpTransport(connection, f"{address[0]}:{address[1]}")
-        self._peer = LinkPeer(Role.INSTRUMENT, self._boot, capabilities=Capability.LOGS)
+        self._peer = LinkPeer(
+            Role.INSTRUMENT, self._boot, capabilities=VISITOR, stored=self._intake.headers(),
+            judge=self._intake.judge,
+        )  # fmt: skip
         self._logs = LogServer(self._peer, self._shelf)
         self._line = PortLine(self._peer, lambda: transport, self._monotonic_s)
 
@@ -206,8 +261,7 @@ class Deck:
         while True:
             for event in line.carry(max(0.0, until_s - self._monotonic_s())):
                 logs.take(event)
-                if isinstance(event, ObjectReceived):
-                    peer.refuse(event.item, Reason.UNWANTED)
+                self._intake.take(peer, event)
             if line.fault:
                 self._hang_up()
                 return True
@@ -221,7 +275,13 @@ class Deck:
             self._line.close()
         self._line = self._peer = self._logs = None
 
+    def _lower_flag(self) -> None:
+        if self._flag is not None:
+            with contextlib.suppress(OSError):
+                self._flag.unlink(missing_ok=True)
+
     def _shut(self) -> None:
+        self._lower_flag()
         self._hang_up()
         if self._listener is not None:
             self._listener.close()

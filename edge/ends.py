@@ -28,6 +28,7 @@ from edge.inference.bundle import Bundle
 from edge.inference.classifier import Classifier, Namer, Nobody
 from edge.inference.worker import WorkerClassifier
 from edge.instrument import Observer
+from edge.intake import Intake
 from edge.logged import optics_of
 from edge.recording import INFO_FILE, SENSORS_FILE, open_recording
 from edge.run_config import CameraConfig, CameraKind, HostKind, ModemConfig, ModemKind
@@ -41,7 +42,7 @@ from firmware_bridge.iridium.sbd import SbdDriver
 from firmware_bridge.link import ALL_CAPABILITIES
 from firmware_bridge.link import Peer as LinkPeer
 from firmware_bridge.link_records import Role
-from firmware_bridge.link_wire import Capability
+from firmware_bridge.link_wire import VISITOR, Capability
 from firmware_bridge.sans_io import Line, Peer
 from firmware_bridge.transport import PortLine, open_transport
 
@@ -99,8 +100,10 @@ def tie_to_ports(monotonic_s: Callable[[], float], alarm: Callable[[str], None] 
     return tie
 
 
-def open_host(config: Config, bundle: Bundle, clock: Clock, wall: WallClock, tie: Tie, shelf: Shelf) -> Host:
-    """Who commands, as configured; on the native link logs of the shelf may be asked for too."""
+def open_host(
+    config: Config, bundle: Bundle, clock: Clock, wall: WallClock, tie: Tie, shelf: Shelf, intake: Intake
+) -> Host:
+    """Who commands, as configured; on the native link logs may be asked for too, and updates brought."""
     host = config.run.host
     if host.kind is HostKind.NONE:
         return NoHost(clock.sleep)
@@ -110,10 +113,15 @@ def open_host(config: Config, bundle: Bundle, clock: Clock, wall: WallClock, tie
         line = tie(uvp6, host.port, host.baud)
         return Uvp6Host(uvp6, line, optics, bundle.counted_taxa, config.log.frames_per_bloc)
     own_baud = 0 if host.port.startswith("tcp:") else host.baud
-    more = Capability.LOGS | (Capability.SPEED if own_baud else 0)
-    peer = LinkPeer(Role.INSTRUMENT, wall.boot, capabilities=ALL_CAPABILITIES | more)
-    line, stale_s = tie(peer, host.port, host.baud), config.run.pressure.stale_s
-    return NativeHost(peer, line, clock.monotonic_s, stale_s=stale_s, shelf=shelf, own_baud=own_baud)
+    more = VISITOR | (Capability.SPEED if own_baud else 0)
+    peer = LinkPeer(
+        Role.INSTRUMENT, wall.boot, capabilities=ALL_CAPABILITIES | more, stored=intake.headers(),
+        partial=intake.partial(), judge=intake.judge,
+    )  # fmt: skip
+    return NativeHost(
+        peer, tie(peer, host.port, host.baud), clock.monotonic_s, stale_s=config.run.pressure.stale_s,
+        shelf=shelf, intake=intake, own_baud=own_baud,
+    )  # fmt: skip
 
 
 def open_driver(modem: ModemConfig, boot: int) -> Driver:

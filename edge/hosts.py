@@ -1,7 +1,7 @@
 """Who commands the instrument: a float on the native link, or nobody, and then pressure alone decides.
 
 A host is asked for what it said, and told what the instrument does. What it may decide is when a dive begins
-and ends, its phases, time and budget; configuration and model never (`edge.orders` takes signed commands).
+and ends, its phases, time and budget; configuration and model only by what is signed (`edge.intake`).
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import Protocol
 from edge.divelog_schema import LoggedFrame
 from edge.fetching import QUEUED, LogServer, Shelf
 from edge.frame import Phase
+from edge.intake import Intake, nothing_taken
 from edge.mission import State
 from edge.outbox import Queued
 from edge.telemetry.health import HealthReading
@@ -33,13 +34,15 @@ from firmware_bridge.link import Event as LinkEvent
 from firmware_bridge.link import Peer as LinkPeer
 from firmware_bridge.link_objects import MAX_QUEUED, LinkObject
 from firmware_bridge.link_speed import SpeedKeeper
-from firmware_bridge.link_wire import Capability, Kind
+from firmware_bridge.link_wire import VISITOR, Kind
 from firmware_bridge.sans_io import Line
 
-READER_GONE_S = 30.0
-"""Who has asked for logs and says nothing for so long is not there any more."""
+VISITOR_GONE_S = 30.0
+"""A visitor who says nothing for so long is not there any more."""
 CEASED_S = 300.0
 """A host that told pressure and has not for so long is not there."""
+KEEP_EVERY_S = 30.0
+"""Time after which what has come of an update is kept, so that our reset costs no more."""
 _NUMBERS, _TIMES = 1 << 24, 1 << 8
 
 
@@ -81,14 +84,6 @@ class PowerWished:
 
 
 @dataclass(frozen=True, slots=True)
-class OrderCame:
-    """Bytes of a command from shore, not verified; `Host.took` says when it is taken durably."""
-
-    data: bytes
-    item: LinkObject
-
-
-@dataclass(frozen=True, slots=True)
 class MessageTaken:
     """The host has a message for good."""
 
@@ -109,7 +104,7 @@ class Noted:
 
 
 Said = (
-    PhaseSaid | DiveBeginSaid | DiveEndSaid | TimeSaid | BudgetSaid | PowerWished | OrderCame | MessageTaken
+    PhaseSaid | DiveBeginSaid | DiveEndSaid | TimeSaid | BudgetSaid | PowerWished | MessageTaken
     | MessagesWanted | Noted
 )  # fmt: skip
 
@@ -155,9 +150,6 @@ class Host(Protocol):
     def seen(self, frame: LoggedFrame) -> None:
         """A frame of the dive has its outcome."""
 
-    def took(self, order: OrderCame) -> None:
-        """A command was taken, obeyed or not: the host may forget it."""
-
     def let_go(self) -> None:
         """All is on disk: power may be cut if the host wishes it."""
 
@@ -192,9 +184,6 @@ class NoHost:
     def seen(self, frame: LoggedFrame) -> None:
         """Nobody to tell."""
 
-    def took(self, order: OrderCame) -> None:
-        """Nobody sends any."""
-
     def let_go(self) -> None:
         """Nobody who asks."""
 
@@ -214,7 +203,9 @@ class NativeHost:
     stale_s
         A reading older than this is none.
     shelf
-        Logs that may be asked for, also by one that asks for logs alone and commands nothing.
+        Logs that may be asked for, also by a visitor, who commands nothing.
+    intake
+        Takes commands and updates, also a visitor's.
     own_baud
         Speed of the port, where it has one.
     """
@@ -227,12 +218,15 @@ class NativeHost:
         *,
         stale_s: float,
         shelf: Shelf | None = None,
+        intake: Intake | None = None,
         own_baud: int = 0,
     ) -> None:
         self._peer, self._line = peer, line
+        self._intake = intake or nothing_taken()
+        self._keep_due_s = monotonic_s() + KEEP_EVERY_S
         self._logs = None if shelf is None else LogServer(peer, shelf)
         self._speed = SpeedKeeper(line, own_baud)
-        self._reader_frames, self._reader_heard_s, self._is_intruded = 0, 0.0, False
+        self._visitor_frames, self._visitor_heard_s, self._is_intruded = 0, 0.0, False
         self._monotonic_s, self._stale_s = monotonic_s, stale_s
         self._reading: Reading | None = None
         self._read_s = self._told_s = 0.0
@@ -258,12 +252,16 @@ class NativeHost:
         if self._logs is not None:
             self._logs.go_on()
         self._speed.look(self._peer, self._monotonic_s())
-        if self._is_reader and self._reader_has_gone():
+        if self._is_visitor and self._visitor_has_gone():
             self._peer.begin_again(secrets.randbelow((1 << 32) - 1) + 1)
         for event in self._line.carry(wait_s):
             said += self._on(event)
             if self._logs is not None:
                 self._logs.take(event)
+            self._intake.take(self._peer, event)
+        if self._monotonic_s() >= self._keep_due_s:
+            self._keep_due_s = self._monotonic_s() + KEEP_EVERY_S
+            self._intake.keep_partial(self._peer.partial)
         return said
 
     def reading(self) -> Reading | None:
@@ -277,7 +275,7 @@ class NativeHost:
 
     def offer(self, messages: Sequence[Queued]) -> Sequence[Queued]:
         """See `Host`; those that the link has no room for are to be offered again."""
-        if self._is_reader:
+        if self._is_visitor:
             return ()
         waiting = self._peer.waiting
         held = {item.object_id for item in waiting if item.kind == Kind.MESSAGE}
@@ -296,10 +294,6 @@ class NativeHost:
     def seen(self, frame: LoggedFrame) -> None:
         """The link tells messages, not frames."""
 
-    def took(self, order: OrderCame) -> None:
-        """See `Host`."""
-        self._peer.stored(order.item)
-
     def close(self) -> None:
         """See `Host`."""
         self._line.close()
@@ -310,30 +304,40 @@ class NativeHost:
             self._peer.say(wire.PowerSafe())
 
     @property
-    def _is_reader(self) -> bool:
-        """Whether the other end is none that commands, but somebody who asks for logs."""
+    def _is_visitor(self) -> bool:
+        """Whether the other end is none that commands, but somebody who asks for logs or brings an update."""
         told = self._peer.peer
-        return told is not None and told.capabilities == Capability.LOGS
+        return told is not None and bool(told.capabilities) and not told.capabilities & ~VISITOR
 
-    def _reader_has_gone(self) -> bool:
-        """Whether the reader is silent, or who speaks now is none: a float that knows nothing of him.
+    def _visitor_has_gone(self) -> bool:
+        """Whether the visitor is silent, or who speaks now is none: a float that knows nothing of him.
 
         Then that float must begin a session anew, which it does when we have another boot id.
         """
         frames, now_s = self._peer.counts.frames, self._monotonic_s()
-        if frames != self._reader_frames or self._peer.waiting:
-            self._reader_frames, self._reader_heard_s = frames, now_s
-        return self._is_intruded or now_s - self._reader_heard_s > READER_GONE_S
+        if frames != self._visitor_frames or self._peer.waiting:
+            self._visitor_frames, self._visitor_heard_s = frames, now_s
+        return self._is_intruded or now_s - self._visitor_heard_s > VISITOR_GONE_S
 
     def _on(self, event: LinkEvent) -> list[Said]:
-        if self._is_reader and not isinstance(event, Opened):
-            is_his = isinstance(event, wire.Fetch | wire.Speed | Delivered | Refused | Heard | WrongVersion)
+        if self._is_visitor and not isinstance(event, Opened):
+            is_his = isinstance(
+                event,
+                wire.Fetch
+                | wire.Speed
+                | wire.Ask
+                | ObjectReceived
+                | Delivered
+                | Refused
+                | Heard
+                | WrongVersion,
+            )
             self._is_intruded = self._is_intruded or not is_his
         match event:
-            case Opened() if self._is_reader:
+            case Opened() if self._is_visitor:
                 self._is_lost, self._is_intruded = True, False
-                return [Noted("somebody is here to read logs, and no host: pressure decides")]
-            case Silent() | Heard() if self._is_reader:
+                return [Noted("a visitor is here, and no host: pressure decides")]
+            case Silent() | Heard() if self._is_visitor:
                 return []
             case Opened(_, was_reset):
                 self._is_lost = False
@@ -349,25 +353,17 @@ class NativeHost:
                 return [Noted(f"the host speaks the link's versions {lowest} to {version}: none of ours")]
             case Delivered(item) | Refused(item) if item.kind == Kind.MESSAGE:
                 taken = self._offered.pop(item.object_id, None)
-                if taken is None or (isinstance(event, Refused) and self._is_reader):
+                if taken is None or (isinstance(event, Refused) and self._is_visitor):
                     return []
                 if isinstance(event, Refused):
                     return [
                         Noted(f"the host refuses message {taken[1]} of dive {taken[0]}: {event.reason.name}")
                     ]
                 return [MessageTaken(*taken)]
-            case ObjectReceived(item):
-                return self._on_object(item)
-            case Delivered() | Refused():
+            case ObjectReceived() | Delivered() | Refused():
                 return []
             case _:
                 return self._on_record(event)
-
-    def _on_object(self, item: LinkObject) -> list[Said]:
-        if item.kind == Kind.COMMAND:
-            return [OrderCame(item.data, item)]
-        self._peer.refuse(item, wire.Reason.UNWANTED)
-        return [Noted(f"the host sent {len(item.data)} bytes that no command announced: refused")]
 
     def _on_record(self, record: wire.Record) -> list[Said]:
         match record:
@@ -400,6 +396,8 @@ class NativeHost:
 
     def _answer(self, topic: wire.Topic) -> None:
         now, told = self._standing, self._standing.health
+        if topic is wire.Topic.UPDATES:
+            return  # the intake's
         if topic is wire.Topic.HEALTH:
             self._peer.say(wire.Health(told.battery_mv, told.board_temperature_c, told.disk_free_mb))
             return

@@ -124,26 +124,33 @@ class HostConfig(Section, frozen=True):
     baud: Annotated[int, msgspec.Meta(ge=300)] = 9600
 
 
+_SWITCH = "(gpio:(gpiochip[0-9]+:)?[0-9]{1,3}|file:/[^ ]+)"
+
+
 class DeckConfig(Section, frozen=True):
-    """The network port for logs that is there while a switch is set on deck (docs/fetch.md); none by default.
+    """The network port of the deck, for logs and updates (docs/fetch.md); none by default.
 
     Attributes
     ----------
     switch
-        A line of a GPIO chip that is pulled up and set at ground (`gpio:17`, `gpio:gpiochip4:17`), or a file
-        that is there when it is set (`file:/media/deck/seston.key`).
+        What has to be set on deck for it: a line of a GPIO chip that is pulled up and set at ground
+        (`gpio:17`, `gpio:gpiochip4:17`), or a file that is there when it is set
+        (`file:/media/deck/seston.key`); several with spaces between, any of which is enough. Without one, a
+        signed command alone opens it.
     listen
-        Address and port of this machine, such as that of its USB cable: 192.168.7.2:4573.
+        Address and port of this machine, such as that of its USB cable: 192.168.7.2:4573. Without it nothing
+        is ever opened.
     """
 
     switch: Annotated[
-        str, msgspec.Meta(pattern="^(|gpio:(gpiochip[0-9]+:)?[0-9]{1,3}|file:/.+)$", max_length=1000)
+        str,
+        msgspec.Meta(pattern=f"^({_SWITCH}( {_SWITCH})*)?$", max_length=1000),
     ] = ""
     listen: Annotated[str, msgspec.Meta(pattern="^(|[^:\\s]+:[0-9]{1,5})$", max_length=300)] = ""
 
     def __post_init__(self) -> None:
-        if bool(self.switch) != bool(self.listen):
-            raise ValueError("switch and listen go together")
+        if self.switch and not self.listen:
+            raise ValueError("listen is missing: where the port is while the switch is set")
 
 
 class PressureSource(enum.StrEnum):

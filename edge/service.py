@@ -8,7 +8,6 @@ messages to the host, to a satellite modem, or into a folder. What decides is `m
 from __future__ import annotations
 
 import math
-import sqlite3
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -20,8 +19,9 @@ from edge.cameras.replay import ReplayCamera
 from edge.clock import Clock, SystemClock, WallClock
 from edge.config import Config, TelemetryConfig
 from edge.courier import Courier
-from edge.deck import Deck
+from edge.deck import Deck, deck_flag
 from edge.dive import Dive
+from edge.dive_end import finish
 from edge.divelog_schema import LoggedFrame
 from edge.ends import (
     Pressure,
@@ -44,7 +44,6 @@ from edge.hosts import (
     MessagesWanted,
     MessageTaken,
     Noted,
-    OrderCame,
     PhaseSaid,
     PowerWished,
     Said,
@@ -54,7 +53,7 @@ from edge.hosts import (
 from edge.inference.bundle import Bundle
 from edge.links import ModemLink
 from edge.live import Live, LiveState
-from edge.logged import climatology_in, codebook_in, priorities_of, read_climatology, replies_in
+from edge.logged import priorities_of, read_climatology
 from edge.mission import (
     Closed,
     Command,
@@ -69,11 +68,12 @@ from edge.mission import (
     Tick,
     step,
 )
-from edge.orders import MessagesQueued, Orders
+from edge.orders import DeckOpened, MessagesQueued, Orders
 from edge.outbox import Outbox
 from edge.run_config import Delivery, PressureSource
 from edge.sensors.serial import SerialPressure
 from edge.telemetry.health import HealthReading
+from edge.updates import Updates, intake_of
 from edge.watchdog import Watchdog
 from firmware_bridge.ctd import Reading
 from firmware_bridge.iridium.clock import utc_ms_of
@@ -86,7 +86,10 @@ CAMERA_POLL_S = 0.05
 HEALTH_EVERY_S = 600
 """Time between two readings of battery, temperature and disk during a dive."""
 BEGIN_AGAIN_S = 30.0
-"""Time until a dive that could not begin, for want of room on the disk, is tried again."""
+"""Time until a dive that could not begin, or an update that could not be tried, for want of room on the disk,
+is tried again."""
+SETTLE_AFTER_S = 3.0
+"""Between an update that is whole and its trial, so that who brought it hears that it is here."""
 LONG_STEP_S = 1800.0
 """Time to begin a dive on a disk that is full of old ones, or to make the messages of a long one, at most."""
 
@@ -113,9 +116,16 @@ class Service:
     watchdog
         Hears that the service goes forward: in a dive and between dives, whenever host and modem were served
         or a frame was looked at, whatever became of it. A camera whose driver hangs keeps it from that.
+    updates
+        Keeps models and configurations from shore, and says what runs; without it none are taken.
     is_alone
         At sea, a camera or port that cannot be opened is an alarm, and is tried again and again; where
         somebody looks on it is refused, so that it is known on deck.
+
+    Attributes
+    ----------
+    is_behind
+        Whether it ended because another model or configuration is to run: it is to be started anew.
     """
 
     def __init__(
@@ -128,9 +138,13 @@ class Service:
         tie: Tie | None = None,
         replay: Replay | None = None,
         watchdog: Watchdog | None = None,
+        updates: Updates | None = None,
         *,
         is_alone: bool = False,
     ) -> None:
+        self.is_behind = False
+        self._updates, self._was_host_heard, self._frames, self._ready_s = updates, False, 0, math.inf
+        self._settle_due_s = -math.inf
         self._watchdog = watchdog or Watchdog({})
         self._live = Live(folder, (taxon.label for taxon in bundle.counted_taxa))
         say = self._live.listen(say)
@@ -142,15 +156,18 @@ class Service:
         self._dives.mkdir(parents=True, exist_ok=True)
         messages.mkdir(parents=True, exist_ok=True)
         self._outbox = Outbox(self._dives / "outbox.sqlite")
-        self._orders = Orders(folder, config, self._outbox.requeue)
+        self._orders = Orders(
+            folder, config, self._outbox.requeue, updates, "" if updates is None else updates.mark
+        )
         for problem in self._orders.problems:
             say(problem)
         tie = tie or tie_to_ports(self._clock.monotonic_s, say if is_alone else None)
         shelf = Shelf(self._dives, lambda: self._dive is not None)
-        self._host = open_host(self._orders.config, bundle, self._clock, self._wall, tie, shelf)
+        intake = intake_of(updates, self._obey, bundle)
+        self._host = open_host(self._orders.config, bundle, self._clock, self._wall, tie, shelf, intake)
         self._deck = Deck(
-            config.run.deck, shelf, self._wall.boot, self._read_pressure, self._clock.monotonic_s, say,
-            must_open=not is_alone,
+            config.run.deck, shelf, intake, self._wall.boot, self._read_pressure, self._clock.monotonic_s,
+            say, deck_flag(), must_open=not is_alone,
         )  # fmt: skip
         modem = self._open_modem(tie) if config.run.deliver is Delivery.MODEM else None
         self._courier = Courier(
@@ -190,7 +207,8 @@ class Service:
         is_over = False
         self._watchdog.ready()
         self._surface()
-        while not stop():
+        self._ready_s = self._clock.monotonic_s()
+        while not stop() and not self.is_behind:
             if is_over and self._dive is None and self._host.is_silent and self._courier.is_done:
                 break
             if self._dive is None or self._host.is_cutting or (is_over and not self._host.is_silent):
@@ -219,11 +237,14 @@ class Service:
         if self._dive is not None:
             self._dive.close()
             self._say(f"stopped in dive {self._dive.folder.name}; the next start goes on with it")
+        if self._updates is not None and not self.is_behind:
+            self._updates.forgive()
         self.close()
 
     def close(self) -> None:
         """Let camera, ports and files go."""
-        self._watchdog.stopping()
+        if not self.is_behind:
+            self._watchdog.stopping()
         self._camera.close()
         if self._pressure is not None:
             self._pressure.close()
@@ -260,6 +281,28 @@ class Service:
         for said in self._host.poll(self._deck.poll(self._courier.poll(min(wait_s, LONGEST_POLL_S)))):
             self._on(said)
         self._went_on()
+        if self._updates is not None:
+            self._look_after(self._updates)
+
+    def _look_after(self, updates: Updates) -> None:
+        """See whether what is on trial has proven itself; between dives, try what came, and end for it."""
+        self._was_host_heard = self._was_host_heard or not self._host.is_silent
+        try:
+            updates.prove(
+                frames=self._frames, ready_s=self._clock.monotonic_s() - self._ready_s,
+                was_host_heard=self._was_host_heard, is_classifier_well=not self._namer.restarts,
+            )  # fmt: skip
+            is_idle = self._mission.state in (State.STANDBY, State.SLEEP) and not self._host.is_cutting
+            if not (updates.is_unsettled and self._dive is None and is_idle):
+                self._settle_due_s = self._clock.monotonic_s() + SETTLE_AFTER_S
+            elif self._clock.monotonic_s() >= self._settle_due_s:
+                with self._watchdog.at_most(LONG_STEP_S, "trying an update"):
+                    self.is_behind = updates.settle(has_host=not self._host.is_silent)
+        except SestonError as error:
+            self._say(f"updates wait: {error}")
+            self._settle_due_s = self._clock.monotonic_s() + BEGIN_AGAIN_S
+        if updates.has_news:
+            self._orders.sync_updates()
 
     def _went_on(self) -> None:
         """Something went forward."""
@@ -315,9 +358,6 @@ class Service:
                 self._set_budget(said)
             case PowerWished():
                 self._happened(mission.PowerWished(self._now_ms()))
-            case OrderCame(data):
-                self._obey(data)
-                self._host.took(said)
             case MessageTaken(dive, part):
                 self._courier.is_taken(dive, part)
                 self._tell_standing()
@@ -352,6 +392,8 @@ class Service:
         if isinstance(outcome.change, MessagesQueued):
             self._courier.hand_over()
             self._tell_standing()
+        elif isinstance(outcome.change, DeckOpened):
+            self._deck.open_for(outcome.change.minutes)
 
     def _on_network_time(self, ticks: int) -> None:
         utc_ms = utc_ms_of(ticks, self._clock.utc_ms())
@@ -456,6 +498,7 @@ class Service:
     def _take(self, dive: Dive, frame: Frame) -> None:
         reading = self._read_pressure()
         before = dive.mission.state
+        self._frames += 1
         self._tell_seen(dive.take(frame, reading, None if self._host.is_silent else self._host_phase))
         self._mission = dive.mission
         if self._mission.state is not before:
@@ -504,39 +547,12 @@ class Service:
             return
         self._mission, _ = step(dive.mission, Stop(self._now_ms()), dive.config.mission)
         self._log_health(dive)
-        dive.note("end", {})  # whoever goes on with it only makes its messages
-        try:
-            self._tell_seen(dive.instrument.close_bloc())
-            self._log_replies(dive)
-            with self._watchdog.at_most(LONG_STEP_S, f"making the messages of dive {dive.folder.name}"):
-                messages = dive.instrument.finish().messages
-            is_kept = self._courier.put(
-                dive.number, messages, codebook_in(dive.log), climatology_in(dive.log)
-            )
-            self._note_reported(dive)
-            if is_kept:  # or the next start makes them again
-                dive.mark_ended()
-            total = sum(map(len, messages))
-            self._say(f"dive {dive.folder.name} ended: {dive.next_frame} frames, {total} bytes in messages")
-        except (SestonError, OSError) as error:
-            self._say(f"dive {dive.folder.name} has sent nothing yet, the next start tries again: {error}")
+        finish(
+            dive, self._orders, self._courier, self._say, self._tell_seen,
+            lambda: self._watchdog.at_most(LONG_STEP_S, f"making the messages of dive {dive.folder.name}"),
+        )  # fmt: skip
         dive.close()
         self._happened(Closed(self._now_ms()))
-
-    def _log_replies(self, dive: Dive) -> None:
-        """Answers to shore go into the messages; without them these go all the same."""
-        try:
-            told = [[one.counter, one.verdict, one.detail] for one in self._orders.replies()]
-        except sqlite3.Error as error:
-            self._say(f"answers to shore wait: {error}")
-            return
-        dive.note("replies", {"replies": told})
-
-    def _note_reported(self, dive: Dive) -> None:
-        try:
-            self._orders.reported(replies_in(dive.log))
-        except SestonError as error:
-            self._say(f"answers to shore will go again: {error}")
 
     def _resume(self) -> None:
         """Go on with the last dive, or end it, if it has not ended; end those before it that have not."""

@@ -8,6 +8,7 @@ them what runs from the next start on. Two starts that do not come far enough, a
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -19,13 +20,14 @@ from edge.errors import BundleError, ConfigError, DiveLogError, SestonError
 from edge.images import read_image
 from edge.inference.bundle import Bundle, load_bundle
 from edge.inference.worker import WorkerClassifier
+from edge.intake import Intake, nothing_taken
 from edge.logged import codebook_of, priorities_of, read_climatology
 from edge.sent_config import unpack_config
 from edge.telemetry.replies import MAX_DETAIL, Verdict
 from edge.update_store import Failure, State, Update, UpdateStore
 from firmware_bridge.command_bodies import Announce, Part, What
 from firmware_bridge.link_objects import LinkObject
-from firmware_bridge.link_records import Reason
+from firmware_bridge.link_records import Reason, Runs
 from firmware_bridge.link_wire import Header
 
 UPDATES_DIR = "updates"
@@ -72,6 +74,10 @@ class Updates:
     ----------
     arriving
         What has come of an object of the link that is not whole.
+    is_unsettled
+        Whether `settle` may have something to do.
+    has_news
+        Whether an update stands otherwise than `verdicts` last said.
 
     Raises
     ------
@@ -88,12 +94,23 @@ class Updates:
         self._base = _hash_of_own(config_file)
         self._running: Running | None = None
         self.arriving = Arriving(self._folder)
+        self.is_unsettled = self.has_news = True
 
     def close(self) -> None:
         """Close the file."""
         self._store.close()
 
     # What runs
+
+    @property
+    def mark(self) -> str:
+        """SHA-256 of the configuration that runs where it is an update's, else ""."""
+        return "" if self._running is None else self._running.mark
+
+    @property
+    def is_on_trial(self) -> bool:
+        """Whether what runs has to prove itself."""
+        return self._running is not None and self._running.trial is not None
 
     def begin(self) -> Running:
         """What this start runs with; a start with an update on trial is counted before anything is loaded.
@@ -146,6 +163,7 @@ class Updates:
         is_far = frames >= PROVEN_FRAMES or ready_s >= PROVEN_STANDBY_S
         if is_far and (was_host_heard or not running.trial.needs_host):
             self._store.set_state(running.trial, State.GOOD)
+            self.has_news = True
             self._say(f"update {running.trial.counter} has proven itself: it stays")
             self._running = Running(running.config, running.bundle, running.model, running.mark)
             if self._base is not None:
@@ -166,9 +184,12 @@ class Updates:
         """
         update, running = self._store.whole(), self._running
         if running is None or self._base is None:
+            self.is_unsettled = False
             return False
         if update is None:
+            self.is_unsettled = False
             return self._is_behind(running)
+        self.has_news = True
         model, config = running.model, running.mark
         if update.what is What.MODEL:
             model = update.sha256
@@ -249,6 +270,7 @@ class Updates:
             return told
         if self._store.holds(update.what, update.sha256):
             self._store.set_state(update, State.WHOLE)
+            self.is_unsettled = True
             return f"{told}, which is here already"
         return f"{told}; {self._look_whether_whole(update)}"
 
@@ -284,6 +306,7 @@ class Updates:
             self._say(f"update {update.counter} cannot be kept: {error}")
             return Reason.NO_ROOM
         self._say(f"update {update.counter} is whole: {len(item.data):,} bytes")
+        self.is_unsettled = self.has_news = True
         return None
 
     @property
@@ -295,9 +318,11 @@ class Updates:
         """See `edge.orders.UpdateKeeper`."""
         if self._store.adopted(self._base):
             self._store.adopt_own(self._base or "")
+            self.is_unsettled = self.has_news = True
 
     def verdicts(self) -> Sequence[tuple[bytes, Verdict, int]]:
         """See `edge.orders.UpdateKeeper`."""
+        self.has_news = False
         return [(one.command, *self._verdict(one)) for one in self._store.all() if one.command]
 
     def _verdict(self, update: Update) -> tuple[Verdict, int]:
@@ -323,7 +348,26 @@ class Updates:
             )
             return "its parts are not what was announced: it is given up"
         self._store.keep(update, data)
+        self.is_unsettled = self.has_news = True
         return "it is whole"
+
+    def runs(self, bundle: Bundle) -> Runs:
+        """What runs, and what became of the last update, for who asks."""
+        last = next((one for one in reversed(self._store.all()) if one.command), None)
+        model, mark = int(bundle.sha256[:16], 16), int(self.mark[:16] or "0", 16)
+        if last is None:
+            return Runs(model, mark, None, 0, 0)
+        return Runs(model, mark, last.counter, *self._verdict(last))
+
+
+def intake_of(updates: Updates | None, command: Callable[[bytes], None], bundle: Bundle) -> Intake:
+    """What links take: commands, and updates where they are kept."""
+    if updates is None:
+        return dataclasses.replace(nothing_taken(), command=command)
+    return Intake(
+        command, updates.wants, updates.take, lambda: updates.runs(bundle), lambda: updates.headers,
+        updates.arriving.read, updates.arriving.keep,
+    )  # fmt: skip
 
 
 def try_out(candidate: Running) -> None:

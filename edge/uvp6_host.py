@@ -18,7 +18,7 @@ from edge.config import Config
 from edge.divelog_schema import LoggedFrame
 from edge.errors import ConfigError
 from edge.frame import SIZED_OUTCOMES, FrameOutcome
-from edge.hosts import DiveBeginSaid, DiveEndSaid, Noted, OrderCame, Said, Standing, TimeSaid
+from edge.hosts import DiveBeginSaid, DiveEndSaid, Noted, Said, Standing, TimeSaid
 from edge.optics import Optics
 from edge.outbox import Queued
 from edge.taxonomy import UNCLASSIFIED, Taxon
@@ -108,9 +108,6 @@ class Uvp6Host:
     def offer(self, messages: Sequence[Queued]) -> Sequence[Queued]:
         """A UVP6 hands nothing over."""
         return ()
-
-    def took(self, order: OrderCame) -> None:
-        """No orders come this way."""
 
     def let_go(self) -> None:
         """Nobody asks."""

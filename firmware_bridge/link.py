@@ -7,7 +7,7 @@ takes them checks their signature. Bodies are `link_wire`'s, records `link_recor
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -159,6 +159,8 @@ class Peer:
         Headers of objects stored before, newest last; the last 64 are known again and not taken twice.
     partial
         `partial` of the peer before the reset, if it was kept.
+    judge
+        Why an object is not wanted, by its header: it is refused before its bytes have come; None takes it.
     """
 
     def __init__(
@@ -170,6 +172,7 @@ class Peer:
         max_object_bytes: int = 1 << 22,
         stored: Iterable[Header] = (),
         partial: tuple[Header, bytes] | None = None,
+        judge: Callable[[Header], Reason | None] = lambda header: None,
     ) -> None:
         if not 1 <= boot_id < 1 << 32:
             raise MisuseError(f"boot_id is {boot_id}; 1 to 4294967295 can be sent")
@@ -189,7 +192,7 @@ class Peer:
         self._hello_retry = Retry(HELLO_EVERY_S, LONGEST_HELLO_S)
         self._tries_in_vain = 0
         self._sender = ObjectSender()
-        self._receiver = ObjectReceiver(max_object_bytes, stored, partial)
+        self._receiver = ObjectReceiver(max_object_bytes, stored, partial, judge)
         self._notes: dict[type[Any], Record] = {}
         self._records = RecordChannel()
 
@@ -207,6 +210,11 @@ class Peer:
     def partial(self) -> tuple[Header, bytes] | None:
         """What has arrived of an object that is not whole, to be kept over a reset; None without one."""
         return self._receiver.partial
+
+    @property
+    def arrived_bytes(self) -> int:
+        """Of the first object that waits: how much of it has arrived at the other end."""
+        return self._sender.arrived_bytes
 
     def say(self, record: Record) -> None:
         """Say a record. One of the same kind that has not gone out yet is replaced; the newest is true.

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import enum
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from firmware_bridge.errors import MisuseError
@@ -105,6 +105,11 @@ class ObjectSender:
     def waiting(self) -> tuple[LinkObject, ...]:
         """What is not yet stored by the other end, in order."""
         return tuple(item for item, _ in self._queue)
+
+    @property
+    def arrived_bytes(self) -> int:
+        """Of the first that waits: how much of it has arrived."""
+        return self._acked[1]
 
     def next_piece(self, now_s: float) -> Piece | None:
         """What to send now; None when the window is full or all is sent."""
@@ -206,9 +211,14 @@ class ObjectReceiver:
     """
 
     def __init__(
-        self, max_object_bytes: int, stored: Iterable[Header], partial: tuple[Header, bytes] | None
+        self,
+        max_object_bytes: int,
+        stored: Iterable[Header],
+        partial: tuple[Header, bytes] | None,
+        judge: Callable[[Header], Reason | None] = lambda header: None,
     ) -> None:
         self.max_object_bytes = max_object_bytes
+        self._judge = judge
         self._stored = deque(stored, REMEMBERED)
         self._header: Header | None = None
         self._data = bytearray()
@@ -312,6 +322,9 @@ class ObjectReceiver:
             return None
         if header.length_bytes > self.max_object_bytes:
             self.refusing = Reason.TOO_LARGE
+            return None
+        if (unwanted := self._judge(header)) is not None:
+            self.refusing = unwanted
             return None
         if header != self._header:
             self._damaged = 0

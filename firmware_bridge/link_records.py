@@ -70,6 +70,7 @@ class Topic(enum.IntEnum):
 
     STATUS = 1
     HEALTH = 2
+    UPDATES = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,6 +190,27 @@ class FetchRefused:
 
 
 @dataclass(frozen=True, slots=True)
+class Runs:
+    """What runs, and what became of the last update: see docs/update.md.
+
+    Attributes
+    ----------
+    model, configuration
+        First 8 bytes of their SHA-256; 0 for a configuration that is the unit's own file.
+    counter
+        Of the command that announced the last update; None without one.
+    verdict, detail
+        As the replies to shore have them (docs/wire-format.md).
+    """
+
+    model: int
+    configuration: int
+    counter: int | None
+    verdict: int
+    detail: int
+
+
+@dataclass(frozen=True, slots=True)
 class ObjectRefused:
     """The object of this transfer is not wanted again."""
 
@@ -198,7 +220,7 @@ class ObjectRefused:
 
 Record = (
     TimeIs | Ctd | Start | Stop | Budget | Ask | PowerWish | PowerStays | Fetch | Speed
-    | Status | Health | PowerWait | PowerSafe | FetchRefused | ObjectRefused
+    | Status | Health | PowerWait | PowerSafe | FetchRefused | Runs | ObjectRefused
 )  # fmt: skip
 
 
@@ -227,7 +249,7 @@ class Spec:
     fields: tuple[Field, ...] = ()
 
 
-U8, U16, U32 = (2**8 - 1, 2**16 - 1, 2**32 - 1)
+U8, U16, U32, U64 = (2**8 - 1, 2**16 - 1, 2**32 - 1, 2**64 - 1)
 _LOWEST_I32 = -(2**31)
 _DIVE = "H", 0, U16 - 1, U16
 
@@ -266,6 +288,9 @@ SPECS = (
     Spec(34, PowerWait, Role.INSTRUMENT, True, (Field("H", 0, U16),)),
     Spec(35, PowerSafe, Role.INSTRUMENT, True),
     Spec(36, FetchRefused, Role.INSTRUMENT, True, (Field(*_DIVE), Field("B", 0, U8), _choice(NoFetch))),
+    Spec(37, Runs, Role.INSTRUMENT, True, (
+        Field("Q", 0, U64), Field("Q", 0, U64), Field("I", 1, U32, 0), Field("B", 0, U8), Field("H", 0, U16),
+    )),
     Spec(48, ObjectRefused, None, True, (Field("B", 0, U8), _choice(Reason))),
 )  # fmt: skip
 SPEC_OF_NUMBER = {spec.number: spec for spec in SPECS}

@@ -28,9 +28,15 @@ class Capability(enum.IntFlag):
     CTD = 4
     POWER = 8
     LOGS = 16
-    """An instrument sends logs that are asked for; a host that has no other than this is no float."""
+    """An instrument sends logs that are asked for."""
     SPEED = 32
     """An instrument can change the speed of its port."""
+    UPDATES = 64
+    """An instrument takes updates that a signed command has announced."""
+
+
+VISITOR = Capability.LOGS | Capability.UPDATES
+"""A host that has nothing beyond these is no float: somebody reads logs, or brings updates."""
 
 
 class Kind(enum.IntEnum):

@@ -44,6 +44,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "compare": ("tools.compare:compare", "Score bundles and baselines side by side."),
     "keys": ("tools.keys:keys", "Make, install, replace and list the keys that sign commands."),
     "command": ("tools.command:command", "Make signed commands to floats at sea."),
+    "update": ("tools.update:update", "Give a unit another model or configuration, signed."),
     "modem": ("tools.modem:modem", "Emulate an Iridium modem, or send with one."),
     "uvp6": ("tools.uvp6:uvp6", "Host a UVP6, or an instrument that passes for one."),
     "slot": ("tools.slot:slot", "On a board from a card: its two systems, a new one, and back."),

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ from edge.telemetry.missing import EncodedRequest, Request, decode_request, enco
 from firmware_bridge.command_bodies import BODY_BYTES, AskMissing, Order, Reset, Role, Set
 from firmware_bridge.iridium.directip import write_mt
 from firmware_bridge.settings import FIELDS, Field, Row, Settings, Value, make_settings
-from tools.keyring import Keyring, Owner, load_private
+from tools.keyring import Keyring, Made, Owner, load_private
 from tools.keys import ask_passphrase, keyring_option, owner_of, owner_options
 from tools.shore.decode import CLIMATOLOGIES, CODEBOOKS, MAX_FILE_BYTES, SUFFIXES
 from tools.shore.receiving.products import known_files
@@ -33,6 +34,16 @@ from tools.shore.receiving.store import DIVE
 
 GROUPS = {"budget": range(1, 16), "schedule": range(16, 32), "thresholds": range(32, 64)}
 """Which settings a command sets, by their numbers."""
+
+
+@dataclass(frozen=True, slots=True)
+class Signed:
+    """A command that was made: its line of the ledger, the key that signed it, its file, and its modem."""
+
+    made: Made
+    private: Ed25519PrivateKey
+    file: Path
+    imei: str | None
 
 
 def _rows(_context: click.Context, option: click.Parameter, value: str | None) -> tuple[Row, ...] | None:
@@ -62,7 +73,7 @@ def _option(field: Field) -> Callable[..., Any]:
     return click.option(flag, name, type=kind, help=text + steps)
 
 
-def _signing_options(function: Callable[..., Any]) -> Callable[..., Any]:
+def signing_options(function: Callable[..., Any]) -> Callable[..., Any]:
     """Who is commanded, who signs, and where the command goes."""
     for option in (
         click.option(
@@ -104,15 +115,15 @@ def _add_group(name: str, numbers: range, text: str) -> None:
         settings = make_settings(values)
         changed = None if codebook is None else changed_codebook(_read_codebook(codebook), settings)
         told = ", ".join(f"{key} = {value}" for key, value in settings)
-        file = _sign(Set(settings), told, **options)
+        signed = sign_order(Set(settings), told, **options)
         if changed is not None:
-            place = file.parent / f"codebook-{changed.sha256[:12]}.json"
+            place = signed.file.parent / f"codebook-{changed.sha256[:12]}.json"
             write_durably(place, changed.to_json())
             click.echo(f"Codebook of later dives: {place}.")
         elif any(_is_of_codebook(key) for key in values):
             click.echo("Messages of later dives need another codebook: have it written with --codebook.")
 
-    made = _signing_options(make)
+    made = signing_options(make)
     if any(_is_of_codebook(field.key) for field in fields):
         made = click.option(
             "--codebook", type=click.Path(dir_okay=False, path_type=Path),
@@ -133,7 +144,7 @@ _add_group("thresholds", GROUPS["thresholds"], "Set what counts as a particle, a
 @click.option(
     "--dive", "dives", type=click.IntRange(0, 0xFFFF), multiple=True, help="Ask for this dive alone."
 )
-@_signing_options
+@signing_options
 def missing(messages: Path, dives: tuple[int, ...], **options: Any) -> None:
     """Ask for what is missing.
 
@@ -145,16 +156,16 @@ def missing(messages: Path, dives: tuple[int, ...], **options: Any) -> None:
         click.echo("Nothing is missing; no command is made.")
         return
     wanted = ", ".join(str(one.dive_number) for one in decode_request(asked.data))
-    _sign(AskMissing(asked.data), f"send again what is missing of dive {wanted}", **options)
+    sign_order(AskMissing(asked.data), f"send again what is missing of dive {wanted}", **options)
     for left in asked.left_out:
         click.echo(f"No room to ask for all of dive {left.dive_number}: ask again when this has come.")
 
 
 @command.command()
-@_signing_options
+@signing_options
 def reset(**options: Any) -> None:
     """Let the unit forget every setting from shore."""
-    _sign(Reset(), "forget every setting from shore", **options)
+    sign_order(Reset(), "forget every setting from shore", **options)
 
 
 @command.command("list")
@@ -166,7 +177,7 @@ def list_commands(keyring: Keyring) -> None:
         click.echo(f"{one.counter}  {when} UTC  {Owner(one.unit).label}: {one.told} (key {one.signer})")
 
 
-def _sign(
+def sign_order(
     order: Order,
     told: str,
     *,
@@ -178,7 +189,7 @@ def _sign(
     counter: int | None,
     out: Path | None,
     imei: str | None,
-) -> Path:
+) -> Signed:
     """Sign an order, write its files, and say so."""
     owner = owner_of(unit, fleet)
     if imei is not None and not re.fullmatch("[0-9]{15}", imei):
@@ -186,13 +197,18 @@ def _sign(
     private = _signer(owner, keyring, sign_with, key)
     made = keyring.make(order, owner.unit, private, told, time.time_ns() // 1_000_000, counter)
     file = out or Path(f"command-{made.counter}.sbd")
-    write_durably(file, made.data)
     click.echo(f"Command {made.counter} to {owner.label}, {len(made.data)} bytes, in {file}: {told}.")
+    write_command(file, made.data, made.counter, imei)
+    return Signed(made, private, file, imei)
+
+
+def write_command(file: Path, data: bytes, counter: int, imei: str | None) -> None:
+    """Write a command, and the DirectIP message that takes it to a modem."""
+    write_durably(file, data)
     if imei is not None:
         envelope = file.with_suffix(".mt")
-        write_durably(envelope, write_mt(imei, made.data, message_id=made.counter))
+        write_durably(envelope, write_mt(imei, data, message_id=counter))
         click.echo(f"DirectIP message to {imei}: {envelope}.")
-    return file
 
 
 def _signer(owner: Owner, keyring: Keyring, sign_with: str | None, key: Path | None) -> Ed25519PrivateKey:

@@ -16,7 +16,7 @@ import msgspec
 from edge.durable import write_durably
 from firmware_bridge import link_logs as logs
 from firmware_bridge.transport import PortLine, open_transport
-from tools.fetching import GO_ON, ChangedError, FetchError, Reader, reading_peer
+from tools.fetching import GO_ON, ChangedError, FetchError, Reader, visiting_peer
 
 TOLD = "fetched.json"
 SPEEDS = (460_800, 230_400, 115_200, 57_600)
@@ -105,7 +105,7 @@ def fetch(
     console = Console()
     if dives and (every or new):
         raise FetchError("does not go with --all or --new", field="--dive", remedy="leave one of them out")
-    peer = reading_peer()
+    peer = visiting_peer()
     transport = open_transport(port, baud)
     line = PortLine(peer, lambda: transport)
     reader = Reader(peer, line, port, own_baud=0 if port.startswith("tcp:") else baud)

@@ -66,10 +66,10 @@ class Carrier(Line[Any], Protocol):
         """Why the port does not work, or nothing."""
 
 
-def reading_peer() -> Peer:
-    """Our end of the link: one that asks for logs and commands nothing."""
+def visiting_peer(capabilities: int = Capability.LOGS) -> Peer:
+    """Our end of the link: a visitor's, who asks for logs or brings what is signed, and commands nothing."""
     boot_id = secrets.randbelow((1 << 32) - 1) + 1
-    return Peer(Role.HOST, boot_id, capabilities=Capability.LOGS, max_object_bytes=MAX_OBJECT_BYTES)
+    return Peer(Role.HOST, boot_id, capabilities=capabilities, max_object_bytes=MAX_OBJECT_BYTES)
 
 
 class Reader:
@@ -106,7 +106,7 @@ class Reader:
         """Wait for the instrument; raises `FetchError` when nobody answers, or none that is understood."""
         until_s = self._now_s() + HELLO_S
         while not self._peer.is_open:
-            for event in self._carry():
+            for event in self.carry():
                 if isinstance(event, WrongVersion):
                     raise self._error(
                         f"speaks versions {event.lowest_version} to {event.version} of the link, and this"
@@ -147,7 +147,7 @@ class Reader:
                 self.rows(FALL_BACK_S)
             except SilentError:
                 while self._speed.baud == baud:
-                    self._carry()
+                    self.carry()
             else:
                 self._found_baud = baud
                 return
@@ -162,7 +162,7 @@ class Reader:
         self._peer.say(Speed(baud))
         until_s = self._now_s() + within_s
         while not self._peer.has_told(Speed) and self._now_s() < until_s:
-            self._carry(SETTLE_S)
+            self.carry(SETTLE_S)
         return self._peer.has_told(Speed)
 
     def rows(self, first_s: float = SILENT_S) -> list[logs.Row]:
@@ -223,7 +223,7 @@ class Reader:
         until_s = self._now_s() + first_s
         heard = self._peer.counts.frames
         while True:
-            for event in self._carry():
+            for event in self.carry():
                 match event:
                     case Opened():
                         self._peer.say(ask())
@@ -244,7 +244,8 @@ class Reader:
                     remedy=f"check cable and deck switch: {GO_ON}",
                 )  # fmt: skip
 
-    def _carry(self, wait_s: float = POLL_S) -> list[Any]:
+    def carry(self, wait_s: float = POLL_S) -> list[Any]:
+        """Serve the line for a while; `FetchError` when the port is gone."""
         events = list(self._line.carry(wait_s))
         if self._line.fault:
             raise self._error(

@@ -22,7 +22,7 @@ from firmware_bridge.link_records import Fetch, FetchRefused, NoFetch, Reason, R
 from firmware_bridge.link_wire import Hello, Kind
 from firmware_bridge.null_modem import Faults, NullModem, SimulatedLine
 from tests.tools.made_dive import START_MS, make_dive
-from tools.fetching import ChangedError, FetchError, Reader, reading_peer
+from tools.fetching import ChangedError, FetchError, Reader, visiting_peer
 
 pytestmark = pytest.mark.board
 DIVE = 7
@@ -40,7 +40,7 @@ class Aboard:
         self.instrument = Peer(Role.INSTRUMENT, 5, capabilities=ALL_CAPABILITIES | Capability.LOGS)
         self.shelf = Shelf(folder, lambda: self.is_diving)
         self.server = LogServer(self.instrument, self.shelf)
-        self.peer = reader or reading_peer()
+        self.peer = reader or visiting_peer()
         self.modem = NullModem((self.instrument, self.peer), baud=baud, faults=(faults, faults), seed=seed)
         line = SimulatedLine(self.modem, 1, self.server.take)
         self.reader = Reader(self.peer, line, "the line", lambda: self.modem.now_s)

@@ -20,7 +20,7 @@ from firmware_bridge.link_records import Role
 from firmware_bridge.link_wire import Capability, Kind
 from firmware_bridge.null_modem import BITS_PER_BYTE, Faults, NullModem, SimulatedLine
 from tools.bridge_bench import sbd
-from tools.fetching import Reader, reading_peer
+from tools.fetching import Reader, visiting_peer
 
 BAUD = 9600
 FLIPS = (0.0, 1e-4, 1e-3, 1e-2)
@@ -126,7 +126,7 @@ def fetching(flip: float, *, seed: int = 0, baud: int = FETCH_BAUD) -> float:
         out.mkdir()
         (dives / "00001" / logs.file_name(logs.LOG)).write_bytes(random.Random(seed).randbytes(FETCH_BYTES))
         instrument = Peer(Role.INSTRUMENT, 1, capabilities=ALL_CAPABILITIES | Capability.LOGS)
-        server, peer = LogServer(instrument, Shelf(dives, lambda: False)), reading_peer()
+        server, peer = LogServer(instrument, Shelf(dives, lambda: False)), visiting_peer()
         faults = Faults(flip=flip)
         modem = NullModem((instrument, peer), baud=baud, faults=(faults, faults), seed=seed)
         reader = Reader(peer, SimulatedLine(modem, 1, server.take), "the line", lambda: modem.now_s)
