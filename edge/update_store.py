@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from edge.database import connect, is_damage, transaction
+from edge.database import connect, connect_to_read, is_damage, transaction
 from edge.durable import PART, sync_folder, write_durably
 from edge.errors import DiveLogError
 from firmware_bridge.command_bodies import What
@@ -136,15 +136,24 @@ class UpdateStore:
     A file that is damaged is put aside, and what the unit was sent to sea with runs; `DiveLogError` when the
     disk refuses.
 
+    Parameters
+    ----------
+    to_read
+        Nothing is written or made.
+
     Attributes
     ----------
     problem
         What is wrong, in a sentence, or "".
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, to_read: bool = False) -> None:
         self._folder, self._path = folder, folder / STORE_FILE
         self.problem = ""
+        if to_read:
+            has_wal = self._path.with_name(STORE_FILE + "-wal").exists()
+            self._db = connect_to_read(self._path, with_wal=has_wal)
+            return
         try:
             folder.mkdir(parents=True, exist_ok=True)
             try:
@@ -186,10 +195,6 @@ class UpdateStore:
     def announced(self, command: bytes) -> Update | None:
         """The update that a command announced."""
         return next(iter(self._rows("command = ?", command)), None)
-
-    def waiting(self, what: What) -> Update | None:
-        """The update of a kind whose bytes are waited for."""
-        return next(iter(self._rows("what = ? AND state = ?", what, State.WAITS)), None)
 
     def whole(self) -> Update | None:
         """The oldest that can be adopted."""

@@ -24,7 +24,7 @@ from edge.intake import Intake, nothing_taken
 from edge.logged import codebook_of, priorities_of, read_climatology
 from edge.sent_config import unpack_config
 from edge.telemetry.replies import MAX_DETAIL, Verdict
-from edge.update_store import Failure, State, Update, UpdateStore
+from edge.update_store import STORE_FILE, Failure, State, Update, UpdateStore
 from firmware_bridge.command_bodies import Announce, Part, What
 from firmware_bridge.link_objects import LinkObject
 from firmware_bridge.link_records import Reason, Runs
@@ -69,6 +69,8 @@ class Updates:
         The unit's own configuration.
     say
         Takes a sentence for a person.
+    to_read
+        Nothing is written, and what is not there is not made: to `look_up` alone.
 
     Attributes
     ----------
@@ -85,9 +87,11 @@ class Updates:
         When the disk refuses.
     """
 
-    def __init__(self, folder: Path, config_file: Path, say: Callable[[str], None]) -> None:
+    def __init__(
+        self, folder: Path, config_file: Path, say: Callable[[str], None], *, to_read: bool = False
+    ) -> None:
         self._folder, self._say = folder / UPDATES_DIR, say
-        self._store = UpdateStore(self._folder)
+        self._store = UpdateStore(self._folder, to_read=to_read)
         if self._store.problem:
             say(f"ALARM: {self._store.problem}")
         self._config_file = config_file
@@ -121,6 +125,8 @@ class Updates:
             if update.state is State.TRIAL and update.tries >= TRIES:
                 self._leave(update, f"has not proven itself in {TRIES} starts")
                 continue
+            if self._base is None and not update.config:
+                continue  # the unit's own configuration cannot be read: no fault of the update
             try:
                 if update.state is State.TRIAL:
                     self._store.count_try(update, 1)
@@ -288,17 +294,19 @@ class Updates:
 
     def wants(self, kind: int, length_bytes: int) -> bool:
         """Whether an object of the link may be what is waited for."""
-        update = self._store.waiting(What(kind)) if kind in tuple(What) else None
+        update = self._last(kind)
         return update is not None and update.length_bytes == length_bytes
 
     def take(self, item: LinkObject) -> Reason | None:
         """Keep an object of the link durably, or say why not."""
-        update = self._store.waiting(What(item.kind)) if item.kind in tuple(What) else None
+        update = self._last(item.kind)
         if update is None:
             return Reason.UNWANTED
         if hashlib.sha256(item.data).hexdigest() != update.sha256:
             self._say(f"what came is not what update {update.counter} announced: refused")
             return Reason.UNWANTED
+        if update.state is not State.WAITS:
+            return None  # it is here already
         try:
             self._store.keep(update, item.data, Header.of(item.kind, item.object_id, item.data))
             self.arriving.forget()
@@ -313,6 +321,11 @@ class Updates:
     def headers(self) -> list[Header]:
         """Objects of the link that are here, the newest last."""
         return self._store.headers()
+
+    def _last(self, kind: int) -> Update | None:
+        """The last that was announced of a kind, unless it has ended."""
+        known = [one for one in self._store.all() if one.command and one.what == kind]
+        return known[-1] if known and known[-1].state not in (State.LEFT, State.FAILED) else None
 
     def reset(self) -> None:
         """See `edge.orders.UpdateKeeper`."""
@@ -358,6 +371,21 @@ class Updates:
         if last is None:
             return Runs(model, mark, None, 0, 0)
         return Runs(model, mark, last.counter, *self._verdict(last))
+
+
+def look_up(folder: Path, config_file: Path) -> Running:
+    """What runs with this folder and configuration, or would at the next start; nothing is written.
+
+    Raises what loading it raises.
+    """
+    if not (folder / UPDATES_DIR / STORE_FILE).is_file():
+        config = load_config(config_file)
+        return Running(config, load_bundle(config.bundle))
+    updates = Updates(folder, config_file, lambda sentence: None, to_read=True)
+    try:
+        return updates.look_up()
+    finally:
+        updates.close()
 
 
 def intake_of(updates: Updates | None, command: Callable[[bytes], None], bundle: Bundle) -> Intake:

@@ -22,6 +22,7 @@ from edge.inference.bundle import load_bundle
 from edge.log_reader import LogReader
 from edge.logged import optics_of
 from edge.selftest import Check, Status, board_checks, run_checks
+from edge.updates import look_up
 
 RECORD = "selftest.json"
 COLOURS = {Status.GOOD: "green", Status.LOOK: "yellow", Status.BAD: "bold red", Status.NONE: "dim"}
@@ -51,10 +52,10 @@ def selftest(config_file: Path | None, folder: Path, accelerator: str | None) ->
         return
     if config_file is None:
         raise click.UsageError("Missing option '--config'; only --accelerator can do without it.")
-    config = load_config(config_file)
-    optics_of(config)
-    bundle = load_bundle(config.bundle)
     folder.mkdir(parents=True, exist_ok=True)
+    running = look_up(folder, config_file)
+    config, bundle = running.config, running.bundle
+    optics_of(config)
     begun = time.monotonic()
     checks = _show(
         itertools.chain(run_checks(config, bundle, folder), accelerator_checks(bundle, config.classify))

@@ -1,4 +1,4 @@
-"""`seston update`: another model or configuration for a unit, signed, by cable or as messages (docs/update.md)."""
+"""`seston update`: another model or configuration for a unit, by cable or as messages (docs/update.md)."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from edge.errors import BundleError, SestonError
 from edge.inference.bundle import Bundle, load_bundle
 from edge.logged import codebook_of, optics_of, read_climatology
 from edge.sent_config import pack_config
-from edge.telemetry.replies import MAX_DETAIL, Verdict
+from edge.telemetry.replies import Verdict
 from edge.update_store import Failure
 from firmware_bridge.command_bodies import FIRST_BYTES, PART_BYTES, Announce, Part, What
 from firmware_bridge.commands import Command, sign_command

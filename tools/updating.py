@@ -108,7 +108,7 @@ class Bringer:
         )  # fmt: skip
 
     def outcome(self, counter: int, sha256: str, within_s: float = OUTCOME_S) -> tuple[Runs, bool]:
-        """What becomes of an update that is aboard, and whether it runs; else what is known after the time."""
+        """What becomes of an update that is aboard, and whether it runs; at last what is known by then."""
         mark, until_s = int(sha256[:16], 16), time.monotonic() + within_s
         while True:
             told = self.runs(max(until_s - time.monotonic(), SILENT_S))

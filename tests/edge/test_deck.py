@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import dataclasses
 import socket
 import sys
 from enum import Enum
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 
+import msgspec
 import pytest
 
 from edge.deck import SETTLED_S, Deck, open_switch
 from edge.errors import ConfigError
 from edge.fetching import Shelf
+from edge.intake import nothing_taken
 from edge.run_config import DeckConfig
 from firmware_bridge.ctd import Reading
 from firmware_bridge.link import Delivered, Opened, Peer, Refused
@@ -33,10 +36,13 @@ class Float:
             self.port = free.getsockname()[1]
         self.key = folder / "seston.key"
         self.now_s, self.pressure_dbar, self.is_diving, self.said = 100.0, None, False, []
+        self.commands, self.flag = [], folder / "deck-is-open"
+        self.flag.touch()  # left by one that was killed
+        self.intake = dataclasses.replace(nothing_taken(), command=self.commands.append)
         told = {"switch": f"file:{self.key}", "listen": f"127.0.0.1:{self.port}", **changes}
         self.deck = Deck(
-            DeckConfig(**told), Shelf(folder, lambda: self.is_diving), 5, self.reading, lambda: self.now_s,
-            self.said.append,
+            DeckConfig(**told), Shelf(folder, lambda: self.is_diving), self.intake, 5, self.reading,
+            lambda: self.now_s, self.said.append, folder / "deck-is-open",
         )  # fmt: skip
 
     def reading(self):
@@ -47,6 +53,7 @@ class Float:
         for s in seconds or (0.5, 0.5, 0.5, 0.5):
             self.now_s += s
             assert self.deck.poll(0.0) == 0.0
+        assert self.flag.exists() or not self.listens()
         return self.listens()
 
     def listens(self):
@@ -74,10 +81,11 @@ def test_it_is_there_while_the_switch_is_set_for_a_while_and_gone_at_once(float_
     assert float_.poll(SETTLED_S)
     float_.key.unlink()
     assert not float_.poll(0.01)
+    assert not float_.flag.exists()
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection(("127.0.0.1", float_.port))
     assert [line.split(":")[0] for line in float_.said] == [
-        "the deck switch is set", "no logs are served on the network any more",
+        "the deck is open", "no logs are served on the network any more",
     ]  # fmt: skip
 
 
@@ -118,7 +126,7 @@ def carry(float_, line, n=60):
     return events
 
 
-def test_a_caller_commands_nothing(float_):
+def test_a_caller_commands_nothing_and_may_bring_what_is_signed(float_):
     float_.key.touch()
     assert float_.poll()
     peer, line = call(float_)
@@ -126,9 +134,14 @@ def test_a_caller_commands_nothing(float_):
     peer.send(LinkObject(Kind.COMMAND, 1, b"signed or not"))
     events = carry(float_, line)
     line.close()
+    assert [type(event) for event in events] == [Opened, Delivered]
+    assert float_.commands == [b"signed or not"], "who judges it is not the deck"
+    peer, line = call(float_)
+    peer.send(LinkObject(Kind.MODEL, 1, b"that nobody announced" * 9999))
+    events = carry(float_, line)
+    line.close()
     assert [type(event) for event in events] == [Opened, Refused]
     assert events[1].reason is Reason.UNWANTED
-    assert not any(isinstance(event, Delivered) for event in events)
 
 
 def test_the_newest_caller_counts_and_one_who_has_gone_is_forgotten(float_):
@@ -212,9 +225,10 @@ def test_alone_at_sea_a_switch_that_is_not_there_is_an_alarm(gpiod, tmp_path):
     said = []
     told = DeckConfig(switch="gpio:gpiochip9:3", listen="127.0.0.1:0")
     shelf = Shelf(tmp_path, lambda: False)
+    rest = shelf, nothing_taken(), 1, lambda: None, lambda: 0.0, said.append
     with pytest.raises(ConfigError, match="gpiochip9"):
-        Deck(told, shelf, 1, lambda: None, lambda: 0.0, said.append)
-    deck = Deck(told, shelf, 1, lambda: None, lambda: 0.0, said.append, must_open=False)
+        Deck(told, *rest)
+    deck = Deck(told, *rest, must_open=False)
     assert deck.poll(0.5) == 0.5
     deck.close()
     assert len(said) == 1
@@ -227,7 +241,48 @@ def test_without_gpiod_there_is_a_remedy(monkeypatch):
         open_switch("gpio:17")
 
 
-@pytest.mark.parametrize("told", [{"switch": "gpio:17"}, {"listen": "192.168.7.2:4573"}])
-def test_switch_and_address_go_together(told):
-    with pytest.raises(ValueError, match="switch and listen go together"):
-        DeckConfig(**told)
+def test_a_switch_needs_an_address():
+    with pytest.raises(ValueError, match="listen is missing"):
+        DeckConfig(switch="gpio:17")
+
+
+@pytest.mark.parametrize("told", ["gpio:17 ", " gpio:17", "gpio:17file:/x", "gpio:17,gpio:18", "file:x"])
+def test_switches_that_are_none_are_refused(told):
+    with pytest.raises(msgspec.ValidationError):
+        msgspec.convert({"switch": told, "listen": "127.0.0.1:1"}, DeckConfig)
+
+
+def test_any_of_several_switches_is_enough(gpiod, tmp_path):
+    stick = tmp_path / "stick"
+    switch = open_switch(f"gpio:17 file:{stick}")
+    assert not switch.is_set()
+    gpiod.at_ground = True
+    assert switch.is_set()
+    gpiod.at_ground = False
+    stick.touch()
+    assert switch.is_set()
+    switch.close()
+    assert not gpiod.is_open
+
+
+def test_of_several_switches_none_stays_open_when_one_cannot_be_had(gpiod):
+    with pytest.raises(ConfigError, match="gpiochip9"):
+        open_switch("gpio:17 gpio:gpiochip9:1")
+    assert not gpiod.is_open
+
+
+def test_a_signed_command_opens_it_for_a_while_and_never_under_water(tmp_path):
+    made = Float(tmp_path, switch="")
+    assert not made.poll()
+    made.deck.open_for(10)
+    assert made.poll(1.0)
+    made.pressure_dbar = 3.0
+    assert not made.poll(1.0)
+    made.pressure_dbar = 0.1
+    assert made.poll(1.0, 596.0)
+    assert not made.poll(2.0)
+    made.deck.open_for(10)
+    assert made.poll(1.0)
+    made.deck.open_for(0)
+    assert not made.poll(1.0)
+    made.deck.close()

@@ -446,7 +446,7 @@ def test_modems_that_cannot_be_spoken_to_are_refused():
 def test_a_dive_goes_on_and_ends_though_outbox_and_orders_cannot_be_read(tmp_path, bundle):
     float_ = Float(tmp_path, bundle).run(6, *START)
     again = Float(tmp_path, bundle, boot=2)
-    again.service._orders._db.execute("DROP TABLE commands")
+    again.service._orders._book._db.execute("DROP TABLE commands")
     again.service._outbox._db.execute("ALTER TABLE outbox RENAME COLUMN delivered_ms TO lost")
     again.run(20, (8, wire.Stop()))
     with DiveLog.open(float_.dives()[0]) as log:

@@ -29,6 +29,7 @@ from firmware_bridge.link_records import (
     Reason,
     Record,
     Role,
+    Runs,
     Speed,
     Start,
     Status,
@@ -87,6 +88,8 @@ BODIES: tuple[tuple[Role, Body], ...] = (
     (INSTRUMENT, Numbered(5, PowerSafe())),
     (INSTRUMENT, Numbered(6, FetchRefused(12, 1, NoFetch.DIVING))),
     (INSTRUMENT, Numbered(7, FetchRefused(None, 0, NoFetch.DIVING))),
+    (INSTRUMENT, Numbered(8, Runs(0x0DF51B9000F0E325, 0x2460F5CA0ACE0FFF, 1_780_000_000, 6, 65_535))),
+    (INSTRUMENT, Numbered(9, Runs(0xCA469EBDA4687239, 0, None, 0, 0))),
     (INSTRUMENT, Numbered(6, ObjectRefused(2, Reason.TOO_LARGE))),
 )
 

@@ -275,7 +275,7 @@ def test_over_the_network_while_the_switch_is_set_and_never_otherwise(aboard, tm
 
     aboard.switch.touch()
     until(lambda: listens(aboard.tcp), "the switch is set")
-    assert f"the deck switch is set: logs are served on 127.0.0.1:{aboard.tcp}" in aboard.said()
+    assert f"the deck is open: logs are served on 127.0.0.1:{aboard.tcp}" in aboard.said()
     code, said = fetch(where, "--out", out)
     assert code == 0, said
     for dive in (OLD, NEW):
