@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import os
 import shutil
-import signal
 import socket
 import sqlite3
 import subprocess
@@ -22,34 +21,13 @@ from firmware_bridge import link_records as wire
 from firmware_bridge.link import Peer
 from firmware_bridge.transport import PortLine, open_transport
 from tests.edge.test_instrument import scene
+from tests.tools.aboard import Instrument, until
 from tests.tools.cable import Cable
 from tests.tools.made_dive import START_MS, make_dive
 from tools.cli import main
 
 pytestmark = pytest.mark.board
 GOLDEN = Path(__file__).parents[1] / "golden"
-CONFIG = """
-bundle = "demo"
-platform = "test float"
-[optics]
-pixel_um = 73
-image_volume_l = 0.6
-threshold = 21
-aa_um2 = 2300
-exp = 1.136
-[run.camera]
-kind = "replay"
-source = "{frames}"
-frame_rate_hz = 20
-[run.host]
-kind = "native"
-port = "{port}"
-[run.pressure]
-source = "host"
-[run.deck]
-switch = "file:{switch}"
-listen = "127.0.0.1:{tcp}"
-"""
 OLD, NEW = "00003", "00012"
 
 
@@ -71,38 +49,6 @@ def dives(tmp_path_factory):
     return folder
 
 
-class Instrument:
-    """A real `seston run` with these dives, at one end of a cable."""
-
-    def __init__(self, folder, dives, cable):
-        self.folder, self.cable = folder, cable
-        self.dives = folder / "dives"
-        shutil.copytree(dives, self.dives)
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.tcp = free.getsockname()[1]
-        self.switch = folder / "seston.key"
-        config = folder / "seston.toml"
-        config.write_text(
-            CONFIG.format(frames=dives.parent / "frames", port=cable.aboard, switch=self.switch, tcp=self.tcp)
-        )
-        command = [sys.executable, "-u", "-c", "from tools.cli import main; main()", "run"]
-        command += ["--config", str(config), "--folder", str(folder)]
-        with (folder / "said.txt").open("w") as said:
-            self.process = subprocess.Popen(command, stdout=said, stderr=subprocess.STDOUT)
-
-    def said(self):
-        return (self.folder / "said.txt").read_text()
-
-    def log(self, dive):
-        return self.dives / dive / "dive.sqlite"
-
-    def stop(self):
-        self.process.send_signal(signal.SIGTERM)
-        self.process.wait(60)
-        assert self.process.returncode == 0, self.said()
-
-
 @pytest.fixture
 def aboard(tmp_path, dives):
     folder = tmp_path / "float"
@@ -111,14 +57,6 @@ def aboard(tmp_path, dives):
         instrument = Instrument(folder, dives, cable)
         yield instrument
         instrument.stop()
-
-
-def until(is_so, what):
-    """Wait for something that another process does."""
-    deadline = time.monotonic() + 60
-    while not is_so():
-        assert time.monotonic() < deadline, what
-        time.sleep(0.02)
 
 
 def fetching(*arguments):
