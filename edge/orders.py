@@ -262,7 +262,9 @@ class Orders:
         """Wait for an update; a power cut before it is written down does it once more."""
         if self._updates is None:
             self._book.answer(data, Verdict.FAILED, 0)
-            return Outcome(f"command {counter} failed: no updates are taken here")
+            return Outcome(
+                f"command {counter} failed: no updates are taken here", Reply(counter, Verdict.FAILED)
+            )
         told = self._updates.announce(data, public, counter, order)
         self.sync_updates()
         found = self._book.answer_to(data)

@@ -23,7 +23,16 @@ from edge.telemetry.climatology import load_climatology
 from edge.telemetry.codebook import Codebook, load_codebook
 from edge.telemetry.decoder import decode_messages
 from edge.telemetry.missing import EncodedRequest, Request, decode_request, encode_request
-from firmware_bridge.command_bodies import BODY_BYTES, AskMissing, Order, Reset, Role, Set
+from firmware_bridge.command_bodies import (
+    BODY_BYTES,
+    MAX_DECK_MINUTES,
+    AskMissing,
+    OpenDeck,
+    Order,
+    Reset,
+    Role,
+    Set,
+)
 from firmware_bridge.iridium.directip import write_mt
 from firmware_bridge.settings import FIELDS, Field, Row, Settings, Value, make_settings
 from tools.keyring import Keyring, Made, Owner, load_private
@@ -164,8 +173,21 @@ def missing(messages: Path, dives: tuple[int, ...], **options: Any) -> None:
 @command.command()
 @signing_options
 def reset(**options: Any) -> None:
-    """Let the unit forget every setting from shore."""
-    sign_order(Reset(), "forget every setting from shore", **options)
+    """Let the unit forget every setting and every update from shore."""
+    sign_order(Reset(), "forget settings and updates from shore", **options)
+
+
+@command.command()
+@click.option(
+    "--minutes", type=click.IntRange(0, MAX_DECK_MINUTES), required=True, help="For so long; 0 closes it."
+)
+@signing_options
+def deck(minutes: int, **options: Any) -> None:
+    """Open the network port of the deck for a while, as if its switch were set.
+
+    Not under water, and not in a dive; a restart of the unit closes it.
+    """
+    sign_order(OpenDeck(minutes), f"open the deck for {minutes} min", **options)
 
 
 @command.command("list")

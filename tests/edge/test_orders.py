@@ -23,6 +23,7 @@ from edge.order_book import KEPT_COMMANDS
 from edge.orders import (
     ORDERS_FILE,
     ConfigChanged,
+    DeckOpened,
     KeyReplaced,
     MessagesQueued,
     Orders,
@@ -31,7 +32,7 @@ from edge.orders import (
 from edge.outbox import Outbox
 from edge.telemetry.missing import Answer, Request, encode_request
 from edge.telemetry.replies import MAX_REPLIES, Reply, Verdict
-from firmware_bridge.command_bodies import AskMissing, Reset, Role, RotateKey, Set
+from firmware_bridge.command_bodies import AskMissing, OpenDeck, Part, Reset, Role, RotateKey, Set
 from firmware_bridge.commands import CONTEXT, FLEET, FORMAT, Command, address_of, fingerprint, sign_command
 from firmware_bridge.settings import FIELDS, make_settings
 from tests.golden.make_commands import NAMES_OF_ORDERS, UNIT, golden_command, private_key, public_key
@@ -104,9 +105,14 @@ def test_a_setting_counts_now_and_after_a_restart(board):
 @pytest.mark.parametrize("name", NAMES_OF_ORDERS)
 def test_golden_commands_are_obeyed(aboard, name):
     outcome = aboard.take(golden_command(name), now_ms=1)
+    if name == "part":  # of an announcement that has not come
+        assert (outcome.reply, outcome.change) == (None, None)
+        return
+    # Nothing of what is missing is here, no updates are kept, and no port is there.
+    fails = name in ("missing", "announce", "open-deck")
     assert outcome.reply is not None
-    assert outcome.reply.verdict is (Verdict.FAILED if name == "missing" else Verdict.DONE)
-    assert (outcome.change is not None) or name == "missing"
+    assert outcome.reply.verdict is (Verdict.FAILED if fails else Verdict.DONE)
+    assert (outcome.change is not None) or fails
 
 
 def test_every_field_is_a_key_of_the_configuration_and_its_ends_fit_or_are_refused_there():
@@ -481,3 +487,89 @@ def test_kill_in_the_middle_forgets_no_counter_that_was_answered(board):
     assert orders.take(budget(last, 50), now_ms=1).change is None
     assert orders.take(budget(last + 1, 50), now_ms=1).change is not None
     orders.close()
+
+
+class Shelf:
+    """What keeps updates, seen from the orders; it is lost with the process, as a real one is not."""
+
+    def __init__(self):
+        self.state, self.told = {}, []
+
+    def announce(self, data, signer, counter, order):
+        self.state[data] = (Verdict.WAITS, order.length_bytes - len(order.first))
+        return "announces"
+
+    def add_part(self, signer, counter, part):
+        self.told.append((signer, counter, part))
+        return "is here"
+
+    def reset(self):
+        self.told.append("reset")
+
+    def verdicts(self):
+        return [(data, *told) for data, told in self.state.items()]
+
+
+def test_how_an_update_stands_is_answered_until_it_is_decided(board):
+    shelf = Shelf()
+    orders = Orders(board, CONFIG, no_outbox, shelf)
+    data = golden_command("announce")
+    assert orders.take(data, now_ms=1).reply == Reply(303, Verdict.WAITS, 189)
+    orders.reported(orders.replies())
+    assert orders.replies() == ()
+    assert orders.take(golden_command("part"), now_ms=2).reply is None
+    assert shelf.told == [(public_key(Role.UNIT), 303, Part(11, b"the next bytes"))]
+    shelf.state[data] = (Verdict.WAITS, 0)
+    orders.sync_updates()
+    assert orders.replies() == (Reply(303, Verdict.WAITS, 0),)
+    orders.close()
+    shelf.state[data] = (Verdict.RETURNED, 2)  # decided while nobody looked
+    again = Orders(board, CONFIG, no_outbox, shelf)
+    assert again.replies() == (Reply(303, Verdict.RETURNED, 2),)
+    assert "came again" in again.take(data, now_ms=3).sentence
+    again.close()
+
+
+def test_an_announcement_that_was_counted_and_not_kept_is_kept_at_the_next_start(board):
+    class Gone(Shelf):
+        def announce(self, data, signer, counter, order):
+            raise DiveLogError("is full", file="x", remedy="free it")
+
+    first = Orders(board, CONFIG, no_outbox, Gone())
+    assert first.take(golden_command("announce"), now_ms=1).reply is None
+    first.close()
+    shelf = Shelf()
+    again = Orders(board, CONFIG, no_outbox, shelf)
+    assert list(shelf.state) == [golden_command("announce")]
+    assert again.replies() == (Reply(303, Verdict.WAITS, 189),)
+    again.close()
+
+
+def test_settings_count_over_the_configuration_that_they_were_made_for(board):
+    first = Orders(board, CONFIG, no_outbox)
+    first.take(budget(1, 700), now_ms=1)
+    first.close()
+    other = Orders(board, CONFIG, no_outbox, Shelf(), "ab" * 32)
+    assert other.config == CONFIG
+    other.take(budget(2, 900), now_ms=2)
+    other.close()
+    back = Orders(board, CONFIG, no_outbox)
+    assert back.config.telemetry.budget_bytes == 700
+    back.close()
+    last = Orders(board, CONFIG, no_outbox, shelf := Shelf(), "ab" * 32)
+    assert last.config.telemetry.budget_bytes == 900
+    last.take(command(3, Reset()), now_ms=3)
+    assert (last.config, shelf.told) == (CONFIG, ["reset"])
+    last.close()
+
+
+def test_the_deck_opens_where_there_is_a_port(board):
+    with_port = with_settings(CONFIG, [("run.deck.listen", "127.0.0.1:4573")])
+    orders = Orders(board, with_port, no_outbox)
+    outcome = orders.take(command(1, OpenDeck(30)), now_ms=1)
+    assert (outcome.reply, outcome.change) == (Reply(1, Verdict.DONE, 30), DeckOpened(30))
+    orders.close()
+    without = Orders(board, CONFIG, no_outbox)
+    outcome = without.take(command(2, OpenDeck(30)), now_ms=1)
+    assert (outcome.reply, outcome.change) == (Reply(2, Verdict.FAILED, 0), None)
+    without.close()

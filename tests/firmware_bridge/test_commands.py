@@ -10,7 +10,23 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from firmware_bridge.command_bodies import BODY_BYTES, AskMissing, Kind, Reset, Role, RotateKey, Set
+from firmware_bridge.command_bodies import (
+    BODY_BYTES,
+    FIRST_BYTES,
+    MAX_DECK_MINUTES,
+    MAX_UPDATE_BYTES,
+    PART_BYTES,
+    Announce,
+    AskMissing,
+    Kind,
+    OpenDeck,
+    Part,
+    Reset,
+    Role,
+    RotateKey,
+    Set,
+    What,
+)
 from firmware_bridge.commands import (
     COMMAND_BYTES,
     CONTEXT,
@@ -77,6 +93,15 @@ orders = st.one_of(
     st.binary(max_size=BODY_BYTES).map(AskMissing),
     st.builds(RotateKey, st.just(Role.UNIT), st.binary(min_size=32, max_size=32)),
     st.just(Reset()),
+    st.builds(
+        Announce,
+        st.sampled_from(What),
+        st.integers(FIRST_BYTES, MAX_UPDATE_BYTES),
+        st.binary(min_size=32, max_size=32),
+        st.binary(max_size=FIRST_BYTES),
+    ),
+    st.builds(Part, st.integers(0, 0xFFFF), st.binary(min_size=1, max_size=PART_BYTES)),
+    st.builds(OpenDeck, st.integers(0, MAX_DECK_MINUTES)),
 )
 
 
@@ -263,3 +288,16 @@ def test_the_document_has_the_table_and_the_example():
 def test_numbers_and_keys_of_the_table_are_single():
     assert len(BY_KEY) == len({field.number for field in FIELDS}) == len(FIELDS)
     assert [field.number for field in FIELDS] == sorted(field.number for field in FIELDS)
+
+
+@pytest.mark.parametrize(
+    ("kind", "body"),
+    [(Kind.ANNOUNCE, b""), (Kind.ANNOUNCE, b"\3" + bytes(2) + b"\1" + bytes(32)),
+     (Kind.ANNOUNCE, b"\4" + bytes(3) + bytes(32)), (Kind.ANNOUNCE, b"\4" + bytes(2) + b"\1" + bytes(31)),
+     (Kind.ANNOUNCE, b"\4" + bytes(2) + b"\1" + bytes(32) + b"ab"), (Kind.PART, b"\0\0"),
+     (Kind.OPEN_DECK, b"\0"), (Kind.OPEN_DECK, (1441).to_bytes(2, "big"))],
+)  # fmt: skip
+def test_updates_and_decks_that_are_none_are_refused_as_values(kind, body):
+    found = read_command(signed(kind, body), UNIT, KEYS)
+    assert isinstance(found, Refused)
+    assert (found.reason, found.signer) == (Reason.VALUE, Role.UNIT)

@@ -11,7 +11,18 @@ from pathlib import Path
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from edge.telemetry.missing import Request, encode_request
-from firmware_bridge.command_bodies import AskMissing, Order, Reset, Role, RotateKey, Set
+from firmware_bridge.command_bodies import (
+    Announce,
+    AskMissing,
+    OpenDeck,
+    Order,
+    Part,
+    Reset,
+    Role,
+    RotateKey,
+    Set,
+    What,
+)
 from firmware_bridge.commands import FLEET, Command, address_of, sign_command
 from firmware_bridge.settings import make_settings
 
@@ -35,6 +46,11 @@ ORDERS: dict[str, tuple[Role, bytes, int, Order]] = {
         AskMissing(encode_request([Request(12, 6, ((1, 2), (4, 6))), Request(13, 0, ())]).data),
     ),
     "rotate-unit-key": (Role.FLEET, address_of(UNIT), 302, RotateKey(Role.UNIT, bytes(range(32)))),
+    "announce": (
+        Role.UNIT, address_of(UNIT), 303, Announce(What.CONFIGURATION, 200, bytes(range(32)), b"first bytes"),
+    ),
+    "part": (Role.UNIT, address_of(UNIT), 303, Part(11, b"the next bytes")),
+    "open-deck": (Role.UNIT, address_of(UNIT), 304, OpenDeck(30)),
     "reset": (Role.FLEET, FLEET, 4_294_967_295, Reset()),
 }  # fmt: skip
 
