@@ -22,7 +22,8 @@ from edge.divelog import DiveLog
 from edge.drift import Appearance, Drift, Reference
 from edge.errors import ConfigError, DiveLogError, InputError
 from edge.frame import CLASSIFIED_OUTCOMES, FrameOutcome, Phase
-from edge.inference.bundle import Bundle, Correction
+from edge.inference.bundle import Bundle
+from edge.inference.manifest import Correction
 from edge.log_reader import LogReader
 from edge.optics import Optics
 from edge.pictures import pictures_of

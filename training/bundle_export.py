@@ -15,18 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.errors import BundleError
-from edge.inference.bundle import (
-    GOLDEN_OUTPUTS,
-    Bundle,
-    Correction,
-    Manifest,
-    Provenance,
-    pack_bundle,
-    parse_bundle,
-)
+from edge.inference.bundle import GOLDEN_OUTPUTS, Bundle, pack_bundle, parse_bundle
 from edge.inference.classifier import Classifier
 from edge.inference.engine import input_table
 from edge.inference.litert import Int8Model, Kernels
+from edge.inference.manifest import Correction, Manifest, Provenance
 from edge.inference.preprocessing import Preprocessing, describe, prepare
 from edge.taxonomy import build_tree
 from training.calibration import Calibration, Counting, calibrate, cross_judge, judge

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from edge.inference.bundle import Manifest
+from edge.inference.manifest import Manifest
 from training import card_facts as facts
 from training.card_figures import MANY_CLASSES, colour_key, confusion_svg, reliability_svg
 

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from edge.inference.bundle import Manifest
+from edge.inference.manifest import Manifest
 from edge.taxonomy import TaxonTree, build_tree
 
 SCORES = {

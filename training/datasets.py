@@ -19,7 +19,8 @@ from numpy.typing import NDArray
 
 from edge.errors import ImageError, InputError
 from edge.images import IMAGE_SUFFIXES, decode_image
-from edge.inference.bundle import Manifest, image_hash
+from edge.inference.bundle import image_hash
+from edge.inference.manifest import Manifest
 from edge.inference.preprocessing import N_NUMBERS, Preprocessing, describe, prepare
 from edge.taxonomy import Taxon
 from training.ecotaxa import NEEDED, EcotaxaArchive, EcotaxaRow, is_table

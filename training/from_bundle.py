@@ -15,7 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.errors import BundleError, InputError
-from edge.inference.bundle import Bundle, Source, load_bundle
+from edge.inference.bundle import Bundle, load_bundle
+from edge.inference.manifest import Source
 from training.fit import network_inputs
 from training.layers import RoundedConv2D, RoundedDepthwiseConv2D
 from training.model import HEAD, Architecture, build_model

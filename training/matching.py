@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from edge.inference.bundle import Manifest
+from edge.inference.manifest import Manifest
 from edge.taxonomy import Taxon
 from training.taxonomy_file import Taxonomy, parse_class, read_taxonomy
 

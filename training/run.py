@@ -17,7 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.errors import InputError
-from edge.inference.bundle import SUFFIX, Bundle, Provenance, Source
+from edge.inference.bundle import SUFFIX, Bundle
+from edge.inference.manifest import Provenance, Source
 from edge.optics import Polarity
 from training.bundle_export import Trained, make_bundle, packages, publish_bundle
 from training.datasets import Dataset, read_dataset

@@ -15,8 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.errors import InputError
-from edge.inference.bundle import Bundle, Manifest
+from edge.inference.bundle import Bundle
 from edge.inference.classifier import Answers, Classifier
+from edge.inference.manifest import Manifest
 from training.calibration import Calibration, Counting, Judged, decision_scores, judge
 from training.card_facts import class_rows, taxon_rows
 from training.datasets import Dataset

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.errors import InputError
-from edge.inference.bundle import Source
+from edge.inference.manifest import Source
 from training.from_bundle import begin_with_bundle
 from training.model import HEAD, arrays, build_model, load_arrays
 from training.recipe import RUN_FILE, Recipe, read_recipe

@@ -13,7 +13,8 @@ import pytest
 from edge.config import Config, LogConfig, VisionConfig
 from edge.divelog import DiveLog
 from edge.frame import Frame, FrameOutcome, Phase
-from edge.inference.bundle import Correction, load_bundle
+from edge.inference.bundle import load_bundle
+from edge.inference.manifest import Correction
 from edge.instrument import Instrument
 from edge.logged import begin_dive, codebook_in, plan_messages, summarise
 from edge.mission import Mission, State

@@ -24,10 +24,20 @@ from edge.inference.worker import FIRST_TRIES, WorkerClassifier
 from edge.sent_config import MAX_BYTES, pack_config, unpack_config
 from edge.telemetry.replies import Verdict
 from edge.update_store import STORE_FILE, Failure
-from edge.updates import PROVEN_FRAMES, PROVEN_STANDBY_S, TRIES, UPDATES_DIR, Updates, look_up
+from edge.updates import (
+    PROVEN_FRAMES,
+    PROVEN_STANDBY_S,
+    TRIES,
+    UPDATES_DIR,
+    Updates,
+    intake_of,
+    look_up,
+)
 from firmware_bridge.command_bodies import FIRST_BYTES, PART_BYTES, Announce, Part, What
+from firmware_bridge.link import Delivered, ObjectReceived, Peer
 from firmware_bridge.link_objects import LinkObject
 from firmware_bridge.link_records import Reason, Runs
+from firmware_bridge.link_records import Role as End
 
 pytestmark = pytest.mark.board
 
@@ -513,4 +523,48 @@ def test_what_has_come_of_a_model_is_here_after_a_reset(board):
     aboard.updates.take(LinkObject(What.MODEL, 1, DARKFIELD))
     assert aboard.updates.arriving.read() is None
     assert aboard.updates.headers == [header]
+    aboard.end()
+
+
+def test_an_upload_goes_on_where_our_reset_cut_it(board):
+    """Two ends of the link; ours is reset in the middle, and again after the whole was stored unheard."""
+    host = Peer(End.HOST, 7)
+    host.send(LinkObject(What.MODEL, 1, DARKFIELD))
+    aboard = start(board)
+    aboard.announce(What.MODEL, DARKFIELD)
+    sent_bytes, now_s, events = [0], [0.0], []
+
+    def boot(number):
+        intake = intake_of(aboard.updates, lambda data: None, aboard.running.bundle)
+        return Peer(
+            End.INSTRUMENT, number, stored=intake.headers(), partial=intake.partial(), judge=intake.judge
+        )
+
+    def carry(peer, is_enough):
+        while not is_enough():
+            now_s[0] += 0.05
+            data = host.to_send(4096)
+            sent_bytes[0] += len(data)
+            events.extend(peer.receive(data, now_s[0]))
+            events.extend(host.receive(peer.to_send(4096), now_s[0]))
+            assert now_s[0] < 1000
+
+    first = boot(1)
+    carry(first, lambda: first.partial is not None and len(first.partial[1]) > 400_000)
+    aboard.updates.arriving.keep(first.partial)
+    kept_bytes = len(first.partial[1])
+    aboard.end()
+    aboard = start(board)
+    before = sent_bytes[0]
+    second = boot(2)
+    carry(second, lambda: any(isinstance(event, ObjectReceived) for event in events))
+    assert sent_bytes[0] - before < 1.1 * (len(DARKFIELD) - kept_bytes)
+    (item,) = [event.item for event in events if isinstance(event, ObjectReceived)]
+    assert aboard.updates.take(item) is None
+    aboard.end()
+    aboard = start(board)
+    before = sent_bytes[0]
+    third = boot(3)
+    carry(third, lambda: any(isinstance(event, Delivered) for event in events))
+    assert sent_bytes[0] - before < 10_000
     aboard.end()

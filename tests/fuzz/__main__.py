@@ -31,6 +31,7 @@ NAMES = (
     "packets",
     "cts5",
     "webhook",
+    "config",
 )
 MAX_INPUT_BYTES = 1200
 SLOWEST_INPUT_S = 20

@@ -5,10 +5,16 @@ An HTTP request comes in pieces, as a network cuts it: what is said of it may no
 
 from __future__ import annotations
 
+import contextlib
 import math
+import zlib
 from collections.abc import Iterator
 from http import HTTPStatus
+from pathlib import Path
 
+from edge.config import Config
+from edge.errors import ConfigError
+from edge.sent_config import unpack_config
 from firmware_bridge.uvp6 import cts5
 from tests.fuzz.inputs import Reader, joined
 from tests.golden.make_uvp6 import KEPT
@@ -63,11 +69,21 @@ def webhook(data: bytes) -> None:
     assert answer(HTTPStatus.BAD_REQUEST, found.sentence).endswith(found.sentence.encode() + b"\n")
 
 
-FILE_TARGETS = {"cts5": cts5_file, "webhook": webhook}
+def sent_config(data: bytes) -> None:
+    """What came as a configuration is one, or a sentence; packed too, so that the fuzzer gets behind zlib."""
+    for told in (data, zlib.compress(data)):
+        with contextlib.suppress(ConfigError):
+            assert isinstance(unpack_config(told, Path("update")), Config)
+
+
+FILE_TARGETS = {"config": sent_config, "cts5": cts5_file, "webhook": webhook}
 
 
 def file_seeds(target: str) -> list[bytes]:
     """Good input to begin with."""
+    if target == "config":
+        own = b'{"bundle":"demo","optics":{"pixel_um":73.0,"image_volume_l":0.6,"threshold":21}}'
+        return [own, zlib.compress(own), b"{}"]
     if target == "cts5":
         return [bytes.fromhex(kept["hex"]) for kept in KEPT["cts5"]["files"]]
     form = (

@@ -13,7 +13,7 @@ import pytest
 
 pytest.importorskip("jinja2", reason="needs the shore extra")
 
-from edge.inference.bundle import Manifest, Provenance, Source
+from edge.inference.manifest import Manifest, Provenance, Source
 from edge.inference.preprocessing import Preprocessing
 from edge.taxonomy import Taxon
 from training import card_facts as facts

@@ -9,9 +9,10 @@ import flatbuffers
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
-from edge.inference.bundle import Provenance, Source, image_hash
+from edge.inference.bundle import image_hash
 from edge.inference.engine import input_table
 from edge.inference.litert import Int8Model
+from edge.inference.manifest import Provenance, Source
 from edge.inference.preprocessing import N_NUMBERS, Preprocessing, describe, prepare
 from edge.taxonomy import Taxon
 from training.bundle_export import Trained

@@ -17,9 +17,6 @@ from edge.errors import BundleError
 from edge.inference import bundle as room
 from edge.inference.bundle import (
     Bundle,
-    Manifest,
-    Provenance,
-    Source,
     image_hash,
     load_bundle,
     pack_bundle,
@@ -27,6 +24,7 @@ from edge.inference.bundle import (
     seal,
     shipped_bundles,
 )
+from edge.inference.manifest import Manifest, Provenance, Source
 from edge.inference.preprocessing import Preprocessing
 from edge.taxonomy import UNCLASSIFIED, Taxon
 
