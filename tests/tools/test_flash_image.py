@@ -12,7 +12,8 @@ import pytest
 from edge.errors import ConfigError, InputError
 from tools.flashing.card import SLOTS_BYTES
 from tools.flashing.inspect_card import inspect, read_slots
-from tools.flashing.system import System, _pack
+from tools.flashing.system import pack
+from tools.flashing.system_file import System
 from tools.flashing.unit_file import read_unit
 from tools.flashing.verify_tree import verify_versions
 
@@ -88,9 +89,9 @@ def test_a_system_comes_back_as_it_was_and_a_damaged_one_is_refused(tmp_path):
     slot = bytes(range(256)) * 4096 + bytes(1 << 20)
     (work / "system.ext4").write_bytes(slot)
     (work / "packages.txt").write_text("python3 3.13.5-1 arm64\n")
-    _pack(work, tmp_path / "one.system", "trixie", None)
+    pack(work, tmp_path / "one.system", "trixie", None)
     (work / "system.ext4.zst").unlink()
-    _pack(work, tmp_path / "two.system", "trixie", None)
+    pack(work, tmp_path / "two.system", "trixie", None)
     assert (tmp_path / "one.system").read_bytes() == (tmp_path / "two.system").read_bytes()
     system = System(tmp_path / "one.system")
     system.unpack(tmp_path / "slot")

@@ -13,7 +13,8 @@ from importlib.resources import as_file, files
 from pathlib import Path
 
 from tools.flashing.programs import require, run
-from tools.flashing.system import DISK_ID, SLOT_BYTES, UUIDS, System
+from tools.flashing.system import SLOT_BYTES, UUIDS
+from tools.flashing.system_file import DISK_ID, System
 
 SLOTS_AT, SLOTS_BYTES = 512 << 10, 512
 """Where the record of the slots is on a card, and its length: boot.cmd and fw_env.config name the same."""

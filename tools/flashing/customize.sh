@@ -25,8 +25,8 @@ chmod 0440 "$root/etc/sudoers.d/deck"
 echo seston > "$root/etc/hostname"
 
 # What starts; and what Debian would start that this machine does not need.
-in_root systemctl --quiet enable seston.service seston-unit.service seston-grow.service seston-trial.service \
-  seston-deck.path systemd-networkd.service serial-getty@ttyS1.service
+in_root systemctl --quiet enable seston.service seston-unit.service seston-trial.service seston-deck.path \
+  systemd-networkd.service serial-getty@ttyS1.service
 in_root systemctl --quiet disable ssh.service ssh.socket e2scrub_reap.service || true
 in_root systemctl --quiet mask sshd-unix-local.socket sshd-vsock.socket systemd-networkd-wait-online.service \
   systemd-networkd-varlink.socket systemd-firstboot.service systemd-machine-id-commit.service \

@@ -22,7 +22,7 @@ from edge.errors import InputError
 from edge.selftest import Status
 from tools.flashing.card import SLOTS_AT, SLOTS_BYTES
 from tools.flashing.programs import require, run
-from tools.flashing.system import DISK_ID
+from tools.flashing.system_file import DISK_ID
 from tools.flashing.verify_tree import verify_versions
 
 NEEDED = ("sfdisk", "mcopy", "debugfs", "e2fsck", "zstd")
@@ -37,20 +37,10 @@ UNWANTED = re.compile(
     r"|libgtk-.*|libqt\d.*|python3-pip|wpasupplicant|bluez|avahi-daemon|network-manager|rpcbind|cups.*)$"
 )
 """Packages that no board carries: trainers, compilers, X11, radios, and what listens on a network."""
-UNITS = (
-    "seston.service",
-    "seston-unit.service",
-    "seston-grow.service",
-    "seston-trial.service",
-    "seston-deck.path",
-)
+UNITS = ("seston.service", "seston-unit.service", "seston-trial.service", "seston-deck.path")
 LISTENERS = (
-    "ssh.service",
-    "ssh.socket",
-    "sshd.service",
-    "systemd-resolved.service",
-    "systemd-timesyncd.service",
-)
+    "ssh.service", "ssh.socket", "sshd.service", "systemd-resolved.service", "systemd-timesyncd.service"
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
