@@ -61,7 +61,7 @@ class EmulatedPi:
         self.host_port = f"tcp:127.0.0.1:{host}"
         self.console = b""
         self._process = subprocess.Popen(
-            ["qemu-system-aarch64", "-M", "raspi3b", "-display", "none", "-monitor", "none",
+            ["qemu-system-aarch64", "-M", "raspi3b", "-accel", "tcg,thread=single", "-display", "none", "-monitor", "none",
              "-kernel", self._folder / "u-boot.bin", "-dtb", self._folder / "bcm2837-rpi-3-b.dtb",
              "-drive", f"file={self._card},format=raw,if=sd",
              # The first port is the PL011, the second the small one: host, and console.
