@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import re
 import shutil
 import subprocess
 import sys
@@ -157,16 +158,21 @@ def _dive_is_kept(pi: EmulatedPi) -> None:
 
 
 def _units_before(pi: EmulatedPi) -> list[str]:
-    """Units started before the instrument: no devices, slices, targets or scopes, which run nothing."""
+    """Units started before the instrument, those too that have ended; no devices, slices, targets, scopes."""
     shown = pi.run(
         "for u in $(systemctl list-units --all --plain --no-legend --state=active | cut -d' ' -f1); do "
-        "echo $u $(systemctl show -P ActiveEnterTimestampMonotonic $u); done"
+        "echo $u $(systemctl show -P ActiveEnterTimestampMonotonic -- $u); done"
     )
     rows = [row.split() for row in shown.splitlines() if len(row.split()) == 2]
-    at_us = {name: int(value) for name, value in rows if value.isdigit()}
-    kinds = (".service", ".mount", ".socket", ".automount", ".swap", ".path", ".timer")
     own_us = int(pi.run("systemctl show -P InactiveExitTimestampMonotonic seston.service"))
-    return sorted(name for name, when in at_us.items() if name.endswith(kinds) and 0 < when < own_us)
+    names = {name for name, value in rows if value.isdigit() and 0 <= int(value) < own_us}
+    for line in pi.run("journalctl -b -o cat --no-pager _PID=1").splitlines():
+        if line.startswith("Starting seston.service"):
+            break
+        if found := re.match(r"(?:Starting|Started|Mounting|Listening on|Set up automount) (\S+?)\.+$", line):
+            names.add(found.group(1))
+    kinds = (".service", ".mount", ".socket", ".automount", ".swap", ".path", ".timer")
+    return sorted(name for name in names if name.endswith(kinds))
 
 
 def _run(*command: object) -> str:

@@ -14,7 +14,7 @@ from tools.hosting.course import Course
 from tools.hosting.exchange import Exchange
 from tools.hosting.native import NativeFloat, Stage
 
-DIVE_S, CUT_S = 720.0, 200.0
+DIVE_S, CUT_S = 600.0, 150.0
 """How long the dive is, and when in it power goes: a Pi that is emulated is back after some four minutes."""
 WITHIN_S = 1800.0
 BAUD = 9600

@@ -61,7 +61,9 @@ class EmulatedPi:
         self.host_port = f"tcp:127.0.0.1:{host}"
         self.console = b""
         self._process = subprocess.Popen(
-            ["qemu-system-aarch64", "-M", "raspi3b", "-accel", "tcg,thread=single", "-display", "none", "-monitor", "none",
+            ["qemu-system-aarch64", "-M", "raspi3b", "-display", "none", "-monitor", "none",
+             # With a thread for each of its cores they wait for each other most of the time.
+             "-accel", "tcg,thread=single",
              "-kernel", self._folder / "u-boot.bin", "-dtb", self._folder / "bcm2837-rpi-3-b.dtb",
              "-drive", f"file={self._card},format=raw,if=sd",
              # The first port is the PL011, the second the small one: host, and console.
