@@ -16,7 +16,7 @@ from pathlib import Path
 
 from tests.board import debian
 from tests.board.card_dive import dive
-from tests.board.card_slots import make_updates, update_and_go_back
+from tests.board.card_slots import leave_a_broken_one, make_updates, update_and_go_back
 from tests.board.pi import EmulatedPi, run
 from tests.board.telling import must, told
 
@@ -86,6 +86,7 @@ def main() -> int:
         dive(pi)
         _dive_is_kept(pi)
         update_and_go_back(pi, PASSWORD)
+        leave_a_broken_one(pi, PASSWORD)
     return 0
 
 
@@ -151,7 +152,7 @@ def _first_start(pi: EmulatedPi) -> None:
 
 def _dive_is_kept(pi: EmulatedPi) -> None:
     """One dive, whole: not a second one after the cut; and nothing of the file systems was lost by it."""
-    dives = pi.run("ls /var/lib/seston/dives").split()
+    dives = pi.run("ls -d /var/lib/seston/dives/*/").split()
     must(len(dives) == 1, f"there are dives {dives}")
     journal = pi.run("journalctl -k --no-pager | grep -i 'ext4-fs error' || true")
     must(not journal, f"the file system says {journal}")

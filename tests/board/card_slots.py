@@ -16,23 +16,30 @@ WRITE_S, BOOT_S, TRIAL_S = 1800, 600, 900
 
 
 def make_updates(system: Path, folder: Path, work: Path) -> None:
-    """Two systems made of one: with a file more, and without the program that the kernel starts first."""
+    """Two systems made of one: with a file more, and with nothing but the kernel and what it starts from."""
     shutil.rmtree(work, ignore_errors=True)
-    for name, edit in ((NEW, f"write {__file__} {MARK}"), (BROKEN, "rm /usr/lib/systemd/systemd")):
+    source = System(system)
+    packages = "".join(f"{row}\n" for row in source.manifest.packages)
+    for name in (NEW, BROKEN):
         there = work / name
         (there / "firmware").mkdir(parents=True)
-        source = System(system)
-        source.unpack(there / "system.ext4")
         source.unpack_firmware(there / "firmware")
-        rows = "".join(f"{row}\n" for row in source.manifest.packages)
-        (there / "packages.txt").write_text(rows, encoding="ascii")
-        run("debugfs", "-w", "-R", edit, there / "system.ext4")
+        (there / "packages.txt").write_text(packages, encoding="ascii")
+        slot = there / "system.ext4"
+        source.unpack(slot)
+        if name == NEW:
+            run("debugfs", "-w", "-R", f"write {__file__} {MARK}", slot)
+        else:
+            (there / "root").mkdir()
+            run("debugfs", "-R", f"rdump /boot {there / 'root'}", slot)
+            slot.unlink()
+            run("mke2fs", "-q", "-t", "ext4", "-O", "^has_journal", "-d", there / "root", slot, "64m")
         pack(there, folder / name, source.manifest.suite, None)
         shutil.rmtree(there)
 
 
 def update_and_go_back(pi: EmulatedPi, password: str) -> None:
-    """Slot B gets a new system and is kept; rolled back to A; a broken one in B is left after two tries."""
+    """Slot B gets a new system, which is kept; then back to A by hand."""
     with told("a new system into slot B"):
         print(pi.run(f"seston slot update /var/lib/seston/{NEW}", WRITE_S))  # noqa: T201
     status = pi.run("seston slot status")
@@ -49,6 +56,10 @@ def update_and_go_back(pi: EmulatedPi, password: str) -> None:
         _restart(pi, password)
     status = pi.run("seston slot status")
     must("A runs, A is good" in status and "trial" not in status, status)
+
+
+def leave_a_broken_one(pi: EmulatedPi, password: str) -> None:
+    """A system that starts nothing, in slot B, is left after two tries."""
     with told("a broken system into slot B"):
         pi.run(f"seston slot update /var/lib/seston/{BROKEN}", WRITE_S)
     with told("two tries of slot B, and a login in slot A"):

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from importlib.resources import as_file, files
 from pathlib import Path
 
+from tools.flashing.ext4 import settle_times
 from tools.flashing.programs import require, run
 from tools.flashing.system import SLOT_BYTES, UUIDS
 from tools.flashing.system_file import DISK_ID, System
@@ -21,7 +22,7 @@ SLOTS_AT, SLOTS_BYTES = 512 << 10, 512
 ENVIRONMENT_BYTES = 0x4000
 """Of U-Boot's own environment, as Debian builds it for the Pi."""
 DATA_BYTES = 96 << 20
-NEEDED = ("genimage", "mkimage", "mkenvimage", "mke2fs", "mkfs.vfat", "mcopy", "xz", "bmaptool")
+NEEDED = ("genimage", "mkimage", "mkenvimage", "mke2fs", "debugfs", "mkfs.vfat", "mcopy", "xz", "bmaptool")
 
 
 def build_card(
@@ -128,6 +129,7 @@ def _data(out: Path, data: Path | None, environment: Mapping[str, str]) -> None:
          "-m", "1", "-J", "size=32", *content, out),
         times,
     )  # fmt: skip
+    settle_times(out, int(environment["SOURCE_DATE_EPOCH"]))
 
 
 def _made(command: tuple[str | Path, ...], given: bytes) -> None:

@@ -21,6 +21,7 @@ import msgspec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from edge.errors import InputError
+from tools.flashing.ext4 import settle_times
 from tools.flashing.programs import require, run
 from tools.flashing.system_file import (
     CONTEXT,
@@ -64,7 +65,7 @@ LEFT_OUT = (
         "net/sctp", "net/tipc", "net/batman-adv", "net/openvswitch",
     )),
 )  # fmt: skip
-NEEDED = ("mmdebstrap", "arch-test", "mke2fs", "zstd")
+NEEDED = ("mmdebstrap", "arch-test", "mke2fs", "debugfs", "zstd")
 
 
 def build_system(
@@ -128,6 +129,7 @@ def build_system(
         }  # fmt: skip
         say(f"Debian {suite} for arm64: packages are fetched and installed, some ten minutes")
         run(command, environment, log=out.with_name(f"{out.name}.log"))
+        settle_times(work / "system.ext4", epoch_s)
         pack(work, out, suite, key)
 
 
