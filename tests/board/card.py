@@ -160,13 +160,13 @@ def _dive_is_kept(pi: EmulatedPi) -> None:
 
 def _units_before(pi: EmulatedPi) -> list[str]:
     """Units started before the instrument, those too that have ended; no devices, slices, targets, scopes."""
-    shown = pi.run(
-        "for u in $(systemctl list-units --all --plain --no-legend --state=active | cut -d' ' -f1); do "
-        "echo $u $(systemctl show -P ActiveEnterTimestampMonotonic -- $u); done"
-    )
-    rows = [row.split() for row in shown.splitlines() if len(row.split()) == 2]
     own_us = int(pi.run("systemctl show -P InactiveExitTimestampMonotonic seston.service"))
-    names = {name for name, value in rows if value.isdigit() and 0 <= int(value) < own_us}
+    shown = pi.run("systemctl show --property=Id,ActiveState,ActiveEnterTimestampMonotonic '*'")
+    names = set()
+    for block in shown.split("\n\n"):
+        unit = dict(row.split("=", 1) for row in block.split())
+        if unit["ActiveState"] == "active" and int(unit["ActiveEnterTimestampMonotonic"]) < own_us:
+            names.add(unit["Id"])
     for line in pi.run("journalctl -b -o cat --no-pager _PID=1").splitlines():
         if line.startswith("Starting seston.service"):
             break

@@ -12,7 +12,7 @@ from tools.flashing.system_file import System
 
 NEW, BROKEN = "new.system", "broken.system"
 MARK = "/etc/seston-new"
-WRITE_S, BOOT_S, TRIAL_S = 1800, 600, 900
+WRITE_S, BOOT_S, TRIAL_S = 1800, 900, 900
 
 
 def make_updates(system: Path, folder: Path, work: Path) -> None:
