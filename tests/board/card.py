@@ -133,6 +133,7 @@ def _first_start(pi: EmulatedPi) -> None:
         pi.login(PASSWORD, BOOT_S)
     with told("the service, ready"):
         pi.until("systemctl is-active seston", lambda said: "active" in said.split(), 300)
+    must(pi.run("systemctl show -P NRestarts seston") == "0", "the service did not stay at its first start")
     before = _units_before(pi)
     print(f"          {len(before)} units of systemd start before seston: {' '.join(before)}")  # noqa: T201
     must(len(before) <= MOST_UNITS, f"{len(before)} units start before seston")
