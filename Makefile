@@ -9,7 +9,7 @@ FUZZ_SEED ?= 0
 KILLS ?= 2000
 SOAK_FRAMES ?= 200000
 
-.PHONY: dive test lint format fuzz board test-board durability soak clean help
+.PHONY: dive test lint format fuzz board test-board test-card durability soak clean help
 
 help:
 	@echo "make dive   install, compose the demonstration recording, replay it as a dive, report"
@@ -19,6 +19,8 @@ help:
 	@echo "            what it reads differs from the last tag, or there is none"
 	@echo "make board  what an emulated Pi Zero 2 W makes of frames and logs against what this machine does"
 	@echo "make test-board  the same, and there the tests marked board; it says how long what takes"
+	@echo "make test-card  builds the card of a Pi and starts it on an emulated one: dive, power cut, update, way"
+	@echo "            back; as root, with QEMU and what docs/flash.md names; about an hour"
 	@echo "make durability  KILLS=2000 kills of the real service at random instants through whole dives"
 	@echo "make soak   200,000 frames through the service: what it holds after each tenth"
 	@echo "make clean  remove .venv and out"
@@ -54,6 +56,9 @@ board: $(VENV)/.test
 
 test-board: $(VENV)/.test
 	$(BIN)/python -m tests.board --tests
+
+test-card: $(VENV)/.test
+	$(BIN)/python -m tests.board.card
 
 durability: $(VENV)/.test
 	$(BIN)/python -m tests.durability --kills $(KILLS) --seed 1

@@ -62,6 +62,8 @@ class EmulatedPi:
         self.console = b""
         self._process = subprocess.Popen(
             ["qemu-system-aarch64", "-M", "raspi3b", "-display", "none", "-monitor", "none",
+             # With a thread for each of its cores they wait for each other most of the time.
+             "-accel", "tcg,thread=single",
              "-kernel", self._folder / "u-boot.bin", "-dtb", self._folder / "bcm2837-rpi-3-b.dtb",
              "-drive", f"file={self._card},format=raw,if=sd",
              # The first port is the PL011, the second the small one: host, and console.
@@ -116,6 +118,11 @@ class EmulatedPi:
         self.type("exec sudo env PS1='$ \\006' TERM=dumb bash --norc --noprofile\n")
         self.expect(PROMPT.decode("latin-1"), 60)
         self.run("stty -echo cols 4000; unset PROMPT_COMMAND; dmesg -n 1")
+
+    def restart(self) -> None:
+        """Start it anew, as a person does on its console; returns at once."""
+        self.console = b""
+        self.type("systemctl reboot\n")
 
     def run(self, command: str, seconds: float = 120) -> str:
         """What a command says on the console; raises when it ends with another code than 0."""

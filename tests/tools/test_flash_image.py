@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import struct
 import subprocess
@@ -11,8 +12,10 @@ import pytest
 
 from edge.errors import ConfigError, InputError
 from tools.flashing.card import SLOTS_BYTES
+from tools.flashing.ext4 import settle_times
 from tools.flashing.inspect_card import inspect, read_slots
-from tools.flashing.system import System, _pack
+from tools.flashing.system import UUIDS, pack
+from tools.flashing.system_file import System
 from tools.flashing.unit_file import read_unit
 from tools.flashing.verify_tree import verify_versions
 
@@ -88,9 +91,9 @@ def test_a_system_comes_back_as_it_was_and_a_damaged_one_is_refused(tmp_path):
     slot = bytes(range(256)) * 4096 + bytes(1 << 20)
     (work / "system.ext4").write_bytes(slot)
     (work / "packages.txt").write_text("python3 3.13.5-1 arm64\n")
-    _pack(work, tmp_path / "one.system", "trixie", None)
+    pack(work, tmp_path / "one.system", "trixie", None)
     (work / "system.ext4.zst").unlink()
-    _pack(work, tmp_path / "two.system", "trixie", None)
+    pack(work, tmp_path / "two.system", "trixie", None)
     assert (tmp_path / "one.system").read_bytes() == (tmp_path / "two.system").read_bytes()
     system = System(tmp_path / "one.system")
     system.unpack(tmp_path / "slot")
@@ -138,3 +141,27 @@ def test_an_installed_version_is_compared_file_by_file(tmp_path):
     status, told = verify_versions(tmp_path)
     assert status == "BAD"
     assert "edge.py has another hash" in told
+
+
+@pytest.mark.skipif(
+    any(shutil.which(name, path="/usr/sbin:/usr/bin:/sbin:/bin") is None for name in ("mke2fs", "debugfs")),
+    reason="e2fsprogs makes a file system",
+)
+def test_a_file_system_is_the_same_whenever_its_folder_was_made(tmp_path):
+    made = []
+    for name in ("one", "two"):
+        folder, image = tmp_path / name / "in", tmp_path / name / "image"
+        folder.mkdir(parents=True)
+        (folder / "file").write_text("a dive")
+        (folder / "link").symlink_to("file")
+        for path in (folder / "file", folder / "link", folder):
+            os.utime(path, (1_700_000_000 + len(made), 1_700_000_000), follow_symlinks=False)
+        command = ["/usr/sbin/mke2fs", "-q", "-t", "ext4", "-d", folder, "-U", UUIDS["data"], "-E",
+                   f"hash_seed={UUIDS['data']},root_owner=0:0,lazy_itable_init=0", image, "8m"]  # fmt: skip
+        subprocess.run(command, check=True, env={"E2FSPROGS_FAKE_TIME": "1700000000"})
+        made.append(image)
+    assert made[0].read_bytes() != made[1].read_bytes()
+    for image in made:
+        settle_times(image, 1_700_000_000)
+        subprocess.run(["/usr/sbin/e2fsck", "-f", "-n", image], check=True, capture_output=True)
+    assert made[0].read_bytes() == made[1].read_bytes()

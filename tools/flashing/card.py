@@ -12,15 +12,17 @@ from collections.abc import Callable, Mapping
 from importlib.resources import as_file, files
 from pathlib import Path
 
+from tools.flashing.ext4 import settle_times
 from tools.flashing.programs import require, run
-from tools.flashing.system import DISK_ID, SLOT_BYTES, UUIDS, System
+from tools.flashing.system import SLOT_BYTES, UUIDS
+from tools.flashing.system_file import DISK_ID, System
 
 SLOTS_AT, SLOTS_BYTES = 512 << 10, 512
 """Where the record of the slots is on a card, and its length: boot.cmd and fw_env.config name the same."""
 ENVIRONMENT_BYTES = 0x4000
 """Of U-Boot's own environment, as Debian builds it for the Pi."""
 DATA_BYTES = 96 << 20
-NEEDED = ("genimage", "mkimage", "mkenvimage", "mke2fs", "mkfs.vfat", "mcopy", "xz", "bmaptool")
+NEEDED = ("genimage", "mkimage", "mkenvimage", "mke2fs", "debugfs", "mkfs.vfat", "mcopy", "xz", "bmaptool")
 
 
 def build_card(
@@ -127,6 +129,7 @@ def _data(out: Path, data: Path | None, environment: Mapping[str, str]) -> None:
          "-m", "1", "-J", "size=32", *content, out),
         times,
     )  # fmt: skip
+    settle_times(out, int(environment["SOURCE_DATE_EPOCH"]))
 
 
 def _made(command: tuple[str | Path, ...], given: bytes) -> None:

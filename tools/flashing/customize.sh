@@ -24,20 +24,28 @@ echo 'deck ALL=(ALL) NOPASSWD: ALL' > "$root/etc/sudoers.d/deck"
 chmod 0440 "$root/etc/sudoers.d/deck"
 echo seston > "$root/etc/hostname"
 
-# What starts; and what Debian would start that this machine does not need.
-in_root systemctl --quiet enable seston.service seston-unit.service seston-grow.service seston-trial.service \
-  seston-deck.path systemd-networkd.service serial-getty@ttyS1.service
-in_root systemctl --quiet disable ssh.service ssh.socket e2scrub_reap.service || true
+# What starts; and what Debian would start that this machine does not need: nothing is built, updated, listed, asked for
+# or sent to a screen aboard, and its users, devices and names are those of the image. The serial console is where the
+# kernel's is (unit/boot.txt): systemd's own generator sees to it.
+in_root systemctl --quiet enable seston.service seston-unit.service seston-trial.service seston-deck.path \
+  systemd-networkd.service
+in_root systemctl --quiet disable ssh.service ssh.socket e2scrub_reap.service systemd-networkd.socket \
+  getty@tty1.service remote-fs.target || true
 in_root systemctl --quiet mask sshd-unix-local.socket sshd-vsock.socket systemd-networkd-wait-online.service \
-  systemd-networkd-varlink.socket systemd-firstboot.service systemd-machine-id-commit.service \
+  systemd-networkd-varlink.socket systemd-networkd-persistent-storage.service systemd-network-generator.service \
+  systemd-firstboot.service systemd-machine-id-commit.service systemd-sysusers.service systemd-pstore.service \
   systemd-pcrphase.service systemd-pcrphase-sysinit.service systemd-pcrmachine.service \
   systemd-hwdb-update.service systemd-journal-catalog-update.service systemd-update-done.service ldconfig.service \
   systemd-update-utmp.service systemd-update-utmp-runlevel.service systemd-random-seed.service \
-  systemd-journal-flush.service systemd-remount-fs.service systemd-binfmt.service \
+  systemd-journal-flush.service systemd-remount-fs.service systemd-binfmt.service systemd-modules-load.service \
+  systemd-udev-load-credentials.service systemd-tmpfiles-setup-dev-early.service kmod-static-nodes.service \
+  systemd-creds.socket systemd-hostnamed.socket systemd-sysext.socket systemd-initctl.socket \
+  systemd-ask-password-console.path systemd-ask-password-wall.path getty-static.service rescue.service \
+  proc-sys-fs-binfmt_misc.automount tmp.mount run-lock.mount \
   dev-hugepages.mount dev-mqueue.mount sys-kernel-debug.mount sys-kernel-tracing.mount sys-fs-fuse-connections.mount \
-  sys-kernel-config.mount modprobe@configfs.service modprobe@fuse.service \
+  sys-kernel-config.mount modprobe@.service \
   apt-daily.timer apt-daily-upgrade.timer dpkg-db-backup.timer e2scrub_all.timer fstrim.timer \
-  systemd-tmpfiles-clean.timer rescue.service
+  systemd-tmpfiles-clean.timer
 
 # The kernel under the names that boot.cmd loads; packed, since U-Boot reads a card slowly.
 gzip -9 --no-name < "$(echo "$root"/boot/vmlinuz-*)" > "$root/boot/vmlinuz.gz"

@@ -29,7 +29,8 @@ def system(installer: Path, out: Path, mirrors: tuple[str, ...], key_file: Path 
     From the same packages of Debian and the same installer come the same bytes; a line of snapshot.debian.org
     holds Debian's packages where they were.
     """
-    from tools.flashing.system import System, build_system
+    from tools.flashing.system import build_system
+    from tools.flashing.system_file import System
     from tools.keyring import load_private
     from tools.keys import ask_passphrase
 
@@ -52,7 +53,7 @@ def system(installer: Path, out: Path, mirrors: tuple[str, ...], key_file: Path 
 def image(unit_file: Path, system_file: Path, out: Path, data: Path | None) -> None:
     """Make the card of one unit: UNIT_FILE says its name, its configuration, and who may log in."""
     from tools.flashing.card import build_card
-    from tools.flashing.system import System
+    from tools.flashing.system_file import System
     from tools.flashing.unit_file import read_unit
 
     out.parent.mkdir(parents=True, exist_ok=True)

@@ -22,7 +22,7 @@ from edge.errors import InputError
 from edge.selftest import Status
 from tools.flashing.card import SLOTS_AT, SLOTS_BYTES
 from tools.flashing.programs import require, run
-from tools.flashing.system import DISK_ID
+from tools.flashing.system_file import DISK_ID
 from tools.flashing.verify_tree import verify_versions
 
 NEEDED = ("sfdisk", "mcopy", "debugfs", "e2fsck", "zstd")
@@ -37,20 +37,10 @@ UNWANTED = re.compile(
     r"|libgtk-.*|libqt\d.*|python3-pip|wpasupplicant|bluez|avahi-daemon|network-manager|rpcbind|cups.*)$"
 )
 """Packages that no board carries: trainers, compilers, X11, radios, and what listens on a network."""
-UNITS = (
-    "seston.service",
-    "seston-unit.service",
-    "seston-grow.service",
-    "seston-trial.service",
-    "seston-deck.path",
-)
+UNITS = ("seston.service", "seston-unit.service", "seston-trial.service", "seston-deck.path")
 LISTENERS = (
-    "ssh.service",
-    "ssh.socket",
-    "sshd.service",
-    "systemd-resolved.service",
-    "systemd-timesyncd.service",
-)
+    "ssh.service", "ssh.socket", "sshd.service", "systemd-resolved.service", "systemd-timesyncd.service"
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +75,8 @@ def inspect(path: Path) -> Iterator[Finding]:
         root = Path(folder) / "root"
         root.mkdir()
         yield _done("file system", lambda: _slot(image, parts, root, Path(folder)))
+        if not (root / "usr").is_dir():
+            return  # there is nothing in it that the rest could look at
         for name, check in (
             ("kernel", _kernel), ("packages", _packages), ("seston", _seston), ("units", _units),
             ("network", _network), ("logins", _logins), ("memory", _memory),
@@ -176,7 +168,11 @@ def _slots(image: Path) -> Found:
 
 
 def _firmware(image: Path, parts: list[tuple[int, int, str]], boot: Path) -> Found:
-    run(("mcopy", "-s", "-n", "-m", "-i", f"{image}@@{parts[0][0]}", "::*", boot), {"MTOOLS_SKIP_CHECK": "1"})
+    inside = f"{image}@@{parts[0][0]}"
+    try:
+        run(("mcopy", "-s", "-n", "-m", "-i", inside, "::*", boot), {"MTOOLS_SKIP_CHECK": "1"})
+    except InputError as cause:
+        raise InputError("the first partition is damaged", remedy="write the card again") from cause
     missing = [name for name in FIRMWARE if not (boot / name).is_file()]
     faults = [f"{', '.join(missing)} not there"] if missing else []
     environment = (boot / "uboot.env").read_bytes() if (boot / "uboot.env").is_file() else b""
@@ -218,7 +214,10 @@ def _slot(image: Path, parts: list[tuple[int, int, str]], root: Path, work: Path
             else:
                 out.write(block)
         out.truncate(size)
-    run(("e2fsck", "-f", "-n", slot))
+    try:
+        run(("e2fsck", "-f", "-n", slot))
+    except InputError as cause:
+        raise InputError("slot A is damaged", remedy="write the card again") from cause
     run(("debugfs", "-R", f"rdump / {root}", slot))
     used = sum(path.lstat().st_size for path in root.rglob("*") if path.is_file() and not path.is_symlink())
     slot.unlink()

@@ -11,8 +11,9 @@ from pathlib import Path
 from edge.errors import InputError
 
 PACKAGE_OF = {
-    "bmaptool": "bmap-tools", "debugfs": "e2fsprogs", "e2fsck": "e2fsprogs", "genimage": "genimage",
-    "mcopy": "mtools", "mkenvimage": "u-boot-tools", "mke2fs": "e2fsprogs", "mkfs.vfat": "dosfstools",
+    "arch-test": "arch-test", "bmaptool": "bmap-tools", "debugfs": "e2fsprogs", "e2fsck": "e2fsprogs",
+    "genimage": "genimage", "mcopy": "mtools", "mkenvimage": "u-boot-tools", "mke2fs": "e2fsprogs",
+    "mkfs.vfat": "dosfstools",
     "mkimage": "u-boot-tools", "mmdebstrap": "mmdebstrap", "openssl": "openssl", "sfdisk": "fdisk",
     "qemu-aarch64-static": "qemu-user-static", "xz": "xz-utils", "zstd": "zstd",
 }  # fmt: skip

@@ -18,9 +18,12 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from edge.errors import InputError
 from tools.flashing.programs import run
-from tools.flashing.system import CONTEXT, DISK_ID, System
+from tools.flashing.system_file import CONTEXT, DISK_ID, System
 
 TRIES = 2
+RECORD = Path("/etc/fw_env.config")
+"""Says fw_printenv and fw_setenv where the record of the slots is."""
+STARTED_WITH = Path("/proc/cmdline")
 PARTITION = {"A": 2, "B": 3}
 _MAGIC_AT, _MAGIC = 1024 + 56, b"\x53\xef"
 """Of ext4 in its first block of the file system."""
@@ -51,22 +54,21 @@ class Slots:
         return "B" if self.running == "A" else "A"
 
 
-def read_slots() -> Slots:
-    """Of this machine.
+def read_slots(started_with: Path = STARTED_WITH, record: Path = RECORD) -> Slots:
+    """Of this machine, unless other files are given than it has.
 
     Raises
     ------
     InputError
         When it was not started from a card of seston, or its record cannot be read.
     """
-    found = re.search(r"seston\.slot=([AB])", Path("/proc/cmdline").read_text(encoding="ascii"))
+    found = re.search(r"seston\.slot=([AB])", started_with.read_text(encoding="ascii"))
     if found is None:
         raise InputError(
             "this machine has no slots",
             remedy="use the installer on it: it keeps the version before by itself",
         )
-    rows = run(("fw_printenv",)).decode("ascii").splitlines()
-    told = dict(row.split("=", 1) for row in rows if "=" in row)
+    told = _read(record)
     return Slots(
         found.group(1),
         told.get("seston_good", "A"),
@@ -75,11 +77,24 @@ def read_slots() -> Slots:
     )
 
 
-def set_slots(good: str, trial: str = "", left: int = 0) -> None:
-    """Write the record: one sector, old or new."""
-    rows = [f"seston_good {good}", f"seston_trial {trial}", f"seston_left {left if trial else ''}"]
-    run(("fw_setenv", "--script", "-"), given="\n".join((*rows, "")).encode())
+def set_slots(good: str, trial: str = "", left: int = 0, record: Path = RECORD) -> None:
+    """Write the record: one sector, old or new.
+
+    Raises
+    ------
+    InputError
+        When it does not say so afterwards.
+    """
+    wanted = {"seston_good": good, "seston_trial": trial, "seston_left": str(left) if trial else ""}
+    # An empty value takes a name away.
+    run(
+        ("fw_setenv", "--config", record, "--script", "-"),
+        given="".join(f"{name}={value}\n" for name, value in wanted.items()).encode(),
+    )
     os.sync()
+    found = _read(record)
+    if any(found.get(name, "") != value for name, value in wanted.items()):
+        raise InputError("the record of the slots was not written", remedy="the card fails: write a new one")
 
 
 def write_other(
@@ -122,6 +137,11 @@ def write_other(
     say(f"written and read back in {time.monotonic() - begun_s:.0f} s")
     set_slots(slots.good if slots.good != slots.other else slots.running, slots.other, TRIES)
     return manifest.name
+
+
+def _read(record: Path) -> dict[str, str]:
+    rows = run(("fw_printenv", "--config", record)).decode("ascii").splitlines()
+    return dict(row.split("=", 1) for row in rows if "=" in row)
 
 
 def _require_signature(system: System, keys: Mapping[str, bytes], path: Path) -> None:

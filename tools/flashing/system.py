@@ -6,13 +6,10 @@ a file of it: the same inputs give the same bytes. That file is a slot of a card
 
 from __future__ import annotations
 
-import hashlib
 import io
 import os
 import platform
 import shlex
-import shutil
-import subprocess
 import tarfile
 import tempfile
 from collections.abc import Callable, Sequence
@@ -24,15 +21,24 @@ import msgspec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from edge.errors import InputError
+from tools.flashing.ext4 import settle_times
 from tools.flashing.programs import require, run
+from tools.flashing.system_file import (
+    CONTEXT,
+    FIRMWARE,
+    FORMAT,
+    MANIFEST,
+    SIGNATURE,
+    SLOT,
+    Manifest,
+    hash_of,
+)
 
 SUITE = "trixie"
 COMPONENTS = "main non-free-firmware"
 MIRROR = "http://deb.debian.org/debian"
 SECURITY = "http://deb.debian.org/debian-security"
 SLOT_BYTES = 1 << 30
-DISK_ID = "5e570a01"
-"""Of every card that we make: the kernel finds its partitions by it."""
 UUIDS = {"system": "5e570a01-0000-4000-8000-000000000002", "data": "5e570a01-0000-4000-8000-000000000004"}
 PACKAGES = (
     # A system that starts,
@@ -59,91 +65,7 @@ LEFT_OUT = (
         "net/sctp", "net/tipc", "net/batman-adv", "net/openvswitch",
     )),
 )  # fmt: skip
-NEEDED = ("mmdebstrap", "mke2fs", "zstd")
-FORMAT = 1
-CONTEXT = b"seston system 1\0"
-"""Signed before the manifest of a system."""
-MANIFEST, SIGNATURE, SLOT, FIRMWARE = "manifest.json", "signature", "system.ext4.zst", "firmware/"
-
-
-class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """What a system is.
-
-    Attributes
-    ----------
-    format
-        1.
-    name
-        Version of seston, and the first digits of the hash.
-    suite
-        Of Debian.
-    bytes, sha256
-        Of the file system that a slot gets.
-    packages
-        Debian's, `name version architecture`, sorted.
-    """
-
-    format: int
-    name: str
-    suite: str
-    bytes: int
-    sha256: str
-    packages: tuple[str, ...]
-
-
-class System:
-    """A system as a file: a tar of its manifest, of the slot, and of what starts a Pi.
-
-    Raises `InputError` when it is none.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self.signature = b""
-        try:
-            with tarfile.open(path) as archive:
-                self.names = tuple(archive.getnames())
-                self.manifest_bytes = _read(archive, MANIFEST)
-                self.manifest = msgspec.json.decode(self.manifest_bytes, type=Manifest)
-                if SIGNATURE in self.names:
-                    self.signature = _read(archive, SIGNATURE)
-        except (OSError, tarfile.TarError, KeyError, msgspec.DecodeError) as cause:
-            raise InputError(
-                f"is no system ({cause})", file=path, remedy="make it with seston flash system"
-            ) from cause
-
-    def unpack(self, out: Path) -> None:
-        """Write the file system into a file, with holes where it is empty, or onto a device.
-
-        Raises `InputError` when it cannot be written, or what is read back has another hash.
-        """
-        holes = "--no-sparse" if out.is_block_device() else "--sparse"
-        command = ["zstd", "--decompress", "--quiet", "--force", holes, "-o", str(out), "-"]
-        try:
-            with tarfile.open(self._path) as archive:
-                member = archive.extractfile(SLOT)
-                assert member is not None
-                with subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
-                    assert process.stdin is not None
-                    shutil.copyfileobj(member, process.stdin, 1 << 20)
-            found = _hash_of(out, self.manifest.bytes)
-        except (OSError, tarfile.TarError, KeyError) as cause:
-            raise InputError(
-                f"cannot be unpacked ({cause})", file=self._path, remedy="copy it again; check disk and card"
-            ) from cause
-        if found != self.manifest.sha256:
-            raise InputError(
-                "is damaged, or the card is: what was written has another hash",
-                file=self._path, remedy="copy it again; then try another card",
-            )  # fmt: skip
-
-    def unpack_firmware(self, folder: Path) -> None:
-        """Write what the first partition of a card needs of this system."""
-        with tarfile.open(self._path) as archive:
-            for name in self.names:
-                member = archive.extractfile(name) if name.startswith(FIRMWARE) else None
-                if member is not None:
-                    (folder / Path(name).name).write_bytes(member.read())
+NEEDED = ("mmdebstrap", "arch-test", "mke2fs", "debugfs", "zstd")
 
 
 def build_system(
@@ -207,30 +129,14 @@ def build_system(
         }  # fmt: skip
         say(f"Debian {suite} for arm64: packages are fetched and installed, some ten minutes")
         run(command, environment, log=out.with_name(f"{out.name}.log"))
-        _pack(work, out, suite, key)
+        settle_times(work / "system.ext4", epoch_s)
+        pack(work, out, suite, key)
 
 
-def _read(archive: tarfile.TarFile, name: str) -> bytes:
-    member = archive.extractfile(name)
-    return b"" if member is None else member.read()
-
-
-def _hash_of(path: Path, n_bytes: int) -> str:
-    """SHA-256 of the first bytes of a file or device, as they are there and not in memory."""
-    digest = hashlib.sha256()
-    with path.open("r+b") as file:
-        os.fsync(file.fileno())
-        os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
-        while n_bytes and (block := file.read(min(n_bytes, 1 << 20))):
-            digest.update(block)
-            n_bytes -= len(block)
-    return digest.hexdigest()
-
-
-def _pack(work: Path, out: Path, suite: str, key: Ed25519PrivateKey | None) -> None:
-    """One file of what was made."""
+def pack(work: Path, out: Path, suite: str, key: Ed25519PrivateKey | None) -> None:
+    """Write one file of what a folder holds: `system.ext4`, `packages.txt` and the folder `firmware`."""
     slot = work / "system.ext4"
-    digest = _hash_of(slot, slot.stat().st_size)
+    digest = hash_of(slot, slot.stat().st_size)
     manifest = Manifest(
         format=FORMAT, name=f"{version('seston')}-{digest[:12]}", suite=suite, bytes=slot.stat().st_size,
         sha256=digest, packages=tuple((work / "packages.txt").read_text(encoding="ascii").splitlines()),

@@ -36,6 +36,10 @@ if load mmc ${dev}:1 ${work_addr} unit/boot.txt; then
 fi
 if test "${console}" = none; then setenv serial; else setenv serial console=${console}; fi
 
+# There is no Bluetooth here, whose node keeps the other serial port from being a device.
+fdt addr ${fdt_addr}
+fdt rm /soc/serial@7e201000/bluetooth
+
 # The slot; when it cannot even be read, the other.
 setenv other A
 if test "${slot}" = A; then setenv other B; fi
