@@ -30,7 +30,7 @@ LIMIT_S = 600
 _SOURCES = (Path("/etc/apt/sources.list"), Path("/etc/apt/sources.list.d"))
 
 
-def unpack(folder: Path, suite: str, packages: Sequence[str]) -> None:
+def unpack(folder: Path, suite: str, packages: Sequence[str], arch: str = "arm64") -> None:
     """Packages with all they depend on, unpacked below `folder / "root"`, by an apt of its own settings.
 
     No root is needed, and no package's script is run: there are no users but root.
@@ -43,14 +43,14 @@ def unpack(folder: Path, suite: str, packages: Sequence[str]) -> None:
     _write_sources(folder / "sources", suite)
     host = _output(["dpkg", "--print-architecture"]).strip()
     settings = (
-        "APT::Architecture=arm64", "APT::Architectures::=arm64", f"APT::Architectures::={host}",
+        f"APT::Architecture={arch}", f"APT::Architectures::={arch}", f"APT::Architectures::={host}",
         f"Dir::State={folder}", f"Dir::State::lists={folder}/lists", f"Dir::State::status={folder}/status",
         "Dir::Etc::sourcelist=/dev/null", f"Dir::Etc::sourceparts={folder}/sources",
         f"Dir::Cache={folder}", "APT::Install-Recommends=false", "APT::Sandbox::User=root",
         "Debug::NoLocking=true", f"APT::Default-Release={suite}",
     )  # fmt: skip
     apt = ["apt-get", "-qq", *(word for setting in settings for word in ("-o", setting))]
-    # A source that has no arm64 fails here; whether the others suffice is seen below.
+    # A source that has none of these fails here; whether the others suffice is seen below.
     subprocess.run([*apt, "update"], check=False, capture_output=True, timeout=LIMIT_S)
     _output([*apt, "install", "--yes", "--download-only", *packages])
     root = folder / "root"
