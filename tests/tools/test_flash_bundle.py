@@ -116,6 +116,7 @@ optics_file = "optics.toml"
 accelerator = "/opt/seston/current/lib/libedgetpu.so.1"
 """
 OPTICS = """
+[optics]
 pixel_um = 73.0
 image_volume_l = 0.7
 threshold = 22

@@ -51,12 +51,20 @@ def there(board: Board) -> Callable[[str], list[Path]]:
     return find
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
+UNPACKED, INSTALLED = "*/wheels/*.whl", "*/venv/lib/python*/site-packages/numpy"
+TRIED = ".trial-*/float.toml"
+
+
 @pytest.mark.parametrize(
-    "instant", ["*/wheels/*.whl", "*/venv/lib/python*/site-packages/numpy", ".trial-*/float.toml"],
-    ids=["while wheels are unpacked", "while pip installs", "while it is tried"],
-)  # fmt: skip
-def test_ended_by_a_signal_it_takes_away_what_it_began(board, media, number, instant):
+    ("instant", "number"),
+    [
+        pytest.param(UNPACKED, signal.SIGTERM, id="wheels are unpacked"),
+        pytest.param(INSTALLED, signal.SIGTERM, id="pip installs"),
+        pytest.param(INSTALLED, signal.SIGINT, id="pip installs, by a person"),
+        pytest.param(TRIED, signal.SIGHUP, id="it is tried, the terminal goes"),
+    ],
+)
+def test_ended_by_a_signal_it_takes_away_what_it_began(board, media, instant, number):
     was, before = board.current, board.versions
     with board.begin("sh", f"/media/{other(board, media)}.run", "--no-selftest") as child:
         find, until_s = there(board), time.monotonic() + LONGEST_S

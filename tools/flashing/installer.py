@@ -177,9 +177,11 @@ def _load(trial: Path, named: Path) -> Config:
         config = load_config(trial)
         optics_of(config)
     except InputError as reason:
-        if reason.file in (None, str(trial)):
-            raise ConfigError(reason.problem, file=named, field=reason.field, remedy=reason.remedy) from None
-        raise
+        file = Path(reason.file or trial)
+        if file.parent != trial.parent:
+            raise
+        named = named if file == trial else named.with_name(file.name)
+        raise ConfigError(reason.problem, file=named, field=reason.field, remedy=reason.remedy) from None
     return config
 
 
