@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import shutil
 import subprocess
 import zipfile
@@ -113,7 +114,7 @@ bundle = "/opt/seston/current/models/mine.seston"
 platform = "float 17"
 optics_file = "optics.toml"
 [classify]
-accelerator = "/opt/seston/current/lib/libedgetpu.so.1"
+accelerator = "/opt/seston/current/libs/libedgetpu.so.1"
 """
 OPTICS = """
 [optics]
@@ -165,12 +166,12 @@ def test_a_model_keys_and_a_library_of_ones_own(wanted, tmp_path, media):
     done = board.run("sh", f"/media/{file.name}")
     assert done.code == 0, done.err
     assert "configuration: of float 17; model demo gives its" in done.out
-    library = board.home / "current/lib/libedgetpu.so.1"
-    current = board.home / "versions" / board.current
-    assert (current / "lib" / library.name).read_bytes()[:4] == b"\x7fELF"
-    assert (
-        "accelerator /opt/seston/current/lib/libedgetpu.so.1" in done.out or "RuntimeVersion(14)" in done.out
-    )
+    library = board.home / "versions" / board.current / "libs/libedgetpu.so.1"
+    assert library.read_bytes()[:4] == b"\x7fELF"
+    record = json.loads((board.root / "var/lib/seston/selftest.json").read_text())
+    found = {check["name"]: check for check in record["checks"]}
+    assert "/opt/seston/current/libs/libedgetpu.so.1" in found["tpu library"]["message"]
+    assert found["tpu library"]["status"] == found["keys"]["status"] == "good"
     assert (board.root / "var/lib/seston/keys.toml").read_bytes() == (tmp_path / "keys.toml").read_bytes()
     assert (board.root / "var/lib/seston/keys.toml").stat().st_uid == int(
         next(line for line in (board.root / "etc/passwd").read_text().splitlines() if "seston" in line).split(

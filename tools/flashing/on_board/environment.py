@@ -48,10 +48,10 @@ def make(payload: Payload, version: Path) -> None:
     shutil.rmtree(wheels)
     site = next((venv / "lib").glob("python*/site-packages"))
     _run([own, "-I", "-m", "compileall", "-q", "--invalidation-mode", "unchecked-hash", str(site)], clean)
-    for kind, folder in (("model", "models"), ("lib", "lib")):
+    for kind in ("model", "lib"):
         for entry in manifest.of(kind, python):
-            (version / folder).mkdir(exist_ok=True)
-            payload.copy(entry, version / folder)
+            (version / f"{kind}s").mkdir(exist_ok=True)
+            payload.copy(entry, version / f"{kind}s")
     for file in version.rglob("*"):
         os.utime(file, (manifest.epoch_s, manifest.epoch_s), follow_symlinks=False)
 
