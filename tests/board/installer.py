@@ -1,7 +1,7 @@
 """`python -m tests.board.installer`: the installer on an emulated aarch64, on Debian 12 and 13, for real.
 
 On Debian's own systems (`emulated_root`, configured) it installs, does nothing the second time, gives the
-golden answers and is whole. It takes minutes, and root; where that cannot be had it says why and is no failure.
+golden answers and is whole. It takes minutes, and root; without them it says why and is no failure.
 """
 
 from __future__ import annotations
