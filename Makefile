@@ -57,13 +57,13 @@ test-board: $(VENV)/.test
 	$(BIN)/python -m tests.board --tests
 
 # Wheels for the small board of the tests, which has this machine's Python; resolved anew when ours change.
-out/flash/lock-x86_64.json: pyproject.toml $(VENV)/.test
+out/flash/lock-x86_64.json: pyproject.toml | $(VENV)/.test
 	rm -f $@
 	$(BIN)/seston flash bundle --arch x86_64 --lock $@ \
 	  --python "$$(/usr/bin/python3 -c 'import sys; print("%d.%d" % sys.version_info[:2])')"
 
 test-flash: out/flash/lock-x86_64.json
-	$(BIN)/python -m pytest -n 2 --dist loadfile -m flash
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m flash tests/tools
 
 durability: $(VENV)/.test
 	$(BIN)/python -m tests.durability --kills $(KILLS) --seed 1

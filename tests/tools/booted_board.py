@@ -18,7 +18,7 @@ import pytest
 from tests.tools.small_board import Said
 
 PACKAGES = "python3,passwd,udev,systemd,systemd-sysv,dbus"
-LIMIT_S = 600
+LIMIT_S = 1800
 
 
 def debian_of(folder: Path) -> Path:
