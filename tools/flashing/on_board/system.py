@@ -121,7 +121,7 @@ def start() -> str | None:
     if code == 0:
         return None
     _call(["systemctl", "stop", places.UNIT.name], START_LIMIT_S)
-    return said.strip().splitlines()[0] if said.strip() else f"systemctl ended with {code}"
+    return said.strip().splitlines()[0].rstrip(".") if said.strip() else f"systemctl ended with {code}"
 
 
 def _reload() -> None:
