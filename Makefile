@@ -19,7 +19,7 @@ help:
 	@echo "            what it reads differs from the last tag, or there is none"
 	@echo "make board  what an emulated Pi Zero 2 W makes of frames and logs against what this machine does"
 	@echo "make test-board  the same, and there the tests marked board; it says how long what takes"
-	@echo "make test-flash  the installer with whole environments, as on a board; fetches wheels; some six minutes"
+	@echo "make test-flash  the installer with whole environments, as on a board; fetches wheels; some ten minutes"
 	@echo "make durability  KILLS=2000 kills of the real service at random instants through whole dives"
 	@echo "make soak   200,000 frames through the service: what it holds after each tenth"
 	@echo "make clean  remove .venv and out"
