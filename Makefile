@@ -9,7 +9,7 @@ FUZZ_SEED ?= 0
 KILLS ?= 2000
 SOAK_FRAMES ?= 200000
 
-.PHONY: dive test lint format fuzz board test-board test-card durability soak clean help
+.PHONY: dive test lint format fuzz board test-board test-card test-flash durability soak clean help
 
 help:
 	@echo "make dive   install, compose the demonstration recording, replay it as a dive, report"
@@ -21,6 +21,7 @@ help:
 	@echo "make test-board  the same, and there the tests marked board; it says how long what takes"
 	@echo "make test-card  builds the card of a Pi and starts it on an emulated one: dive, power cut, update, way"
 	@echo "            back; as root, with QEMU and what docs/flash.md names; about an hour"
+	@echo "make test-flash  the installer with whole environments, as on a board; fetches wheels; some ten minutes"
 	@echo "make durability  KILLS=2000 kills of the real service at random instants through whole dives"
 	@echo "make soak   200,000 frames through the service: what it holds after each tenth"
 	@echo "make clean  remove .venv and out"
@@ -59,6 +60,15 @@ test-board: $(VENV)/.test
 
 test-card: $(VENV)/.test
 	$(BIN)/python -m tests.board.card
+
+# Wheels for the small board of the tests, which has this machine's Python; resolved anew when ours change.
+out/flash/lock-x86_64.json: pyproject.toml | $(VENV)/.test
+	rm -f $@
+	$(BIN)/seston flash bundle --arch x86_64 --lock $@ \
+	  --python "$$(/usr/bin/python3 -c 'import sys; print("%d.%d" % sys.version_info[:2])')"
+
+test-flash: out/flash/lock-x86_64.json
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m flash tests/tools
 
 durability: $(VENV)/.test
 	$(BIN)/python -m tests.durability --kills $(KILLS) --seed 1

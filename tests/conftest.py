@@ -19,6 +19,15 @@ for name in ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREAD
 ROOT = Path(__file__).resolve().parent.parent
 
 
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out, with the reason, what takes minutes and was not asked for."""
+    if "flash" in config.option.markexpr:
+        return
+    for item in items:
+        if item.get_closest_marker("flash"):
+            item.add_marker(pytest.mark.skip(reason="takes minutes: make test-flash, or pytest -m flash"))
+
+
 @pytest.fixture(scope="session")
 def shared() -> Path:
     """The folder of real data and references beside the checkout; skips where there is none."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import shutil
+import signal
 import sys
 import time
 from collections.abc import Iterator
@@ -41,6 +42,8 @@ def main() -> int:
     parser.add_argument("--tests", action="store_true", help="run the tests marked `board` there too")
     parser.add_argument("pytest", nargs="*", help="after --: for pytest, and nothing else is done")
     arguments = parser.parse_args()
+    # Ended by a signal it leaves as by an exception, and takes the emulated processes with it.
+    signal.signal(signal.SIGTERM, lambda number, _frame: sys.exit(128 + number))
     folder = arguments.dir.resolve()
     folder.mkdir(parents=True, exist_ok=True)
     try:

@@ -110,8 +110,20 @@ def main() -> None:
 def enter(
     root: Path, qemu: str, binds: list[list[str]], environment: list[str], cwd: str, argv: list[str]
 ) -> None:
-    """Replace this process by the namespace; killing it kills all that runs in there."""
-    unshare = ["unshare", "--mount", "--pid", "--fork", "--kill-child", "--propagation", "private"]
+    """Replace this process by the namespace; killing it, or who started it, kills all that runs in there."""
+    # Set before the namespace is made, and once more by `setpriv` for the command inside.
+    unshare = [
+        "setpriv",
+        "--pdeathsig",
+        "KILL",
+        "unshare",
+        "--mount",
+        "--pid",
+        "--fork",
+        "--kill-child",
+        "--propagation",
+        "private",
+    ]
     script = _SETUP
     if os.geteuid() == 0:  # every user there is, mapped by a child of ours, since `unshare` maps one
         script = _wait_for_users() + script

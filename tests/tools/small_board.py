@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+HANGS_S = 1800
+"""After which a command on the board hangs, however busy the machine is."""
 ENTER = """
 set -e
 R=$1; RUN=$2; OPT_MB=$3; shift 3
@@ -86,7 +88,7 @@ class Board:
     def run(self, *words: str) -> Said:
         """Run a command on the board."""
         with self.begin(*words) as child:
-            out, err = child.communicate(timeout=300)
+            out, err = child.communicate(timeout=HANGS_S)
         return Said(child.returncode, out, err)
 
     @property

@@ -1,89 +1,35 @@
-"""`seston flash bundle`: its file installs, upgrades, goes back and refuses, for real, on a small board.
+"""`seston flash bundle`: its file installs, upgrades and goes back, for real, on a small board.
 
-The wheels are those that an earlier build kept in out/flash: none are fetched here.
+`make test-flash` fetches the wheels, and runs this: whole environments are made again and again.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import random
+import shutil
 import subprocess
 import zipfile
-from dataclasses import replace
+from importlib.resources import files
 from pathlib import Path
 
-import msgspec
 import pytest
 
-from edge.errors import InputError
+from tests.edge.inference.made_libraries import make_library
+from tests.tools.conftest import LOCK, WHEELS
 from tests.tools.small_board import Board
-from tools.cli import main
-from tools.flashing.installer import Wanted, build
-from tools.flashing.on_board import machine
+from tests.tools.test_simulate import seston
+from tools.flashing.installer import build
 from tools.flashing.on_board.payload import Payload
-from tools.flashing.on_board.refusal import Refusal
-from tools.flashing.wheels import Lock, read_lock
 
-ROOT = Path(__file__).resolve().parents[2]
-PYTHON = "/usr/bin/python3"
-"""The board's: this machine's, as its distribution brings it."""
-LOCK, WHEELS = ROOT / "out/flash/lock-x86_64.json", ROOT / "out/flash/wheels"
-HOW = "seston flash bundle --arch x86_64 --python {} --lock out/flash/lock-x86_64.json"
-N_KILLS = 2
-
-
-@pytest.fixture(scope="module")
-def lock() -> Lock:
-    asked = 'import sys, platform; print("%d.%d" % sys.version_info[:2], platform.machine())'
-    try:
-        python, arch = subprocess.run(
-            [PYTHON, "-I", "-c", asked], capture_output=True, text=True, check=True
-        ).stdout.split()
-    except (OSError, subprocess.CalledProcessError):
-        pytest.skip(f"needs {PYTHON}, the one of the distribution")
-    if arch != "x86_64":
-        pytest.skip("the small board is an x86-64")
-    if not LOCK.is_file():
-        pytest.skip(f"needs wheels that a build has kept: {HOW.format(python)}")
-    found = read_lock(LOCK)
-    if not all(python in one.pythons for one in found.wheels):
-        pytest.skip(f"the wheels kept are not for Python {python}: {HOW.format(python)}")
-    return found
-
-
-@pytest.fixture(scope="module")
-def media(lock, tmp_path_factory) -> Path:
-    """Two versions, one a second younger than the other, and a damaged copy's place."""
-    folder = tmp_path_factory.mktemp("media")
-    wanted = Wanted("x86_64", tuple(lock.wheels[0].pythons), epoch_s=1_767_225_600)
-    for name, epoch_s in (("a", wanted.epoch_s), ("b", wanted.epoch_s + 1)):
-        try:
-            file, _ = build(replace(wanted, epoch_s=epoch_s), folder / name, WHEELS, lock)
-        except InputError as reason:
-            if "pip" in str(reason.field):
-                pytest.skip(str(reason))
-            raise
-        file.rename(folder / f"{name}.run")
-    return folder
-
-
-@pytest.fixture(scope="module")
-def board(media, tmp_path_factory) -> Board:
-    """A board that has version a."""
-    fresh = Board(tmp_path_factory.mktemp("board"), media)
-    done = fresh.run("sh", "/media/a.run")
-    assert done.code == 0, done.err
-    assert "NOT READY: camera, host." in done.out, "hardware that is missing is told, and stops nothing"
-    return fresh
+pytestmark = pytest.mark.flash
 
 
 def install(board: Board, name: str, *options: str):
     return board.run("sh", f"/media/{name}.run", "--no-selftest", *options)
 
 
-def test_the_same_tree_and_lock_give_the_same_bytes(lock, media, tmp_path):
-    wanted = Wanted("x86_64", tuple(lock.wheels[0].pythons), epoch_s=1_767_225_600)
+def test_the_same_tree_and_lock_give_the_same_bytes(lock, wanted, media, tmp_path):
     file, again = build(wanted, tmp_path, WHEELS, lock)
     assert again == lock
     digest = hashlib.sha256((media / "a.run").read_bytes()).hexdigest()
@@ -148,6 +94,10 @@ def test_upgrade_rollback_and_a_damaged_version(board):
     assert said.code == 0, said.err
     assert "edge/service.py is damaged" in said.out
     assert board.current == f"{b}.2"
+    assert board.versions == {a, f"{b}.2"}, "one goes back to the one before, not to a damaged one"
+    assert install(board, "b").out.splitlines()[-1] == "Nothing was to be done."
+    assert board.run("/usr/local/sbin/seston-rollback").code == 0
+    assert board.current == a
 
 
 def test_a_configuration_that_the_version_does_not_take_changes_nothing(board, media):
@@ -159,133 +109,83 @@ def test_a_configuration_that_the_version_does_not_take_changes_nothing(board, m
     assert board.current == was
 
 
-@pytest.mark.parametrize("where", ["head", "sum", "wheel", "end", "cut off", "cut off in the head"])
-def test_a_file_that_is_not_whole_is_refused(media, tmp_path, where):
-    whole = (media / "a.run").read_bytes()
-    with zipfile.ZipFile(media / "a.run") as inside:
-        wheel = next(one for one in inside.infolist() if one.filename.endswith(".whl")).header_offset + 5000
-    place = {
-        "head": whole.index(b"umask"),
-        "sum": whole.index(b"SHA256=") + 9,
-        "wheel": wheel,
-        "end": len(whole) - 9,
-    }
-    if where == "cut off":
-        data = whole[:-1000]
-    elif where == "cut off in the head":
-        data = whole[: whole.index(b"said=")]
-    else:
-        data = bytearray(whole)
-        data[place[where]] ^= 1
-    file = tmp_path / "t.run"
-    file.write_bytes(data)
-    done = subprocess.run(["sh", str(file), "--check"], capture_output=True, text=True, check=False)
-    assert done.returncode == 2
-    assert done.stdout == ""
-    # Damaged in the script, it may be one no longer: the shell says so, and runs nothing.
-    script = where in ("head", "sum", "cut off in the head")
-    assert "copy it anew" in done.stderr or (script and "yntax error" in done.stderr)
-
-
-def test_another_machine_is_refused(media):
-    words = ["setarch", "linux32", "sh", str(media / "a.run"), "--check"]
-    done = subprocess.run(words, capture_output=True, text=True, check=False)
-    assert done.returncode == 2
-    assert "the file is for x86_64" in done.stderr
-    manifest = Payload(media / "a.run").manifest
-    for wrong, said in (
-        ({"pythons": ("3.9",)}, "the file has Python 3.9"),
-        ({"arch": "aarch64"}, "take the file for x86_64"),
-        ({"glibc": "2.99"}, "glibc 2.99 is needed"),
-    ):
-        fitting = {"pythons": (machine.this_python(),), "arch": "x86_64", "glibc": "2.17"}
-        with pytest.raises(Refusal, match=said):
-            machine.refuse_another(msgspec.convert({**asdict(manifest), **fitting, **wrong}, type(manifest)))
-
-
-def asdict(manifest):
-    return json.loads(msgspec.json.encode(manifest))
-
-
-def test_a_32_bit_system_on_a_64_bit_processor_is_refused(media, monkeypatch):
-    manifest = Payload(media / "a.run").manifest
-    monkeypatch.setattr(machine.struct, "calcsize", lambda _: 4)
-    with pytest.raises(Refusal, match="write the 64-bit system to the card"):
-        machine.refuse_another(manifest)
-
-
-def test_a_full_disk_is_refused_before_anything_is_written(media, tmp_path):
-    board = Board(tmp_path / "board", media, opt_mb=100)
-    script = "sh /media/a.run --no-selftest; code=$?; find /opt | wc -l; exit $code"
-    said = board.run("sh", "-c", script)
-    assert said.code == 2
-    assert "/opt/seston has 1" in said.err
-    assert "MB are needed" in said.err
-    assert int(said.out) <= 3, "nothing but its folder and its lock"
-
-
-def test_cut_off_at_any_instant_a_whole_version_runs(board, media):
-    chance = random.Random(17)
-    for _ in range(N_KILLS):
-        was = board.current
-        name = "a" if Payload(media / "b.run").digest[:12] in was else "b"
-        with board.begin("sh", f"/media/{name}.run", "--no-selftest") as child:
-            with pytest.raises(subprocess.TimeoutExpired):
-                child.communicate(timeout=chance.uniform(0.8, 5.0))
-            child.kill()
-            child.communicate()
-        assert (board.home / "versions" / board.current / "complete").is_file()
-        assert board.run("/usr/local/bin/seston", "--version").code == 0
-        assert board.current == was
-    said = install(board, name)
-    assert said.code == 0, said.err
-    assert all((board.home / "versions" / one / "complete").is_file() for one in board.versions)
-    assert len(board.versions) == 2
-    assert board.current != was
-
-
-def test_a_configuration_without_its_model_is_refused_when_built(tmp_path, capsys):
-    config = tmp_path / "float.toml"
-    config.write_text(
-        'bundle = "mine.seston"\n[optics]\npixel_um = 73.0\nimage_volume_l = 0.7\nthreshold = 22\n'
-    )
-    with pytest.raises(SystemExit) as ended:
-        main(["flash", "bundle", "--config", str(config), "--out", str(tmp_path)])
-    assert ended.value.code == 2
-    said = capsys.readouterr().err
-    assert f"{config}: bundle: is mine.seston, which is not inside; give --model mine.seston" in said
-    assert not list(tmp_path.glob("*.run"))
-
-
-SYSTEMCTL = """#!/bin/sh
-echo "$@" >>/opt/systemctl.log
-case "$1 $(readlink /opt/seston/current)" in
-"restart "*"$(cat /opt/broken)"*) echo "Job for seston.service failed."; exit 1 ;;
-esac
+OWN = """
+bundle = "/opt/seston/current/models/mine.seston"
+platform = "float 17"
+optics_file = "optics.toml"
+[classify]
+accelerator = "/opt/seston/current/libs/libedgetpu.so.1"
 """
-"""Stands in for systemd, which does not run behind chroot; what /opt/broken names does not start."""
+OPTICS = """
+[optics]
+pixel_um = 73.0
+image_volume_l = 0.7
+threshold = 22
+aa_um2 = 2300.0
+exp = 1.136
+"""
 
 
-def test_a_service_that_does_not_become_ready_brings_the_version_before_back(board, media):
-    was = board.current
-    name, other = ("a", "b") if Payload(media / "b.run").digest[:12] in was else ("b", "a")
-    (media / "systemctl").write_text(SYSTEMCTL)
-    (media / "systemctl").chmod(0o755)
-    (board.root / "opt/broken").write_text(Payload(media / f"{name}.run").digest[:12])
-    given = "mount -t tmpfs none /run; mkdir -p /run/systemd/system; "
-    given += "mount --bind /media/systemctl /usr/bin/systemctl; "
-    config = (board.root / "etc/seston/float.toml").read_bytes()
-    (media / "new.toml").write_bytes(config + b"\n# new\n")
-    said = board.run("sh", "-c", given + f"sh /media/{name}.run --no-selftest --config /media/new.toml")
-    assert said.code == 2
-    assert f"the service does not become ready: Job for seston.service failed.; {was} runs again." in said.err
-    assert (board.current, (board.root / "etc/seston/float.toml").read_bytes()) == (was, config)
-    failed = f"{Payload(media / f'{name}.run').digest[:12]}-cp"
-    assert not any(failed in one and "." not in one.partition(failed)[2] for one in board.versions)
-    # Cut off between the switch and the start: the same file again starts it.
-    (board.home / ".switching").write_text("\n")
-    said = board.run("sh", "-c", given + f"sh /media/{other}.run --no-selftest")
-    assert said.code == 0, said.err
-    assert "The service runs." in said.out
-    log = (board.root / "opt/systemctl.log").read_text().splitlines()
-    assert log[-3:] == [f"{verb} seston.service" for verb in ("stop", "reset-failed", "restart")]
+def package(library: Path, folder: Path) -> Path:
+    """A Debian package with the library in it, as Google's is made."""
+    if shutil.which("dpkg-deb") is None:
+        pytest.skip("needs dpkg-deb")
+    place = folder / "tree/usr/lib/x86_64-linux-gnu/libedgetpu.so.1.0"
+    place.parent.mkdir(parents=True)
+    library.rename(place)
+    place.with_name("libedgetpu.so.1").symlink_to(place.name)
+    control = folder / "tree/DEBIAN/control"
+    control.parent.mkdir()
+    control.write_text("Package: libedgetpu1-std\nVersion: 16.0\nArchitecture: amd64\n"
+                       "Maintainer: a test <a@example.org>\nDescription: a library\n")  # fmt: skip
+    subprocess.run(
+        ["dpkg-deb", "--build", folder / "tree", folder / "tpu.deb"], check=True, capture_output=True
+    )
+    return folder / "tpu.deb"
+
+
+def test_a_model_keys_and_a_library_of_ones_own(wanted, tmp_path, media):
+    """All that `seston flash bundle` takes, typed as a person does, and what becomes of it on the board."""
+    shutil.copy(str(files("edge.inference") / "bundles/demo.seston"), tmp_path / "mine.seston")
+    (tmp_path / "float.toml").write_text(OWN)
+    (tmp_path / "optics.toml").write_text(OPTICS)
+    keys = ("--keys", tmp_path / "keys")
+    for words in (("new", "--fleet"), ("new", "--unit", "float-17"), ("install", "float-17", tmp_path)):
+        code, said = seston("keys", *words, *keys)
+        assert code == 0, said
+    deb = package(make_library(tmp_path / "libedgetpu.so.1"), tmp_path)
+    code, said = seston(
+        "flash", "bundle", "--config", tmp_path / "float.toml", "--model", tmp_path / "mine.seston",
+        "--keys", tmp_path / "keys.toml", "--edgetpu", deb, "--arch", "x86_64",
+        *(word for one in wanted.pythons for word in ("--python", one)),
+        "--lock", LOCK, "--wheels", WHEELS, "--out", tmp_path / "out",
+    )  # fmt: skip
+    assert code == 0, said
+    (file,) = (tmp_path / "out").glob("*.run")
+    board = Board(tmp_path / "board", file.parent)
+    done = board.run("sh", f"/media/{file.name}")
+    assert done.code == 0, done.err
+    assert "configuration: of float 17; model demo gives its" in done.out
+    library = board.home / "versions" / board.current / "libs/libedgetpu.so.1"
+    assert library.read_bytes()[:4] == b"\x7fELF"
+    record = json.loads((board.root / "var/lib/seston/selftest.json").read_text())
+    found = {check["name"]: check for check in record["checks"]}
+    assert "/opt/seston/current/libs/libedgetpu.so.1" in found["tpu library"]["message"]
+    assert found["tpu library"]["status"] == found["keys"]["status"] == "good"
+    assert (board.root / "var/lib/seston/keys.toml").read_bytes() == (tmp_path / "keys.toml").read_bytes()
+    assert (board.root / "var/lib/seston/keys.toml").stat().st_uid == int(
+        next(line for line in (board.root / "etc/passwd").read_text().splitlines() if "seston" in line).split(
+            ":"
+        )[2]
+    )
+    assert (board.root / "etc/seston/optics.toml").read_text() == OPTICS
+    # Keys of a float at sea are its own: a file with others lays them beside.
+    (board.root / "var/lib/seston/keys.toml").write_text("")
+    again = board.run("sh", f"/media/{file.name}", "--no-selftest")
+    assert again.out.splitlines()[-1] == "Nothing was to be done."
+    assert (board.root / "var/lib/seston/keys.toml").read_text() == ""
+    assert (board.root / "var/lib/seston/keys.toml.new").read_bytes() == (tmp_path / "keys.toml").read_bytes()
+    (board.root / "var/lib/seston/keys.toml").unlink()
+    again = board.run("sh", f"/media/{file.name}", "--no-selftest")
+    assert again.out.splitlines()[-1] == "seston 0.1.0 is installed.", "keys that were lost are there again"
+    assert (board.root / "var/lib/seston/keys.toml").read_bytes() == (tmp_path / "keys.toml").read_bytes()

@@ -110,7 +110,7 @@ def test_all_is_well_and_the_record_says_so(tmp_path, answer):
     assert found["pressure"]["told"]["pressure_dbar"] == pytest.approx(0.12)
     assert found["host"]["status"] == found["accelerator"]["status"] == "-"
     assert record["platform"] == "float 17"
-    assert record["seconds"] < 60
+    assert 0 < sum(check["seconds"] for check in found.values()) <= record["seconds"] + 0.1 * len(found)
     assert not (tmp_path / "selftest.part").exists()
 
 

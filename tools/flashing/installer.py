@@ -45,13 +45,14 @@ class Wanted:
 
 
 @dataclass(slots=True)
-class _Contents:
+class Contents:
     """Entries and their bytes (a path for what is large), in their order."""
 
     entries: list[Entry] = field(default_factory=list)
     data: dict[str, bytes | Path] = field(default_factory=dict)
 
     def add(self, file: str, data: bytes | Path, kind: str, **more: str | int) -> None:
+        """Put a file in, with what `Entry` says of it."""
         whole = data.read_bytes() if isinstance(data, Path) else data
         digest = hashlib.sha256(whole).hexdigest()
         self.entries.append(Entry(file, digest, len(whole), kind, **more))  # type: ignore[arg-type]
@@ -74,7 +75,7 @@ def build(wanted: Wanted, folder: Path, wheels_folder: Path, lock: Lock | None) 
 
     Raises `InputError` and its kin for a configuration without its model, a foreign library, or no wheels.
     """
-    contents = _Contents()
+    contents = Contents()
     _add_settings(wanted, contents)
     found = wheelhouse.fetch(wanted.pythons, wanted.arch, wheels_folder, lock)
     with tempfile.TemporaryDirectory() as temporary:
@@ -97,12 +98,12 @@ def build(wanted: Wanted, folder: Path, wheels_folder: Path, lock: Lock | None) 
         )  # fmt: skip
         name = f"seston-{seston.version}-{wanted.arch}.run"
         folder.mkdir(parents=True, exist_ok=True)
-        digest = _write(folder / name, manifest, contents)
+        digest = write_file(folder / name, manifest, contents)
     (folder / f"{name}.sha256").write_text(f"{digest}  {name}\n")
     return folder / name, lock or wheelhouse.lock_of(found, wanted.arch, wanted.pythons, setuptools)
 
 
-def _add_settings(wanted: Wanted, contents: _Contents) -> None:
+def _add_settings(wanted: Wanted, contents: Contents) -> None:
     """Configuration, models, keys, rules, library: each looked at before it goes in."""
     models = {file.name: file for file in wanted.models}
     for file in models.values():
@@ -176,9 +177,11 @@ def _load(trial: Path, named: Path) -> Config:
         config = load_config(trial)
         optics_of(config)
     except InputError as reason:
-        if reason.file in (None, str(trial)):
-            raise ConfigError(reason.problem, file=named, field=reason.field, remedy=reason.remedy) from None
-        raise
+        file = Path(reason.file or trial)
+        if file.parent != trial.parent:
+            raise
+        named = named if file == trial else named.with_name(file.name)
+        raise ConfigError(reason.problem, file=named, field=reason.field, remedy=reason.remedy) from None
     return config
 
 
@@ -190,7 +193,7 @@ def _checked_keys(file: Path) -> bytes:
     return file.read_bytes()
 
 
-def _write(file: Path, manifest: Manifest, contents: _Contents) -> str:
+def write_file(file: Path, manifest: Manifest, contents: Contents) -> str:
     """Head and zip into one file; SHA-256 of it."""
     body = io.BytesIO()
     with zipfile.ZipFile(body, "w", zipfile.ZIP_STORED) as out:

@@ -1,7 +1,7 @@
 """What the installer does, in its order: check, build beside, try, switch, test, start; or go back.
 
 Until the switch nothing that runs is touched; the switch is one rename; after it, a service that does not
-become ready brings the version before back by itself.
+become ready, a signal or a full disk bring the version before back by themselves.
 """
 
 from __future__ import annotations
@@ -10,15 +10,15 @@ import argparse
 import contextlib
 import fcntl
 import os
-import signal
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NoReturn
+from typing import TextIO
 
-from tools.flashing.on_board import environment, machine, places, settings, system, versions
+from tools.flashing.on_board import environment, machine, places, settings, signals, system, versions
 from tools.flashing.on_board.payload import Payload
 from tools.flashing.on_board.refusal import Refusal
+from tools.flashing.on_board.signals import Interrupted
 
 VERIFY = "tools.flashing.verify"
 VERIFY_LIMIT_S, SELFTEST_LIMIT_S = 900.0, 600.0
@@ -43,8 +43,7 @@ def main(arguments: list[str] | None = None) -> int:
     asked = parser.parse_args(arguments)
     os.umask(0o022)
     # Ended by a person, or by a terminal that is unplugged: what was begun is taken away on the way out.
-    for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
-        signal.signal(number, _interrupted)
+    signals.end_with_a_sentence()
     try:
         if asked.rollback:
             with _alone():
@@ -60,12 +59,16 @@ def main(arguments: list[str] | None = None) -> int:
                 payload, asked.config, is_started=not (asked.no_start or asked.image),
                 is_tested=not (asked.no_selftest or asked.image), is_image=asked.image,
             )  # fmt: skip
+    except Interrupted as reason:
+        still = versions.current()
+        runs = f"{still.name} is the version that runs" if still else "nothing was installed"
+        say(f"seston: {reason}; {runs}.", file=sys.stderr)
+        return 2
     except Refusal as reason:
-        print(f"seston: {reason}", file=sys.stderr)  # noqa: T201 the sentence is what the command is for
+        say(f"seston: {reason}", file=sys.stderr)
         return 2
     except OSError as cause:
-        place = f"{cause.filename}: " if cause.filename else ""
-        print(f"seston: {place}{cause.strerror or cause}; check the disk, then again.", file=sys.stderr)  # noqa: T201
+        say(f"seston: {_of(cause)}; check the disk, then again.", file=sys.stderr)
         return 2
     return 0
 
@@ -86,30 +89,48 @@ def install(
     name = _named(payload)
     version = places.VERSIONS / name
     settings_after = settings.Settings(payload, config)
-    if not (version / versions.MARK).is_file():
-        version = _build(payload, version, settings_after, is_image=is_image)
-    elif (file := versions.damaged(version)) is not None:
-        say(f"{name} is here, but {file} is damaged: it is installed anew beside it.")
-        version = _build(payload, _another(version), settings_after, is_image=is_image)
-    else:
+    there = versions.named(name)
+    whole = next((one for one in there if versions.damaged(one) is None), None)
+    is_made = whole is None
+    if whole is not None:
+        version = whole
         say(f"{name} is here, and whole.")
         _try_out(version, settings_after, is_quick=True)
-    if before == version and versions.is_switching():
-        before = versions.left()  # cut off after its switch: it has not shown yet that it runs
-    elif before != version:
-        settings.keep_of(before)
-        versions.begin(before)
-        versions.switch(version)
-    settings_after.put_in_place()
-    _leave_program(payload)
-    changed = system.put_in_place(version)
-    if before == version and not changed and not settings_after.is_changed:
-        say("Nothing was to be done.")
-        return
-    for place in changed:
-        say(f"wrote {place}")
-    _bring_up(version, before, settings_after, is_started=is_started, is_tested=is_tested)
-    versions.finish()
+    else:
+        if there:
+            file = versions.damaged(there[0])
+            say(f"{name} is here, but {file} is damaged: it is installed anew beside it.")
+            version = _another(version)
+        _build(payload, version, settings_after, is_image=is_image)
+    was_running = system.is_running()
+    changed: list[str] = []
+    try:
+        with signals.wait():
+            if before == version and versions.is_switching():
+                before = versions.left()  # cut off after its switch: it has not shown yet that it runs
+            elif before != version:
+                settings.keep_of(before)
+                versions.begin(before)
+                versions.switch(version, is_mended=before in there)
+            settings_after.put_in_place()
+            _leave_program(payload)
+            changed = system.put_in_place(version)
+        if before == version and not changed and not settings_after.is_changed:
+            say("Nothing was to be done.")
+            return
+        for place in changed:
+            say(f"wrote {place}")
+        _bring_up(version, is_started=is_started, is_tested=is_tested)
+        versions.finish()
+    except (Refusal, OSError) as reason:
+        told = _of(reason) if isinstance(reason, OSError) else str(reason).removesuffix(".")
+        if before is None:
+            raise Refusal(f"{told}; {name} is installed, but was not seen to run.") from None
+        with signals.wait():
+            settings_after.take_back()
+            made = version if is_made and version != before else None
+            runs = _go_back(before, made, is_started=is_started or was_running)
+        raise Refusal(f"{told}; {runs}.") from None
     for gone in versions.prune():
         say(f"removed {gone}")
     say(f"seston {payload.manifest.version} is installed.")
@@ -122,23 +143,25 @@ def rollback(*, is_started: bool) -> None:
         raise Refusal("there is no version before this one on the board; nothing was changed.")
     if (file := versions.damaged(before)) is not None:
         raise Refusal(f"{before.name} is damaged ({file}); nothing was changed.")
-    settings.fit(before, lambda file: _verify(before, file, is_quick=True)[0] == 0)
-    settings.keep_of(now)
-    versions.switch(before)
-    versions.finish()
-    system.put_in_place(before)
+    with signals.wait():
+        settings.fit(before, lambda file: _verify(before, file, is_quick=True)[0] == 0)
+        settings.keep_of(now)
+        versions.switch(before)
+        versions.finish()
+        system.put_in_place(before)
     say(f"{before.name} is what runs now; seston-rollback goes back to {now.name if now else 'nothing'}.")
     if is_started and machine.is_systemd_running() and system.is_enabled():
         reason = system.start()
         say("The service runs." if reason is None else f"The service does not start: {reason}.")
 
 
-def say(line: str) -> None:
-    """One line for the person."""
-    print(line, flush=True)  # noqa: T201 a program at the terminal
+def say(line: str, file: TextIO | None = None) -> None:
+    """One line for the person, who may be gone: then the terminal refuses it, and that stops nothing."""
+    with contextlib.suppress(OSError):
+        print(line, file=file, flush=True)
 
 
-def _build(payload: Payload, version: Path, after: settings.Settings, *, is_image: bool) -> Path:
+def _build(payload: Payload, version: Path, after: settings.Settings, *, is_image: bool) -> None:
     """A whole new version, or none."""
     say(f"Installing {version.name} ...")
     places.VERSIONS.mkdir(parents=True, exist_ok=True)
@@ -153,9 +176,9 @@ def _build(payload: Payload, version: Path, after: settings.Settings, *, is_imag
         _try_out(version, after, is_quick=is_image)
         versions.seal(version, payload.manifest.epoch_s)
     except BaseException:
-        versions.remove(version)
+        with signals.wait():
+            versions.remove(version)
         raise
-    return version
 
 
 def _unit(version: Path) -> bytes:
@@ -175,7 +198,8 @@ def _try_out(version: Path, after: settings.Settings, *, is_quick: bool) -> None
         code, text = _verify(version, file, is_quick=is_quick)
     if code == 0:
         for line in text.splitlines():
-            say(f"  {line}")
+            if not line.startswith("INFO: "):  # of the model's runtime
+                say(f"  {line}")
         return
     still = versions.current()
     goes_on = f"; {still.name} still runs" if still else ""
@@ -194,11 +218,8 @@ def _verify(version: Path, config: Path, *, is_quick: bool) -> tuple[int, str]:
     return system.as_user(command, is_shown=False, limit_s=VERIFY_LIMIT_S)
 
 
-def _bring_up(
-    version: Path, before: Path | None, after: settings.Settings, *, is_started: bool, is_tested: bool
-) -> None:
-    """Try the hardware while nobody else has it, then start the service; go back if it is not ready."""
-    is_started = is_started and machine.is_systemd_running() and system.is_enabled()
+def _bring_up(version: Path, *, is_started: bool, is_tested: bool) -> None:
+    """Try the hardware while nobody else has it, then start the service; `Refusal` if it is not ready."""
     system.stop()
     if is_tested:
         say("Self-test (what is not wired up yet is told, and is no fault of the installation):")
@@ -206,27 +227,28 @@ def _bring_up(
             [version / "venv/bin/seston", "selftest", "--config", places.CONFIG, "--folder", places.DATA],
             is_shown=True, limit_s=SELFTEST_LIMIT_S,
         )  # fmt: skip
-    if not is_started:
+    if not (is_started and machine.is_systemd_running() and system.is_enabled()):
         say("The service is not started. Later: systemctl start seston")
         return
-    reason = system.start()
-    if reason is None:
-        say("The service runs.")
-        return
-    if before is None or before == version:
-        raise Refusal(
-            f"installed, but the service does not become ready: {reason}; see journalctl -u seston."
-        )
-    after.take_back()
+    if (reason := system.start()) is not None:
+        raise Refusal(f"the service does not become ready ({reason}; see journalctl -u seston)")
+    say("The service runs.")
+
+
+def _go_back(before: Path, made: Path | None, *, is_started: bool) -> str:
+    """Let the version before run again, and remove the one that was made; what is so now."""
+    system.stop()
     versions.switch(before)
     system.put_in_place(before)
     versions.finish()
-    versions.remove(version)
-    again = system.start()
-    runs = (
-        f"{before.name} runs again" if again is None else f"{before.name} is back, and does not start either"
+    if made is not None:
+        versions.remove(made)
+    if not (is_started and machine.is_systemd_running() and system.is_enabled()):
+        return f"{before.name} is back"
+    reason = system.start()
+    return (
+        f"{before.name} runs again" if reason is None else f"{before.name} is back, and does not start either"
     )
-    raise Refusal(f"the service does not become ready: {reason}; {runs}.")
 
 
 def _leave_program(payload: Payload) -> None:
@@ -270,8 +292,8 @@ def _alone() -> Iterator[None]:
         yield
 
 
-def _interrupted(number: int, _: object) -> NoReturn:
-    raise Refusal(f"interrupted ({signal.Signals(number).name}); what ran before still runs.")
+def _of(cause: OSError) -> str:
+    return f"{cause.filename}: {cause.strerror}" if cause.filename else str(cause.strerror or cause)
 
 
 def _last(text: str) -> str:

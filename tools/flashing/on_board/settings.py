@@ -29,9 +29,8 @@ class Settings:
         self._offered = {Path(one.file).name: payload.read(one) for one in payload.manifest.of("etc")}
         self._keys = b"".join(payload.read(one) for one in payload.manifest.of("keys"))
         self._given: bytes | None = None
-        self._before = _read(places.CONFIG)
-        self.is_changed = False
-        """Whether the configuration that runs was changed."""
+        self._written: dict[Path, bytes | None] = {}
+        """Files that were changed, and what was in them before; nothing where there was none."""
         if given is not None:
             try:
                 self._given = given.read_bytes()
@@ -62,26 +61,47 @@ class Settings:
         finally:
             shutil.rmtree(folder, ignore_errors=True)
 
+    @property
+    def is_changed(self) -> bool:
+        """Whether the service now finds something else than before."""
+        return any(place.suffix not in {".old", ".new"} for place in self._written)
+
     def put_in_place(self) -> None:
         """Write what is not there; lay beside what differs; replace by what was given on purpose."""
         places.ETC.mkdir(parents=True, exist_ok=True)
-        if self._given is not None and self._given != self._before:
-            if self._before is not None:
-                places.write(places.CONFIG.with_name(f"{places.CONFIG.name}.old"), self._before)
-            places.write(places.CONFIG, self._given)
-            self.is_changed = True
+        before = _read(places.CONFIG)
+        if self._given is not None and self._given != before:
+            if before is not None:
+                self._write(places.CONFIG.with_name(f"{places.CONFIG.name}.old"), before)
+            self._write(places.CONFIG, self._given)
         for name, data in self._offered.items():
-            self.is_changed |= _offer(places.ETC / name, data, 0o644)
+            self._offer(places.ETC / name, data)
         if self._keys:
             places.DATA.mkdir(parents=True, exist_ok=True)
-            _offer(places.KEYS, self._keys, 0o644)
+            self._offer(places.KEYS, self._keys)
             user = pwd.getpwnam(places.USER)
-            os.chown(places.KEYS, user.pw_uid, user.pw_gid)
+            os.chown(places.KEYS, user.pw_uid, user.pw_gid, follow_symlinks=False)
 
     def take_back(self) -> None:
-        """The configuration that was there before."""
-        if self.is_changed and self._before is not None:
-            places.write(places.CONFIG, self._before)
+        """Let everything be as it was before `put_in_place`."""
+        for place, before in self._written.items():
+            if before is None:
+                place.unlink(missing_ok=True)
+            else:
+                places.write(place, before)
+        self._written.clear()
+
+    def _offer(self, place: Path, data: bytes) -> None:
+        """Write a file that is not there, or lay it beside one that differs."""
+        there, beside = _read(place), place.with_name(f"{place.name}.new")
+        if there is None:
+            self._write(place, data)
+        elif there != data and _read(beside) != data:
+            self._write(beside, data)
+
+    def _write(self, place: Path, data: bytes) -> None:
+        self._written.setdefault(place, _read(place))
+        places.write(place, data)
 
 
 def lay_down(payload: Payload, version: Path) -> None:
@@ -108,18 +128,6 @@ def fit(version: Path, is_taken: Callable[[Path], bool]) -> None:
         return
     places.write(places.CONFIG.with_name(f"{places.CONFIG.name}.newer"), places.CONFIG.read_bytes())
     places.write(places.CONFIG, left.read_bytes())
-
-
-def _offer(place: Path, data: bytes, mode: int) -> bool:
-    """Write a file that is not there (True), or lay it beside one that differs."""
-    there = _read(place)
-    if there is None:
-        places.write(place, data, mode)
-        return True
-    beside = place.with_name(f"{place.name}.new")
-    if there != data and _read(beside) != data:
-        places.write(beside, data, mode)
-    return False
 
 
 def _read(file: Path) -> bytes | None:

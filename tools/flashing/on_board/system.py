@@ -101,6 +101,13 @@ def is_enabled() -> bool:
     return places.WANTS.is_symlink()
 
 
+def is_running() -> bool:
+    """Whether the service runs, or is being started."""
+    if not is_systemd_running():
+        return False
+    return _call(["systemctl", "is-active", places.UNIT.name], 60)[1].strip() in {"active", "activating"}
+
+
 def stop() -> None:
     """Stop the service, so that nobody else has camera and ports."""
     if is_systemd_running():
@@ -114,7 +121,7 @@ def start() -> str | None:
     if code == 0:
         return None
     _call(["systemctl", "stop", places.UNIT.name], START_LIMIT_S)
-    return said.strip().splitlines()[0] if said.strip() else f"systemctl ended with {code}"
+    return said.strip().splitlines()[0].rstrip(".") if said.strip() else f"systemctl ended with {code}"
 
 
 def _reload() -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import shutil
 from pathlib import Path
 
@@ -25,6 +26,13 @@ def complete() -> list[Path]:
     return [one for one in sorted(places.VERSIONS.glob("*")) if (one / MARK).is_file()]
 
 
+def named(name: str) -> list[Path]:
+    """Whole versions of a name, the one that runs first: one that was damaged had another made beside it."""
+    now = current()
+    found = [one for one in complete() if re.sub(r"(-cp\d+)\.\d+$", r"\1", one.name) == name]
+    return sorted(found, key=lambda one: one != now)
+
+
 def current() -> Path | None:
     """The version that runs, or would."""
     return _target(places.CURRENT)
@@ -38,10 +46,13 @@ def previous() -> Path | None:
     return next((one for one in complete() if one != now), None)
 
 
-def switch(version: Path) -> None:
-    """Let `version` be the one that runs. Cut off at any point, one whole version runs and one is beside."""
+def switch(version: Path, *, is_mended: bool = False) -> None:
+    """Let `version` be the one that runs. Cut off at any point, one whole version runs and one is beside.
+
+    `is_mended`: what ran is the same one, damaged. One does not go back to that, but to what was before it.
+    """
     before = current()
-    if before is not None and before != version:
+    if before is not None and before != version and not is_mended:
         places.link(places.PREVIOUS, before.relative_to(places.HOME))
     places.link(places.CURRENT, version.relative_to(places.HOME))
 
