@@ -45,7 +45,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "keys": ("tools.keys:keys", "Make, install, replace and list the keys that sign commands."),
     "command": ("tools.command:command", "Make signed commands to floats at sea."),
     "modem": ("tools.modem:modem", "Emulate an Iridium modem, or send with one."),
-    "uvp6": ("tools.uvp6:uvp6", "Host a UVP6, or an instrument that passes for one."),
+    "uvp6": ("tools.uvp6:uvp6", "Host a UVP6, pass for one; check, convert and make UVP6 projects."),
     "slot": ("tools.slot:slot", "On a board from a card: its two systems, a new one, and back."),
     "bench": ("tools.bench.command:bench", "Measure speed, memory and bytes, side by side."),
 }
