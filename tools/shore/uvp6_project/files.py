@@ -213,7 +213,8 @@ def is_inner_zip(name: str) -> bool:
 
 def is_seen(name: str) -> bool:
     """Whether a file is somebody's: not hidden, not a system's own."""
-    return not any(part.startswith(".") or part == "__MACOSX" for part in PurePosixPath(name).parts)
+    parts = PurePosixPath(name).parts
+    return not any((part.startswith(".") and part != "..") or part == "__MACOSX" for part in parts)
 
 
 def is_safe(name: str) -> bool:

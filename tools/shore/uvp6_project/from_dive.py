@@ -1,8 +1,8 @@
 """A UVP6 project made of dives: what EcoPart and EcoTaxa read of a UVP6, they read of us.
 
 Each phase of a dive is a sample. Histograms are those of the log, exactly; the spread of grey, which the log
-does not keep, is written as 0. A frame that a UVP6 has no word for (blurred, dark, dropped, corrupt, ...) is no
-image here: nothing was counted in it, and no volume counts.
+does not keep, is written as 0. A frame that a UVP6 has no word for (blurred, dark, dropped, corrupt, ...) is
+no image here: nothing was counted in it, and no volume counts.
 """
 
 from __future__ import annotations
