@@ -130,7 +130,7 @@ def export(
 @_latitude
 @_longitude
 def ecopart(dives: tuple[Path, ...], out: Path, latitude: float | None, longitude: float | None) -> None:
-    """Write EcoPart's real-time files (META, LPM, BLACK, TAXO2) of DIVE... (folders with dive.sqlite)."""
+    """Write EcoPart's real-time files (META, LPM, BLACK, TAXO2, CTD) of DIVE... (folders)."""
     from tools.shore.uvp6_project.dive import read_dive
     from tools.shore.uvp6_project.ecopart import write_remote
     from tools.shore.uvp6_project.remote_dive import remote_of

@@ -222,6 +222,10 @@ def test_a_dive_becomes_a_project_that_replays_to_the_same_counts(tmp_path, dive
             assert frame.time_ms == record.time_ms
             assert frame.pressure_dbar == pytest.approx(record.pressure_dbar, abs=0.006, nan_ok=True)
             assert len(frame.counted.vignettes) == with_picture[record.index]
+        water = recording.environment["temperature_c"]
+        known = [(at, one.temperature_c) for at, one in enumerate(mine) if math.isfinite(one.pressure_dbar)]
+        # By pressure, as EcoPart has it: noise of readings at one depth stays.
+        assert np.abs([water[at] - wanted for at, wanted in known]).mean() < 0.1
     about = [sample.about for sample in read_project(out).samples]
     assert [one["sampletype"] for one in about] == ["P", "T", "P"]
     assert about[1]["integrationtime"] == "3600"
@@ -300,6 +304,11 @@ def test_a_dive_becomes_ecoparts_files(tmp_path, dive):
         for record in sized:
             esd = 2 * np.sqrt(2300 * record.histogram.area_px.astype(float) ** 1.136 / math.pi)
             np.add.at(wanted, np.searchsorted(LIMITS_UM, esd, side="right") - 1, record.histogram.count)
+        known = [one for one in mine if math.isfinite(one.temperature_c)]
+        ctd = sample.tables["CTD"].records()
+        assert [float(row["temperature [degc]"]) for row in ctd] == pytest.approx(
+            [one.temperature_c for one in known], abs=6e-4
+        )
         lpm = sample.tables["LPM"]
         assert np.sum(counts_in(lpm), axis=0).tolist() == wanted.tolist()
         assert sum(float(row["image_number_particles"]) for row in lpm.records()) == len(sized)

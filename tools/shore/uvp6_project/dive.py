@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,6 +26,14 @@ from edge.uvp6_host import configurations_of
 from edge.vision.morphology import MEASURES
 from firmware_bridge.uvp6.lines import Configuration
 from tools.shore.uvp6_project.replay import INTERNAL_TEMPERATURE
+from tools.shore.uvp6_project.tables import (
+    CTD_PRESSURE,
+    CTD_SALINITY,
+    CTD_TEMPERATURE,
+    CTD_TIME,
+    TextTable,
+    make_table,
+)
 
 PHASES = {Phase.DESCENT: "DES", Phase.PARK: "PAR", Phase.ASCENT: "ASC"}
 """Ends of samples' ids, as the makers of floats write them."""
@@ -34,13 +42,18 @@ _GREY = [measure.name for measure in MEASURES].index("mean_grey")
 
 @dataclass(frozen=True, slots=True)
 class DiveImage:
-    """A frame of a dive: its record, whether it was lit, a note, temperature inside (or NaN), particles."""
+    """A frame of a dive: its record, whether it was lit, a note, other sensors, its classified particles."""
 
     record: FrameRecord
     lit: bool
     note: str
-    internal_c: float
+    environment: Mapping[str, float]
     particles: tuple[Particle, ...]
+
+    @property
+    def internal_c(self) -> float:
+        """Temperature inside the instrument, NaN where nobody read it."""
+        return self.environment.get(INTERNAL_TEMPERATURE, math.nan)
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,10 +132,9 @@ def read_dive(
         for record in log.records():
             row = rows[record.index]
             environment = msgspec.json.decode(row["environment"], type=dict[str, float])
-            internal_c = environment.get(INTERNAL_TEMPERATURE, math.nan)
             own = tuple(particles.get(record.index, ()))
             images.setdefault(record.phase, []).append(
-                DiveImage(record, bool(row["lit"]), row["note"], internal_c, own)
+                DiveImage(record, bool(row["lit"]), row["note"], environment, own)
             )
         number = log.meta("dive_number")
     configurations = configurations_of(config, optics, codebook.taxa, codebook.bundle_sha256)
@@ -163,6 +175,21 @@ def utc(time_ms: int) -> datetime.datetime:
 def time_of(time_ms: int) -> str:
     """A time as a UVP6 writes it, with milliseconds."""
     return f"{utc(time_ms // 1000 * 1000):%Y%m%d-%H%M%S}-{time_ms % 1000:03d}"
+
+
+def ctd_of(part: DivePart) -> TextTable | None:
+    """What the dive's sensors said at each frame, as a CTD cast; None when they said nothing of the water."""
+    rows = []
+    for image in part.images:
+        record, salinity = image.record, image.environment.get("salinity", math.nan)
+        if not math.isnan(record.pressure_dbar) and not math.isnan(record.temperature_c):
+            time = utc(record.time_ms // 1000 * 1000)
+            rows.append([
+                f"{time:%Y%m%d%H%M%S}{record.time_ms % 1000:03d}", f"{record.pressure_dbar:.2f}",
+                f"{record.temperature_c:.3f}", "" if math.isnan(salinity) else f"{salinity:.4f}",
+            ])  # fmt: skip
+    columns = (CTD_TIME, CTD_PRESSURE, CTD_TEMPERATURE, CTD_SALINITY)
+    return make_table(columns, rows, "\t") if rows else None
 
 
 def objects_of(image: DiveImage, part: DivePart, classes: dict[int, int]) -> list[tuple[int, int, int]]:

@@ -21,7 +21,7 @@ from edge.frame import CLASSIFIED_OUTCOMES, SIZED_OUTCOMES, FrameOutcome, Phase
 from edge.taxonomy import UNCLASSIFIED
 from edge.vision.morphology import MEASURES
 from firmware_bridge.uvp6.lines import N_TAXA, Configuration, write_configuration
-from tools.shore.uvp6_project.dive import DiveImage, DivePart, check_ids, objects_of, utc
+from tools.shore.uvp6_project.dive import DiveImage, DivePart, check_ids, ctd_of, objects_of, utc
 from tools.shore.uvp6_project.files import Archive
 from tools.shore.uvp6_project.model import HEADER_NAME, Particles, Project, Sample
 from tools.shore.uvp6_project.rows import (
@@ -32,11 +32,13 @@ from tools.shore.uvp6_project.rows import (
     Spectrum,
     body_of,
 )
-from tools.shore.uvp6_project.tables import HEADER_COLUMNS, make_table
+from tools.shore.uvp6_project.tables import HEADER_COLUMNS, TextTable, make_table
 from tools.shore.uvp6_project.texts import encode, write_sections
 from tools.shore.uvp6_project.writer import zip_of
 from training.ecotaxa_write import Cell, write_archive
 
+CTD_FOLDER = "ctd_data_cnv"
+"""Where EcoPart looks for CTD casts."""
 IMAGES_A_FOLDER = 1000
 """Vignettes of one folder subN of an Images.zip."""
 COMPUTE_VIGNETTE = {
@@ -58,6 +60,7 @@ def project_of(parts: Sequence[DivePart], name: str, ship: str = "") -> tuple[Pr
     check_ids(parts)
     samples, rows = [], []
     sequences: dict[str, DataFile] = {}
+    ctds: dict[str, TextTable] = {}
     texts: dict[str, bytes] = {}
     left_out: dict[str, int] = {}
     for part in parts:
@@ -88,7 +91,10 @@ def project_of(parts: Sequence[DivePart], name: str, ship: str = "") -> tuple[Pr
         if vignettes is not None:
             place = f"{folder}/{part.id}_Images.zip"
             archive = Archive(vignettes, place, place)
-        samples.append(Sample(part.id, about, len(rows) + 1, own, archive))
+        ctd = ctd_of(part)
+        if ctd is not None:
+            ctds[f"{CTD_FOLDER}/{part.id}.ctd"] = ctd
+        samples.append(Sample(part.id, about, len(rows) + 1, own, archive, ctd))
         for conf in part.configurations[:2]:
             kind = conf.kind.partition("_")[0]
             who = part.unit if kind == "HW" else conf.values["Configuration_name"].removeprefix("ACQ_")
@@ -98,7 +104,7 @@ def project_of(parts: Sequence[DivePart], name: str, ship: str = "") -> tuple[Pr
         write_sections({"General": {"acron": parts[0].cruise, "sn": parts[0].unit}} if parts else {})
     )
     header = HEADER_NAME.format(name.removeprefix("uvp6_")), make_table(HEADER_COLUMNS, rows, ";")
-    return Project("", texts, header, tuple(samples), sequences), left_out
+    return Project("", texts, header, tuple(samples), sequences, ctds), left_out
 
 
 def _row(image: DiveImage, part: DivePart, time: str, at: int) -> ImageRow | None:

@@ -16,7 +16,7 @@ import numpy as np
 from edge.frame import CLASSIFIED_OUTCOMES, SIZED_OUTCOMES, FrameOutcome, Phase
 from edge.profile import FrameRecord
 from firmware_bridge.uvp6.lines import N_TAXA
-from tools.shore.uvp6_project.dive import DiveImage, DivePart, check_ids, plain, utc
+from tools.shore.uvp6_project.dive import DiveImage, DivePart, check_ids, ctd_of, plain, utc
 from tools.shore.uvp6_project.ecopart import (
     DEPTH,
     LIMITS_UM,
@@ -64,6 +64,9 @@ def _sample(part: DivePart) -> tuple[RemoteSample | None, list[str]]:
     tables: dict[str, TextTable] = {"LPM": lpm_table(slices, position)}
     if unlit:
         tables["BLACK"] = lpm_table([_counted(group, part) for group in _slices(unlit)], position)
+    ctd = ctd_of(part)
+    if ctd is not None:
+        tables["CTD"] = ctd
     known = [i for i, taxon in enumerate(part.taxa) if taxon.ecotaxa_id]
     classes = {i: n for n, i in enumerate(known[:N_TAXA])}
     without = [taxon.label for i, taxon in enumerate(part.taxa) if i not in classes]
