@@ -5,6 +5,7 @@ The work is in `tools.shore.uvp6_project`; here options meet.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sized
 from pathlib import Path
 
@@ -42,13 +43,16 @@ def check(path: Path) -> None:
 
 
 def _check_project(path: Path) -> tuple[tuple[str, ...], tuple[str, ...], str]:
+    from tools.shore.uvp6_project.cast import images_of
     from tools.shore.uvp6_project.check import check_project
     from tools.shore.uvp6_project.reader import read_project
 
     project = read_project(path)
     found = check_project(project)
-    datas = [sample.particles.data for sample in project.samples if sample.particles]
-    datas += project.sequences.values()
+    datas = []
+    for sample in project.samples:
+        with contextlib.suppress(InputError):  # one without images was said above
+            datas.append(images_of(project, sample)[1])
     kinds = sorted({data.generation.value if data.generation else "not known" for data in datas})
     what = (
         f"{path}: {_n(project.samples, 'sample')}, {sum(len(data.rows) for data in datas)} images, firmware "

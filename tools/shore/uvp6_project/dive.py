@@ -63,7 +63,8 @@ class DivePart:
     Attributes
     ----------
     id
-        Of the sample: letters, digits and hyphens alone, for EcoPart parts names at underscores.
+        Of the sample: platform, profile or number of the dive, and phase; letters, digits and hyphens alone,
+        for EcoPart parts names at underscores.
     phase, images
         Its frames, in the order of capture.
     config, optics, taxa
@@ -138,10 +139,10 @@ def read_dive(
             )
         number = log.meta("dive_number")
     configurations = configurations_of(config, optics, codebook.taxa, codebook.bundle_sha256)
-    who = plain(config.platform) or "seston"
+    who = f"{plain(config.platform) or 'seston'}-{plain(told.get('profile', '')) or f'{number:05d}'}"
     return [
         DivePart(
-            f"{who}-{number:05d}-{PHASES[phase]}", phase, tuple(images[phase]), config, optics,
+            f"{who}-{PHASES[phase]}", phase, tuple(images[phase]), config, optics,
             tuple(codebook.taxa), configurations, cruise or told.get("cruise", ""), position,
         )
         for phase in Phase
