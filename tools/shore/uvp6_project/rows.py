@@ -137,7 +137,7 @@ def read_data(text: str) -> DataFile:
         if not line:
             blank_after |= {last} - {""}
             continue
-        kind = line.partition(",")[0].lstrip("$")
+        kind = line.removesuffix(";").partition(",")[0].lstrip("$")
         if kind in CONFIGURATIONS and kind not in configurations:
             configurations[kind] = line.removesuffix(";").lstrip("$")
             last = kind
