@@ -8,9 +8,13 @@ from __future__ import annotations
 import enum
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from edge.counted import Counted
 
 
 class Phase(enum.IntEnum):
@@ -98,6 +102,8 @@ class Frame:
         The same moment by the board's monotonic clock; None where nobody has one, as in a recording.
     fault, note
         Outcome already known when the frame arrived (corrupt, dropped, late, duplicate), and a sentence.
+    counted
+        What another instrument counted in it, in the place of pixels.
     """
 
     index: int
@@ -111,3 +117,4 @@ class Frame:
     fault: FrameOutcome | None = None
     note: str = ""
     stamp: Stamp | None = None
+    counted: Counted | None = None

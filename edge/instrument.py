@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.config import Config
+from edge.counted import Counted
 from edge.divelog import DiveLog
 from edge.divelog_schema import LoggedFrame, Particle
 from edge.errors import DiveLogError, ImageError
@@ -33,7 +34,7 @@ from edge.vision.background import BackgroundRemover
 from edge.vision.dirt import DirtMap
 from edge.vision.morphology import MEASURES, measure
 from edge.vision.quality import judge_exposure, judge_focus, mean_grey_centi, noise_threshold, sharpness
-from edge.vision.segmentation import Foreground, Regions, find_foreground, join
+from edge.vision.segmentation import Foreground, Regions, find_foreground, join, segment
 from edge.vision.vignette import cut_vignette, encode_vignette
 
 Pixels = NDArray[np.uint8]
@@ -173,7 +174,7 @@ class Instrument:
         look = self._look_at(frame)
         ticket = self._namer.submit([one.vignette for one in look.cut]) if look.cut else None
         is_wanted = self._live is not None and self._live.wants_frame(look.outcome)
-        kept = frame if is_wanted or self._observe is not None else replace(frame, pixels=None)
+        kept = frame if is_wanted or self._observe is not None else replace(frame, pixels=None, counted=None)
         self._open.append(_Open(kept, self._phase, look, ticket, self.orders, is_wanted))
         self._spend(frame, len(look.cut))
         self._in_bloc += 1
@@ -289,6 +290,8 @@ class Instrument:
         return planned
 
     def _look_at(self, frame: Frame) -> _Look:
+        if frame.fault is None and frame.counted is not None:
+            return self._take_over(frame, frame.counted)
         if frame.fault is not None or frame.pixels is None:
             return _Look(frame.fault or FrameOutcome.CORRUPT, frame.note)
         previous, self._previous = self._previous, frame
@@ -329,15 +332,34 @@ class Instrument:
         if not len(regions):
             return _Look(FrameOutcome.EMPTY, regions=regions, dirt=dirt)  # no particle, no edge to judge
         large = np.flatnonzero((everything.area_px >= self._min_area_px) & ~is_dirt)
-        wanted = len(large) if self.orders.classify else 0
-        allowed = self._allowance.take(wanted, _now_ms(frame), self._namer.pace_s)
-        n = min(allowed, self._namer.room)
-        chosen = large[choose(everything.area_px[large], n, self.config.classify.overload, frame.index)]
+        chosen = large[self._choose(frame, everything.area_px[large])]
         return _Look(
             FrameOutcome.ANALYSED, "", histogram, regions=regions, sharpness=sharp, dirt=dirt,
             cut=self._cut(white, everything, chosen),
             unnamed=len(large) - len(chosen),
         )  # fmt: skip
+
+    def _take_over(self, frame: Frame, counted: Counted) -> _Look:
+        """What another instrument counted in a frame: its counts as they stand, its vignettes to be named."""
+        look, histogram = _Look(counted.outcome, histogram=counted.histogram), counted.histogram
+        if counted.outcome is not FrameOutcome.ANALYSED:
+            return look
+        cut: list[_Cut] = []
+        for vignette in counted.vignettes:
+            regions = segment(vignette, self._optics.threshold)
+            if len(regions) and regions.area_px.max() >= self._min_area_px:
+                cut += self._cut(vignette, regions, np.array([regions.area_px.argmax()]))
+        chosen = self._choose(frame, np.array([one.area_px for one in cut], dtype=np.int64)).tolist()
+        n_large = int(histogram.count[histogram.area_px >= self._min_area_px].sum())
+        unnamed = max(n_large - len(chosen), len(cut) - len(chosen))
+        return replace(look, cut=tuple(cut[i] for i in chosen), unnamed=unnamed)
+
+    def _choose(self, frame: Frame, area_px: Ints) -> Ints:
+        """Which of a frame's larger particles are classified, as time and budget allow: indices, rising."""
+        wanted = len(area_px) if self.orders.classify else 0
+        allowed = self._allowance.take(wanted, _now_ms(frame), self._namer.pace_s)
+        n = min(allowed, self._namer.room)
+        return choose(area_px, n, self.config.classify.overload, frame.index)
 
     def _find_dirt(self, frame: Frame, foreground: Foreground, regions: Regions) -> NDArray[np.bool_]:
         """Which regions stay at their places of the view, bool (n,)."""

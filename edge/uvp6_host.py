@@ -211,7 +211,15 @@ class Uvp6Host:
 def personality_of(
     config: Config, optics: Optics, counted: Sequence[Taxon], bundle_sha256: str, utc_ms: Callable[[], int]
 ) -> Personality:
-    """Our part as a UVP6, with configurations that say how we really are.
+    """Our part as a UVP6, with configurations that say how we really are; raises `ConfigError` as they do."""
+    hardware, acquisition, taxonomy = configurations_of(config, optics, counted, bundle_sha256)
+    return Personality(hardware, {ACQUISITION: acquisition}, {TAXONOMY: taxonomy}, lambda: _instant(utc_ms()))
+
+
+def configurations_of(
+    config: Config, optics: Optics, counted: Sequence[Taxon], bundle_sha256: str
+) -> tuple[Configuration, Configuration, Configuration]:
+    """HW_CONF, ACQ_CONF and TAXO_CONF of an instrument that runs with a configuration.
 
     Raises
     ------
@@ -260,11 +268,10 @@ def personality_of(
             strict=True,
         )
     )
-    return Personality(
+    return (
         Configuration("HW_CONF", FIRMWARE, hardware),
-        {ACQUISITION: Configuration("ACQ_CONF", FIRMWARE, acquisition)},
-        {TAXONOMY: Configuration("TAXO_CONF", FIRMWARE, taxonomy)},
-        lambda: _instant(utc_ms()),
+        Configuration("ACQ_CONF", FIRMWARE, acquisition),
+        Configuration("TAXO_CONF", FIRMWARE, taxonomy),
     )
 
 

@@ -27,7 +27,7 @@ PURE = (
     "edge/frame.py", "edge/optics.py", "edge/taxonomy.py", "edge/profile.py", "edge/mission.py",
     "edge/cameras/camera.py", "edge/cameras/clock.py", "edge/cameras/ledger.py",
     "edge/timeline.py", "edge/schedule.py", "edge/overload.py", "edge/quantification.py", "edge/vision",
-    "edge/telemetry", "edge/drift.py", "firmware_bridge/ctd.py",
+    "edge/telemetry", "edge/drift.py", "edge/counted.py", "firmware_bridge/ctd.py",
     "firmware_bridge/sans_io.py", "firmware_bridge/framing.py", "firmware_bridge/link.py",
     "firmware_bridge/link_channel.py", "firmware_bridge/link_objects.py", "firmware_bridge/link_records.py",
     "firmware_bridge/link_wire.py", "firmware_bridge/link_logs.py", "firmware_bridge/link_speed.py",

@@ -46,7 +46,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "command": ("tools.command:command", "Make signed commands to floats at sea."),
     "update": ("tools.update:update", "Give a unit another model or configuration, signed."),
     "modem": ("tools.modem:modem", "Emulate an Iridium modem, or send with one."),
-    "uvp6": ("tools.uvp6:uvp6", "Host a UVP6, or an instrument that passes for one."),
+    "uvp6": ("tools.uvp6:uvp6", "Host a UVP6, pass for one; check, convert and make UVP6 projects."),
     "slot": ("tools.slot:slot", "On a board from a card: its two systems, a new one, and back."),
     "bench": ("tools.bench.command:bench", "Measure speed, memory and bytes, side by side."),
 }

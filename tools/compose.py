@@ -15,12 +15,13 @@ import msgspec
 from edge.errors import ConfigError, RecordingError
 from edge.frame import FrameOutcome
 from edge.inference.bundle import load_bundle
-from tools.composing.casts import plan_cast, read_cast
+from tools.composing.casts import plan_cast
 from tools.composing.painter import Painter
 from tools.composing.plan import Plan
 from tools.composing.scenario import FOLDER, Scenario, check_labels, layers_of, load_scenario, plan_scenario
 from tools.composing.vignettes import DrawnSource, Source, VignetteSource
 from tools.composing.writer import RecordingWriter
+from tools.shore.uvp6_project.cast import read_cast
 
 DEMO = FOLDER / "demo.toml"
 MAX_FRAMES_UNASKED = 500

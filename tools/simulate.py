@@ -40,6 +40,8 @@ from tools.scoring import TruthScorer
 
 NOMINAL_OPTICS = Optics(pixel_um=73, image_volume_l=0.6, threshold=21, aa_um2=2300, exp=1.136)
 """A typical UVP6, for recordings that do not say their optics: sizes and volumes are then only nominal."""
+MOST_FAULTS = 10
+"""Sentences on a project that are shown; `seston uvp6 check` shows all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,7 +177,11 @@ def _remarks(log: DiveLog, profile: Profile) -> tuple[str, ...]:
     unnamed = sum(int(part.unnamed.sum()) for part in profile.phases)
     told = (
         (left_out, "vignettes were not kept: the zone or the quota does not allow it, or the disk is full."),
-        (unnamed, "larger particles were sized but not classified: zone, budget or time did not allow it."),
+        (
+            unnamed,
+            "larger particles were sized but not classified: zone, budget or time did not allow it, or "
+            "there is no vignette of them.",
+        ),
         (not_taken, "frames of the recording were not taken: the schedule asks for fewer."),
     )
     return tuple(f"{number} {sentence}" for number, sentence in told if number) + tuple(
@@ -282,6 +288,7 @@ def parse_pressure(text: str | None) -> tuple[float, float] | None:
 @click.option("--threshold", type=int, help="Grey threshold; wins over the configuration.")
 @click.option("--message-bytes", type=int, help="Largest message; wins over the configuration.")
 @click.option("--budget-bytes", type=int, help="Sum of all messages; wins over the configuration.")
+@click.option("--profile", help="Which profile of a UVP6 project; may be left out where there is one.")
 @click.option("--dive-number", type=click.IntRange(0, 65535), default=0, show_default=True)
 @click.option(
     "--host", type=click.Choice(["native", "uvp6", "sbd"]),
@@ -300,6 +307,7 @@ def simulate(
     threshold: int | None,
     message_bytes: int | None,
     budget_bytes: int | None,
+    profile: str | None,
     dive_number: int,
     host: str | None,
     force: bool,
@@ -309,12 +317,15 @@ def simulate(
 
     Segments, measures and classifies every frame, codes the profile into messages within the budget, decodes
     them again as the shore would, and shows what became of the counts.
+
+    A UVP6 project, or a *_Particule.zip of one, is a recording too: its images are counted already, so only
+    its vignettes are classified.
     """
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     console = Console()
-    recording = open_recording(recording_path, fps=fps, pressure=parse_pressure(pressure))
+    recording = open_replay(recording_path, fps=fps, pressure=parse_pressure(pressure), profile=profile)
     config, nominal = complete_config(
         config_file, recording.info, bundle=bundle, threshold=threshold,
         message_bytes=message_bytes, budget_bytes=budget_bytes,
@@ -355,8 +366,42 @@ def simulate(
     if host is not None:
         exchange.show(console)
     show(done, console)
+    show_faults(recording, console)
     if not no_report:
         write_shore_products(out, console)
+
+
+def open_replay(
+    path: Path, *, fps: float | None, pressure: tuple[float, float] | None, profile: str | None
+) -> Recording:
+    """Open what is to be replayed: a recording, or a profile of a UVP6 project."""
+    from tools.shore.uvp6_project.reader import is_project
+
+    if not is_project(path):
+        if profile is not None:
+            raise RecordingError(
+                "is of UVP6 projects, and this is none", field="--profile", file=path, remedy="leave it out"
+            )
+        return open_recording(path, fps=fps, pressure=pressure)
+    if fps is not None or pressure is not None:
+        raise RecordingError(
+            "are in the project", field="--fps and --pressure", file=path, remedy="leave them out"
+        )
+    from tools.shore.uvp6_project.replay import open_cast
+
+    return open_cast(path, profile)
+
+
+def show_faults(recording: Recording, console: Any) -> None:
+    """Say what of a UVP6 project could not be used."""
+    from tools.shore.uvp6_project.replay import CastRecording
+
+    faults = recording.faults if isinstance(recording, CastRecording) else ()
+    for fault in faults[:MOST_FAULTS]:
+        console.print("[yellow]Not used:[/yellow] ", end="")
+        console.print(fault, markup=False, highlight=False, soft_wrap=True)
+    if len(faults) > MOST_FAULTS:
+        console.print(f"... and {len(faults) - MOST_FAULTS} more: seston uvp6 check {recording.path}")
 
 
 def show(done: Simulated, console: Any) -> None:

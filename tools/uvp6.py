@@ -1,4 +1,4 @@
-"""`seston uvp6`: be the float that hosts a UVP6, or an instrument that passes for one."""
+"""`seston uvp6`: be the float that hosts a UVP6, or an instrument that passes for one; and UVP6 projects."""
 
 from __future__ import annotations
 
@@ -30,16 +30,18 @@ from firmware_bridge.uvp6.host import (
 from firmware_bridge.uvp6.lines import BlackFrame, Instant, LpmFrame, TaxoFrame
 from firmware_bridge.uvp6.slices import lpm_slices, taxo_slices
 from tools.uvp6_instrument import instrument
+from tools.uvp6_project import check, convert, ecopart, export
 
 FILE = click.Path(dir_okay=False, path_type=Path)
 
 
 @click.group()
 def uvp6() -> None:
-    """Host a UVP6 or what passes for one, or be such an instrument."""
+    """Host a UVP6 or what passes for one, be such an instrument, or work on UVP6 projects."""
 
 
-uvp6.add_command(instrument)
+for _command in (instrument, check, convert, export, ecopart):
+    uvp6.add_command(_command)
 
 
 @uvp6.command()

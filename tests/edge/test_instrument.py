@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from edge.config import Config, LogConfig, VisionConfig
+from edge.counted import Counted
 from edge.divelog import DiveLog
 from edge.frame import Frame, FrameOutcome, Phase
 from edge.inference.bundle import load_bundle
@@ -19,6 +20,7 @@ from edge.instrument import Instrument
 from edge.logged import begin_dive, codebook_in, plan_messages, summarise
 from edge.mission import Mission, State
 from edge.optics import Optics, Polarity
+from edge.profile import AreaHistogram
 from edge.telemetry import decode_messages
 from edge.telemetry.health import Health
 from edge.telemetry.naming import esd_quantiles
@@ -108,6 +110,43 @@ def test_a_classifier_that_fails_leaves_the_size_spectrum(dive, monkeypatch):
     assert part.volume_sized_ul.sum() == 600_000
     assert part.volume_classified_ul.sum() == 0
     assert part.lpm.sum() == record.histogram.n_particles > 50
+
+
+def counted_frame(index, outcome, areas=(), vignettes=(), **changes):
+    area = np.array(areas, dtype=np.int64)
+    counted = Counted(outcome, AreaHistogram.of(area, 50 * area), tuple(vignettes))
+    return frame(index, None, counted=counted, **changes)
+
+
+def test_what_another_instrument_counted_is_taken_as_it_stands(dive):
+    vignette = np.zeros((60, 60), np.uint8)
+    drawn = draw_particle("copepod", np.random.default_rng(3), 24.0)
+    vignette[4 : 4 + drawn.shape[0], 5 : 5 + drawn.shape[1]] = drawn[:56, :55]
+    speck = np.zeros((9, 9), np.uint8)
+    speck[4, 4] = 99
+    frames = [
+        counted_frame(0, FrameOutcome.ANALYSED, [1, 1, 2, 90, 200, 300], [vignette, speck]),
+        # Counted elsewhere, at the same time and with the same particles: it is no duplicate all the same.
+        counted_frame(1, FrameOutcome.ANALYSED, [1, 1, 2, 90, 200, 300], time_ms=0),
+        counted_frame(2, FrameOutcome.EMPTY),
+        counted_frame(3, FrameOutcome.UNLIT, [1, 1, 1], lit=False),
+        counted_frame(4, FrameOutcome.OVER_EXPOSED),
+        counted_frame(5, FrameOutcome.ANALYSED, fault=FrameOutcome.CORRUPT, note="is no row"),
+    ]
+    records = take(dive, *frames)
+    kinds = ["analysed", "analysed", "empty", "unlit", "over-exposed", "corrupt"]
+    assert [one.outcome.label for one in records] == kinds
+    assert [one.histogram.n_particles for one in records] == [6, 6, 0, 3, 0, 0]
+    assert [one.unnamed for one in records] == [2, 3, 0, 0, 0, 0]
+    dive.finish()
+    (particle,) = dive.log.particles(with_vignettes=True)
+    assert particle.frame == 0
+    assert particle.area_px == np.count_nonzero(vignette > OPTICS.threshold)
+    assert particle.scores.sum() == pytest.approx(1, abs=1e-5)
+    (part,) = summarise(dive.log).profile.phases
+    assert part.lpm.sum() == 12
+    assert part.noise.sum() == 3
+    assert part.volume_sized_ul.sum() == 3 * 600_000
 
 
 def test_only_particles_above_the_cut_are_classified_and_kept(dive):

@@ -16,7 +16,7 @@ from tools.calibrating.light import COLUMNS, ROWS, judge_light, measure_light
 from tools.calibrating.reference import Counted, Reference, fit_reference
 from tools.calibrating.sheet import mean_thickness, measure_sheet, volume_of
 from tools.calibrating.target import Kind, check_scale, find_points, fit_scale, mean_scale
-from tools.composing.casts import read_cast
+from tools.shore.uvp6_project.cast import read_cast
 
 COLUMNS_ROWS = (9, 7)
 PITCH_UM, PIXEL_UM = 2000.0, 50.0

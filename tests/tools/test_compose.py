@@ -14,8 +14,8 @@ from edge.vision.segmentation import segment
 from tests.tools.test_composing import HARDWARE, SCENARIO, write_cast
 from tools.cli import main
 from tools.compose import DEMO, compose_recording
-from tools.composing.casts import read_cast
 from tools.composing.scenario import load_scenario
+from tools.shore.uvp6_project.cast import read_cast
 from training.drawn import KINDS, draw_particle
 
 TAXA = "".join(

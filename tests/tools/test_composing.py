@@ -16,11 +16,12 @@ from edge.images import decode_image
 from edge.inference.bundle import image_hash
 from edge.optics import Optics
 from tools.composing.blobs import VARIANTS, Room, blob_greys, blob_shape, place_blobs
-from tools.composing.casts import plan_cast, read_cast
+from tools.composing.casts import plan_cast
 from tools.composing.plan import spread_faults
 from tools.composing.scenario import Leg, area_of, layers_of, load_scenario, plan_scenario, share_frames
 from tools.composing.vignettes import DrawnSource, VignetteSource, cut_out
 from tools.composing.writer import encode_png
+from tools.shore.uvp6_project.cast import read_cast
 from training.drawn import KINDS, draw_particle
 
 OPTICS = Optics(pixel_um=73, image_volume_l=0.6, threshold=21, aa_um2=2300, exp=1.136)
@@ -352,8 +353,8 @@ def test_cast_becomes_a_plan(tmp_path):
 @pytest.mark.parametrize(
     ("rows", "hardware", "words"),
     [
-        (["20220518-042127-284,1.67,31.75:1,20,31,9.6;"], HARDWARE, "line 4: is not time,pressure"),
-        (["2022-04,1.67,31.75,1:1,20,31,9.6;"], HARDWARE, "line 4: is not time,pressure"),
+        (["20220518-042127-284,1.67,31.75:1,20,31,9.6;"], HARDWARE, "line 4: has 3 values before the colon"),
+        (["2022-04,1.67,31.75,1:1,20,31,9.6;"], HARDWARE, "line 4: holds '2022-04', which is no time"),
         ([], HARDWARE, "particules.csv: has no images"),
         (ROWS, "HW_CONF,1,2;", "does not end as a UVP6 writes it"),
         (ROWS, HARDWARE.replace("HW_CONF", "ACQ_CONF"), "has no HW_CONF line"),
@@ -366,12 +367,12 @@ def test_faulty_casts(tmp_path, rows, hardware, words):
 
 
 @pytest.mark.parametrize(
-    "body", ["1,20,31;", "1,20,x,9;", "0,2,30,9;", "2,3,30,9;1,3,30,9;", "1,-3,30,9;", ""]
+    "body", ["1,20,31;", "1,20,x,9;", "0,2,30,9;", "2,3,30,9;1,3,30,9;", "1,-3,30,9;", ";"]
 )
 def test_faulty_histogram_names_its_line(tmp_path, body):
-    cast = read_cast(write_cast(tmp_path / "c.zip", [f"20220518-042127-284,1.67,31.75,1:{body}"]))
-    with pytest.raises(RecordingError, match=r"particules\.csv line 4: is not a list of area,count,mean,sd"):
-        cast.spectrum(0)
+    file = write_cast(tmp_path / "c.zip", [f"20220518-042127-284,1.67,31.75,1:{body}", ROWS[0]])
+    with pytest.raises(RecordingError, match=r"particules\.csv: line 4: is not a list of area,count,mean,sd"):
+        read_cast(file).spectrum(0)
 
 
 def test_what_is_no_cast(tmp_path):
@@ -381,7 +382,7 @@ def test_what_is_no_cast(tmp_path):
     for name, words in (
         ("nowhere.zip", "is not there"),
         ("text.zip", "cannot be read as a zip"),
-        ("other.zip", "holds no particules.csv"),
+        ("other.zip", "holds nothing of a UVP6 project"),
     ):
         with pytest.raises(RecordingError, match=words):
             read_cast(tmp_path / name)

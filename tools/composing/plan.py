@@ -10,27 +10,9 @@ from numpy.typing import NDArray
 
 from edge.frame import FrameOutcome, Phase
 from edge.recording import RecordingInfo
+from tools.shore.uvp6_project.rows import Spectrum
 
-Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
-
-
-@dataclass(frozen=True, slots=True)
-class Spectrum:
-    """Small particles of one frame by area.
-
-    Attributes
-    ----------
-    area_px, count
-        Areas and how many of each, int64 (n,).
-    mean_grey, sd_grey
-        Of their pixels, float64 (n,).
-    """
-
-    area_px: Ints
-    count: Ints
-    mean_grey: Floats
-    sd_grey: Floats
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,11 +49,6 @@ class Plan:
     info: RecordingInfo
     frames: tuple[FramePlan, ...]
     sensors: Mapping[str, Floats]
-
-
-NO_SMALL = Spectrum(
-    np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64), np.zeros(0), np.zeros(0)
-)  # fmt: skip
 
 
 def spread_faults(

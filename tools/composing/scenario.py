@@ -22,7 +22,8 @@ from edge.frame import FrameOutcome, Phase
 from edge.optics import Optics
 from edge.recording import Instrument, Position, RecordingInfo
 from edge.structs import Fraction, Length, Section, read_toml
-from tools.composing.plan import FramePlan, Large, Plan, Spectrum, spread_faults
+from tools.composing.plan import FramePlan, Large, Plan, spread_faults
+from tools.shore.uvp6_project.rows import Spectrum
 
 FOLDER = Path(__file__).parent.parent / "scenarios"
 Positive = Annotated[int, msgspec.Meta(ge=1)]

@@ -222,7 +222,7 @@ def cast_as_summary(path: Path) -> DiveSummary:
     It was not classified: particles of at least `MIN_ESD_UM` are counted as `unclassified`, as aboard.
     Raises `RecordingError`.
     """
-    from tools.composing.casts import read_cast
+    from tools.shore.uvp6_project.cast import read_cast
 
     cast = read_cast(path)
     least_px = cast.optics.min_area_px(MIN_ESD_UM)

@@ -275,7 +275,8 @@ def notes(
     if unnamed:
         said.append(
             f"{unnamed:,} larger particles were sized but not classified: zone, budget or time did not allow "
-            "it. Counts by taxon are of the others; concentrations are of all."
+            "it, or there is no vignette of them. Counts by taxon are of the others; concentrations are of "
+            "all."
         )
     if outcomes[FrameOutcome.DUPLICATE]:
         said.append(f"{_frames(int(outcomes[FrameOutcome.DUPLICATE]))} came twice and were counted once.")
