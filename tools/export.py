@@ -161,8 +161,8 @@ def _tell(done: Exported) -> None:
         click.echo(f"{done.without_vignette:,} particles are left out: their vignettes were not kept.")
     if done.remeasured < done.objects:
         click.echo(
-            f"{done.objects - done.remeasured:,} objects are without measures: their vignettes do not show what"
-            " was logged."
+            f"{done.objects - done.remeasured:,} objects are without measures: their vignettes do not show"
+            " what was logged."
         )
     for name in done.unplaced:
         click.echo(
@@ -172,8 +172,8 @@ def _tell(done: Exported) -> None:
     if done.without_id:
         names = ", ".join(f"{name} ({n:,})" for name, n in done.without_id.most_common())
         click.echo(
-            f"Without an EcoTaxa id: {names}. EcoTaxa asks for those it does not know by name, once; give --taxa,"
-            " or --only-known to leave them without a category."
+            f"Without an EcoTaxa id: {names}. EcoTaxa asks for those it does not know by name, once; give"
+            " --taxa, or --only-known to leave them without a category."
         )
     for fault in done.faults:
         click.echo(f"left out: {fault}", err=True)
