@@ -45,8 +45,11 @@ def is_date(text: str) -> bool:
     return True
 
 
-def is_time(text: str) -> bool:
-    """Whether it is HHMM[SS], without leading zeros too, or HH:MM:SS; what follows is not looked at."""
+def read_time(text: str) -> datetime.time | None:
+    """Time of HHMM[SS], without leading zeros too, or HH:MM:SS, whatever follows; None for others.
+
+    As the importer does it, which takes 2025-03-04T12:00 for 20:25:00.
+    """
     if text[2:3] == text[5:6] == ":":
         parts = text[0:2], text[3:5], text[6:8]
     else:
@@ -54,10 +57,9 @@ def is_time(text: str) -> bool:
         parts = text[0:2], text[2:4], text[4:6]
     try:
         hour, minute, second = map(int, parts)
-        datetime.time(hour, minute, second)
+        return datetime.time(hour, minute, second)
     except ValueError:
-        return False
-    return True
+        return None
 
 
 def has_more_than_time(text: str) -> bool:

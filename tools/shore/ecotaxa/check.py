@@ -141,8 +141,8 @@ class _Check:
     def _table(self, table: str) -> None:
         report = self._report
         try:
-            with self._source.open(table) as stream:
-                self._rows(table, csv.reader(as_text(stream), delimiter="\t", quotechar='"'))
+            with self._source.open(table) as stream, as_text(stream) as text:
+                self._rows(table, csv.reader(text, delimiter="\t", quotechar='"'))
         except csv.Error as error:
             report.add("table-readable", f"is no table ({error})", file=table)
         except UNREADABLE as error:
@@ -247,10 +247,11 @@ class _Check:
                 self._say("cell-date", f"{_short(text)} is no date", name)
         for name in _TIMES:
             text = columns.cell(row, name)
-            if text and not cells.is_time(text):
+            read = cells.read_time(text) if text else None
+            if text and read is None:
                 self._say("cell-time", f"{_short(text)} is no time", name)
             elif text and cells.has_more_than_time(text):
-                self._say("cell-zone", f"{_short(text)} is read as far as its seconds, as UTC", name)
+                self._say("cell-zone", f"{_short(text)} is taken for {read} UTC", name)
 
     def _object(self, row: list[str], columns: _Columns) -> None:
         """Object, image, rank and acquisition."""

@@ -35,6 +35,7 @@ _HEAD = (
     "object_annotation_status", *OWN_TEXTS,
 )  # fmt: skip
 _NUMBERS = tuple(column.name for column in (*MEASURED, *LOGGED))
+_FORM = "\t".join(["%.7g"] * len(_NUMBERS))
 _ACQ = (
     "acq_id", "acq_instrument", "acq_sn", "acq_volimage", "acq_aa", "acq_exp", "acq_pixel", "acq_threshold",
     "acq_smzoo", "acq_ratio", "acq_phase", "acq_images", "acq_volume_l", "acq_unnamed", "acq_pressure_min",
@@ -217,8 +218,8 @@ class _Sample:
             particle.x_px, particle.y_px, particle.frame, pressure, on_border, sure,
             float(particle.scores.max()), particle.evidence,
         )  # fmt: skip
-        numbers = [*self._measures(one, pixels), *logged]
-        return "\t".join((*head, *map(_number, numbers), self._fixed[Phase(int(dive.frames.phase[at]))]))
+        numbers = _numbers((*self._measures(one, pixels), *logged))
+        return "\t".join((*head, numbers, self._fixed[Phase(int(dive.frames.phase[at]))]))
 
     def _named(self, one: Object) -> tuple[Category | None, float, str]:
         """Category, probability of the decision, and label with the highest one."""
@@ -311,6 +312,12 @@ def _cell(value: object) -> str:
     if value is None:
         return ""
     return _number(value) if isinstance(value, float) else _clean(str(value))
+
+
+def _numbers(values: Sequence[float]) -> str:
+    """Cells of `_NUMBERS`."""
+    text = _FORM % tuple(values)
+    return text if "n" not in text else "\t".join(map(_number, values))  # "nan", "inf"
 
 
 def _number(value: float) -> str:

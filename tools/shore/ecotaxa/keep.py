@@ -75,8 +75,8 @@ def _write_table(
 
 def _good(source: Source, table: str, bad_columns: set[str]) -> Iterator[tuple[int, list[str], str]]:
     """Number, cells and image's name of every row, header and types too, without bad columns."""
-    with source.open(table) as stream:
-        reader = csv.reader(as_text(stream), delimiter="\t", quotechar='"')
+    with source.open(table) as stream, as_text(stream) as text:
+        reader = csv.reader(text, delimiter="\t", quotechar='"')
         header = [name.strip(" \t").lower() for name in next(reader, [])]
         columns = [i for i, name in enumerate(header) if name and name not in bad_columns]
         image_at = header.index("img_file_name") if "img_file_name" in header else None

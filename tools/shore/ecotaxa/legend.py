@@ -8,6 +8,7 @@ TrueType font; here a font of five by seven pixels stands for it, the same on ev
 from __future__ import annotations
 
 import configparser
+import functools
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -88,11 +89,7 @@ class Legend:
         return whole
 
     def _shown(self, pixels: Pixels) -> Pixels:
-        grey = np.arange(256, dtype=np.float64)
-        if self.gamma != 1:
-            grey = (np.power(grey / 255, 1 / self.gamma) * 255).astype(np.uint8)
-        table = grey.astype(np.uint8)
-        shown: Pixels = (255 - table if self.invert else table)[pixels]
+        shown = _greys(self.gamma, self.invert)[pixels]
         if self.scale != 1:
             size = (max(1, int(shown.shape[1] * self.scale)), max(1, int(shown.shape[0] * self.scale)))
             shown = cv2.resize(shown, size, interpolation=cv2.INTER_CUBIC).astype(np.uint8)
@@ -155,6 +152,15 @@ def _as_written(value: object) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
+@functools.lru_cache(maxsize=16)
+def _greys(gamma: float, invert: bool) -> Pixels:
+    """What each grey is shown as, uint8 (256,)."""
+    grey = np.arange(256, dtype=np.float64)
+    table = (np.power(grey / 255, 1 / gamma) * 255 if gamma != 1 else grey).astype(np.uint8)
+    return np.asarray(255 - table if invert else table, dtype=np.uint8)
+
+
+@functools.lru_cache(maxsize=16)
 def _text(words: str, times: int) -> NDArray[np.bool_]:
     """Words as pixels, bool (7 * times, width)."""
     columns = [np.zeros((7, 1), dtype=np.bool_)]

@@ -11,7 +11,7 @@ import shutil
 import tempfile
 import zipfile
 from collections.abc import Sequence
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from types import TracebackType
 from typing import IO, Self
 
@@ -149,7 +149,7 @@ class Parts:
 
 def _entry(name: str, *, packed: bool = False) -> zipfile.ZipInfo:
     """A member with a fixed time; images are packed already."""
-    entry = zipfile.ZipInfo(str(PurePosixPath(name)))
+    entry = zipfile.ZipInfo(name)
     entry.compress_type = zipfile.ZIP_DEFLATED if packed else zipfile.ZIP_STORED
     entry.external_attr = 0o644 << 16
     return entry

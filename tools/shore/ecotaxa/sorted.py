@@ -76,8 +76,8 @@ def read_sorted(path: str | PathLike[str]) -> Export:
         contradicted: set[str] = set()
         for table in tables:
             try:
-                with source.open(table) as stream:
-                    rows = csv.reader(as_text(stream), delimiter="\t", quotechar='"')
+                with source.open(table) as stream, as_text(stream) as text:
+                    rows = csv.reader(text, delimiter="\t", quotechar='"')
                     _read_table(table, rows, export, contradicted)
             except (csv.Error, *UNREADABLE) as cause:
                 export.faults.append(Fault(table, None, "", f"cannot be read to its end ({cause})"))
