@@ -209,6 +209,12 @@ def test_names_that_uvpapp_has_mean_what_uvpapp_means(shared, tmp_path):
     assert worst["object_convarea"] < 0.1
 
 
+def test_every_column_of_an_object_is_in_the_documentation():
+    text = (Path(__file__).parents[3] / "docs" / "ecotaxa.md").read_text(encoding="utf-8")
+    for name in (*_numbers(), *columns.OWN_TEXTS):
+        assert f"`{name}`" in text, name
+
+
 def test_a_particle_that_its_vignette_does_not_show_has_no_measures(tmp_path):
     """A log whose vignettes are of something else: rows without measures, and a count of them."""
     other = make_other_dive(tmp_path / "dive")
@@ -404,7 +410,7 @@ def test_bad_positions_and_a_missing_legend(dive, tmp_path, capsys):
 
 @pytest.mark.slow
 def test_a_simulated_dive_agrees_with_its_log(tmp_path):
-    """Of a particle without holes all that the log measured is there again: sizes as they are, greys inverted."""
+    """Of a particle without holes all that the log measured is there: sizes as they are, greys inverted."""
     recording, out = tmp_path / "recording", tmp_path / "dive"
     for args in (
         ["compose", str(recording), "--frames", "14", "--seed", "3"],
@@ -426,7 +432,8 @@ def test_a_simulated_dive_agrees_with_its_log(tmp_path):
             continue
         compared += 1
         for name, measure, sign in (
-            ("major", "major_px", 1), ("minor", "minor_px", 1), ("angle", "angle_deg", 1), ("feret", "feret_px", 1),
+            ("major", "major_px", 1), ("minor", "minor_px", 1), ("angle", "angle_deg", 1),
+            ("feret", "feret_px", 1),
             ("perim.", "perimeter_px", 1), ("convarea", "convex_area_px", 1), ("kurt", "kurtosis", 1),
             ("skew", "skewness", -1), ("range", "range_grey", 1),
         ):  # fmt: skip
