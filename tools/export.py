@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -88,7 +89,7 @@ def ecotaxa(
         most_bytes=max_mb * 2**20,
     )
     target = out if out.suffix.lower() == ".zip" else out.with_name(f"{out.name}.zip")
-    done = export_dives(dives, target, wishes)
+    done = export_dives(dives, target, wishes, _show if sys.stderr.isatty() else None)
     _tell(done)
     if not no_check:
         for path in done.zips:
@@ -149,6 +150,11 @@ def tell_report(report: Report, *, every: bool) -> None:
             left = n - (len(found) if every else min(SHOWN, len(found)))
             if left:
                 click.echo(f"    ... and {left:,} more")
+
+
+def _show(name: str, objects: int) -> None:
+    """Say on the terminal how far it is."""
+    click.echo(f"\r{name}: {objects:,} objects ", nl=False, err=True)
 
 
 def _tell(done: Exported) -> None:
