@@ -29,7 +29,8 @@ from tools.cli import cli, main
 from tools.shore.ecotaxa import columns, rules
 from tools.shore.ecotaxa.check import check_archive
 from tools.shore.ecotaxa.dive import Place, open_dive
-from tools.shore.ecotaxa.export import COLUMNS, Wishes, export_dives
+from tools.shore.ecotaxa.export import Wishes, export_dives
+from tools.shore.ecotaxa.fields import COLUMNS
 from tools.shore.ecotaxa.names import Category, read_categories
 from training.datasets import read_dataset
 from training.ecotaxa import EcotaxaArchive
@@ -315,6 +316,16 @@ def test_a_damaged_vignette_is_left_out_and_named(dive, tmp_path):
     (fault,) = done.faults
     assert "frame 1: particle 2: its vignette is damaged" in fault
     assert "place-known" in check_archive(tmp_path / "x.zip").counts
+
+
+def test_a_damaged_log_is_a_sentence(dive, tmp_path):
+    shutil.copytree(dive, tmp_path / "dive")
+    with sqlite3.connect(tmp_path / "dive" / "dive.sqlite") as db:
+        db.execute("UPDATE particles SET taxon = 99 WHERE particle = 3")
+    db.close()
+    with pytest.raises(InputError, match=r"dive\.sqlite: is damaged .*; copy the dive again"):
+        export_dives([tmp_path / "dive"], tmp_path / "x.zip")
+    assert not list(tmp_path.glob("x*"))
 
 
 def test_ids_follow_the_model_and_the_configuration(dive, tmp_path):

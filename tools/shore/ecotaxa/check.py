@@ -16,13 +16,11 @@ from os import PathLike
 from pathlib import PurePosixPath
 from typing import IO
 
-import cv2
-import numpy as np
-
-from edge.errors import ImageError, InputError
-from edge.images import IMAGE_SUFFIXES, decode_image
+from edge.errors import InputError
+from edge.images import IMAGE_SUFFIXES
 from tools.shore.ecotaxa import cells, rules
 from tools.shore.ecotaxa.legend import read_settings
+from tools.shore.ecotaxa.pictures import look
 from tools.shore.ecotaxa.report import Report
 from tools.shore.ecotaxa.source import UNREADABLE, Source
 
@@ -344,27 +342,10 @@ class _Check:
     def _image(self, name: str) -> str | None:
         """What is wrong with an image, or None; each is looked at once."""
         if name not in self._images:
-            self._images[name] = self._fault(name)
+            kind, self._images[name] = look(self._source, name)
+            if kind == "GIF":
+                self._report.add("image-gif", "is a GIF", file=name)
         return self._images[name]
-
-    def _fault(self, name: str) -> str | None:
-        if name not in self._source:
-            return "is not there"
-        try:
-            data = self._source.read(name)
-        except UNREADABLE as error:
-            return f"cannot be read ({error})"
-        kind = next((kind for mark, kind in rules.IMAGE_KINDS.items() if data.startswith(mark)), None)
-        if kind is None:
-            return "is no PNG, JPEG or GIF"
-        if kind == "GIF":
-            self._report.add("image-gif", "is a GIF", file=name)
-            return _gif_fault(data)
-        try:
-            decode_image(data, name)
-        except ImageError as error:
-            return error.problem
-        return None
 
 
 def as_text(stream: IO[bytes]) -> io.TextIOWrapper:
@@ -372,13 +353,6 @@ def as_text(stream: IO[bytes]) -> io.TextIOWrapper:
     buffered = io.BufferedReader(stream) if not hasattr(stream, "peek") else stream  # type: ignore[type-var]
     marked = buffered.peek(len(_BOM))[: len(_BOM)] == _BOM
     return io.TextIOWrapper(buffered, encoding="utf-8-sig" if marked else "latin-1", newline="")
-
-
-def _gif_fault(data: bytes) -> str | None:
-    if not data.rstrip(b"\0").endswith(b";"):
-        return "is truncated"
-    found, frames = cv2.imdecodemulti(np.frombuffer(data, dtype=np.uint8), cv2.IMREAD_GRAYSCALE)
-    return None if found and len(frames) else "cannot be decoded"
 
 
 def _short(text: str) -> str:

@@ -8,6 +8,7 @@ import hashlib
 import json
 import math
 import re
+import sqlite3
 from array import array
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -29,7 +30,7 @@ from edge.optics import Optics
 from edge.profile import FrameRecord, Profile, build_profile
 from edge.taxonomy import Taxon
 
-_MEASURES, _FACTS = "measures", ("dive_number", "started_ms", "config", "bundle")
+_FACTS = ("dive_number", "started_ms", "config", "bundle")
 _UNSAFE = re.compile(r"[^A-Za-z0-9.-]+")
 
 
@@ -150,7 +151,12 @@ def open_dive(path: Path) -> Iterator[Dive]:
                 file=path, remedy="fetch the dive from the instrument first (seston fetch)",
             )  # fmt: skip
     with DiveLog.open(path) as log:
-        yield _dive(log)
+        try:
+            yield _dive(log)
+        except (sqlite3.Error, IndexError) as cause:
+            raise DiveLogError(
+                f"is damaged ({cause})", file=log.path, remedy="copy the dive again"
+            ) from cause
 
 
 def _dive(log: LogReader) -> Dive:

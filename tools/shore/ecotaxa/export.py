@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -20,38 +20,16 @@ from edge.frame import Phase
 from edge.taxonomy import Taxon, TaxonTree, build_tree
 from edge.vision.vignette import decode_vignette, encode_vignette
 from tools.shore.ecotaxa import columns, rules
-from tools.shore.ecotaxa.columns import LOGGED, MEASURED, OWN_TEXTS
-from tools.shore.ecotaxa.depth import MIDDLE_LATITUDE_DEG, depth_m
-from tools.shore.ecotaxa.dive import Dive, Object, Place, open_dive, software, stamp, utc, water_of
+from tools.shore.ecotaxa.columns import MEASURED
+from tools.shore.ecotaxa.depth import depth_m
+from tools.shore.ecotaxa.dive import Dive, Object, Place, open_dive, utc
+from tools.shore.ecotaxa.fields import COLUMNS, NUMBERS, clean, fixed_cells, number_cells
 from tools.shore.ecotaxa.legend import Legend
 from tools.shore.ecotaxa.names import Category, categories_of
 from tools.shore.ecotaxa.parts import Parts
 
 LEGEND_RANK, ORIGINAL_RANK = 1, 100
 IMAGES_IN_FOLDER = 1000
-_HEAD = (
-    "img_file_name", "img_rank", "object_id", "object_lat", "object_lon", "object_date", "object_time",
-    "object_depth_min", "object_depth_max", "object_annotation_category", "object_annotation_category_id",
-    "object_annotation_status", *OWN_TEXTS,
-)  # fmt: skip
-_NUMBERS = tuple(column.name for column in (*MEASURED, *LOGGED))
-_FORM = "\t".join(["%.7g"] * len(_NUMBERS))
-_ACQ = (
-    "acq_id", "acq_instrument", "acq_sn", "acq_volimage", "acq_aa", "acq_exp", "acq_pixel", "acq_threshold",
-    "acq_smzoo", "acq_ratio", "acq_phase", "acq_images", "acq_volume_l", "acq_unnamed", "acq_pressure_min",
-    "acq_pressure_max",
-)  # fmt: skip
-_PROCESS = (
-    "process_id", "process_software", "process_date", "process_time", "process_model", "process_model_sha256",
-    "process_pixel", "process_particle_pixel_size_mm", "process_depth",
-    *(f"process_{name}" for name in Legend().settings()),
-)  # fmt: skip
-_SAMPLE = (
-    "sample_id", "sample_profileid", "sample_cruise", "sample_ship", "sample_stationid", "sample_bottomdepth",
-    "sample_comment", "sample_sampletype", "sample_integrationtime", "sample_argoid", "sample_sampledatetime",
-)  # fmt: skip
-COLUMNS = (*_HEAD, *_NUMBERS, *_ACQ, *_PROCESS, *_SAMPLE)
-"""Columns of every table, in their order."""
 Progress = Callable[[str, int], None]
 """Told the dive's name and how many objects of it are written, now and then."""
 
@@ -129,9 +107,8 @@ def export_dives(
         When gsw is missing: ``pip install 'seston[shore]'``.
     """
     wishes = wishes or Wishes()
-    own = [name for name in wishes.fields if name not in COLUMNS]
-    header = (*COLUMNS, *own)
-    types = ["[f]" if name in rules.NUMBERS or name in _NUMBERS else "[t]" for name in header]
+    header = (*COLUMNS, *(name for name in wishes.fields if name not in COLUMNS))
+    types = ["[f]" if name in rules.NUMBERS or name in NUMBERS else "[t]" for name in header]
     done = Exported()
     with Parts(target, ("\t".join(header), "\t".join(types)), wishes.most_bytes) as parts:
         for path in dives:
@@ -140,7 +117,7 @@ def export_dives(
                     raise InputError(f"is {dive.name}, which stands there already", file=path,
                                      remedy="name each dive once")  # fmt: skip
                 done.samples.append(dive.name)
-                _Sample(dive, wishes, own, done).write(parts, progress)
+                _Sample(dive, wishes, done).write(parts, progress)
         if not done.objects:
             raise InputError(
                 f"{'holds' if len(dives) == 1 else 'hold'} no particle with a vignette",
@@ -153,15 +130,17 @@ def export_dives(
 class _Sample:
     """One dive being written."""
 
-    def __init__(self, dive: Dive, wishes: Wishes, own: Sequence[str], done: Exported) -> None:
-        self._dive, self._wishes, self._done, self._own = dive, wishes, done, own
+    def __init__(self, dive: Dive, wishes: Wishes, done: Exported) -> None:
+        self._dive, self._wishes, self._done = dive, wishes, done
         self._place = wishes.places.get(dive.name) or wishes.places.get("") or dive.place
         if self._place.latitude_deg is None:
             done.unplaced.append(dive.name)
         depths = depth_m(dive.frames.pressure_dbar, self._place.latitude_deg)
         self._depth = ["" if math.isnan(depth) else f"{depth:.2f}" for depth in depths.tolist()]
         self._when = [utc(time_ms).strftime("%Y%m%d\t%H%M%S") for time_ms in dive.frames.time_ms.tolist()]
-        self._fixed = {phase: _line(self._constants(phase)) for phase in Phase}
+        self._fixed = {
+            phase: fixed_cells(dive, phase, self._place, wishes.legend, wishes.fields) for phase in Phase
+        }
         self._categories = categories_of(dive.taxa, wishes.categories)
         self._tree: TaxonTree | None = None
         position = (self._place.latitude_deg, self._place.longitude_deg)
@@ -210,7 +189,7 @@ class _Sample:
         depth = self._depth[at]
         named = ("", "", "")
         if category is not None:
-            named = (_clean(category.name), category.identity, "predicted")
+            named = (clean(category.name), category.identity, "predicted")
         identity = dive.object_id(particle.frame, one.place)
         head = (identity, self._position, self._when[at], depth, depth, *named, best)
         pressure, on_border = dive.frames.pressure_dbar[at], int(particle.on_border)
@@ -218,7 +197,7 @@ class _Sample:
             particle.x_px, particle.y_px, particle.frame, pressure, on_border, sure,
             float(particle.scores.max()), particle.evidence,
         )  # fmt: skip
-        numbers = _numbers((*self._measures(one, pixels), *logged))
+        numbers = number_cells((*self._measures(one, pixels), *logged))
         return "\t".join((*head, numbers, self._fixed[Phase(int(dive.frames.phase[at]))]))
 
     def _named(self, one: Object) -> tuple[Category | None, float, str]:
@@ -232,7 +211,7 @@ class _Sample:
             done.without_id[label] += 1
             category = None if self._wishes.only_known else category
         done.unnamed += category is None
-        return category, sure, _clean(self._dive.taxa[int(particle.scores.argmax())].label)
+        return category, sure, clean(self._dive.taxa[int(particle.scores.argmax())].label)
 
     def _tree_of(self, n_labels: int) -> TaxonTree:
         if self._tree is None:
@@ -249,82 +228,7 @@ class _Sample:
         values: list[float] = columns.measured(*found, self._dive.optics).tolist()
         return values
 
-    def _constants(self, phase: Phase) -> Iterator[str]:
-        """Cells of acquisition, process and sample, the same for all objects of a phase."""
-        dive, optics, legend = self._dive, self._dive.optics, self._wishes.legend
-        water, facts = water_of(dive, phase), dive.facts
-        instrument = facts.get("instrument")
-        started = utc(dive.started_ms)
-        is_known = self._place.latitude_deg is not None
-        latitude = self._place.latitude_deg if is_known else MIDDLE_LATITUDE_DEG
-        is_series = {part.phase for part in dive.profile.phases} == {Phase.PARK}
-        cells: dict[str, object] = {
-            "acq_id": f"{dive.name}_{phase.name.lower()}",
-            "acq_instrument": "seston",
-            "acq_sn": instrument.get("unit") if isinstance(instrument, dict) else "",
-            "acq_volimage": optics.image_volume_l,
-            "acq_aa": optics.area_unit_um2 / 1e6,
-            "acq_exp": optics.exp,
-            "acq_pixel": optics.pixel_um,
-            "acq_threshold": optics.threshold,
-            "acq_smzoo": dive.config.classify.min_esd_um,
-            "acq_ratio": dive.config.vision.vignette_box_ratio,
-            "acq_phase": phase.name.lower(),
-            "acq_images": water.images,
-            "acq_volume_l": water.volume_l,
-            "acq_unnamed": water.unnamed,
-            "acq_pressure_min": water.least_dbar,
-            "acq_pressure_max": water.most_dbar,
-            "process_id": dive.identity,
-            "process_software": software(),
-            "process_date": f"{started:%Y%m%d}",
-            "process_time": f"{started:%H%M%S}",
-            "process_model": dive.bundle.get("name"),
-            "process_model_sha256": dive.bundle.get("sha256"),
-            "process_pixel": optics.pixel_um,
-            "process_particle_pixel_size_mm": optics.pixel_um / 1000,
-            "process_depth": f"TEOS-10 at latitude {latitude:.4f}{'' if is_known else ', assumed'}",
-            **{f"process_{name}": value for name, value in legend.settings().items()},
-            "sample_id": dive.name,
-            "sample_profileid": facts.get("profile") or dive.name,
-            "sample_cruise": facts.get("cruise"),
-            "sample_ship": facts.get("ship"),
-            "sample_sampletype": "T" if is_series else "P",
-            "sample_integrationtime": dive.config.profile.park_bin_s if is_series else "",
-            "sample_argoid": dive.platform,
-            "sample_sampledatetime": stamp(dive.started_ms),
-            **self._wishes.fields,
-        }  # fmt: skip
-        for name in (*_ACQ, *_PROCESS, *_SAMPLE, *self._own):
-            yield _cell(cells.get(name))
-
 
 def _parents(taxa: Sequence[Taxon], n_labels: int) -> tuple[Taxon, ...]:
     """Counted taxa that are neither labels of the model nor `unclassified`, which is the last."""
     return tuple(taxa[n_labels:-1])
-
-
-def _line(cells: Iterator[str]) -> str:
-    return "\t".join(cells)
-
-
-def _cell(value: object) -> str:
-    if value is None:
-        return ""
-    return _number(value) if isinstance(value, float) else _clean(str(value))
-
-
-def _numbers(values: Sequence[float]) -> str:
-    """Cells of `_NUMBERS`."""
-    text = _FORM % tuple(values)
-    return text if "n" not in text else "\t".join(map(_number, values))  # "nan", "inf"
-
-
-def _number(value: float) -> str:
-    """Seven digits, nothing for NaN."""
-    return f"{value:.7g}" if math.isfinite(value) else ""
-
-
-def _clean(text: str) -> str:
-    """Text as a cell can hold it: no tabs, line ends or quotes, and not longer than EcoTaxa has room."""
-    return " ".join(text.replace('"', "'").split())[: rules.MOST_TEXT]
