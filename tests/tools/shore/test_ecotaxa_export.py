@@ -23,6 +23,7 @@ from edge.divelog import DiveLog
 from edge.errors import InputError
 from edge.inference.preprocessing import Preprocessing
 from edge.vision.segmentation import segment
+from edge.vision.vignette import decode_vignette
 from tests.tools.made_dive import make_dive as make_other_dive
 from tools.bench.drawn_dive import OPTICS, TAXA, make_dive
 from tools.cli import cli, main
@@ -179,6 +180,29 @@ def test_measures_are_of_what_the_images_show(exported):
         ys, xs = np.nonzero(filled)
         assert float(row["object_x"]) == pytest.approx(xs.mean() + 0.5, rel=1e-6)
         assert float(row["object_y"]) == pytest.approx(ys.mean() + 0.5, rel=1e-6)
+
+
+def test_what_the_log_measured_is_what_is_measured_again(dive):
+    """The short way and the long way agree to the last digits; with holes there is only the long one."""
+    compared = left = 0
+    with open_dive(dive) as one:
+        assert one.has_todays_measures
+        for found in one.objects():
+            pixels = decode_vignette(found.particle.vignette_png)
+            mask, box, left_px, top_px = columns.find_in_vignette(
+                found.particle, pixels, 21, one.config.vision
+            )
+            long = columns.measured(mask, box, left_px, top_px, OPTICS)
+            short = columns.measured_by_log(found.particle.measures, mask, box, left_px, top_px)
+            if short is None:
+                left += 1
+                assert columns.fill_holes(mask).sum() > mask.sum()
+                continue
+            compared += 1
+            for column, a, b in zip(columns.MEASURED, short, long, strict=True):
+                assert a == pytest.approx(b, rel=1e-9, abs=1e-9, nan_ok=True), column.name
+    assert compared > 10
+    assert left > 0
 
 
 def test_names_that_uvpapp_has_mean_what_uvpapp_means(shared, tmp_path):

@@ -121,7 +121,23 @@ _OWN = {column.name: i for i, column in enumerate(MEASURED) if not column.measur
 _AREA, _MEAN, _SD, _MIN, _MAX, _RANGE = (
     _AT[name] for name in ("area_px", "mean_grey", "sd_grey", "min_grey", "max_grey", "range_grey")
 )
+_FILLED, _TOTAL, _SKEWNESS = (_AT[name] for name in ("area_filled_px", "integrated_grey", "skewness"))
 _X, _Y, _XM, _YM = (_AT[name] for name in ("x_px", "y_px", "xm_px", "ym_px"))
+
+_COLUMN = {column.name: i for i, column in enumerate(MEASURED)}
+_KEPT = {
+    "object_area": "area_px",
+    "object_esd_um": "esd_um",
+    **{
+        column.name: column.measure
+        for column in MEASURED
+        if column.unit in ("px", "deg", "") and column.measure and column.measure != "skewness"
+    },
+    "object_range": "range_grey",
+}
+"""Measures of the log that stay as they are in a particle without holes, black on white."""
+_KEPT_TO = np.array([_COLUMN[name] for name in _KEPT])
+_KEPT_FROM = np.array([_AT[name] for name in _KEPT.values()])
 
 
 def measured(
@@ -161,6 +177,63 @@ def measured(
     values[_OWN["object_sr"]] = 100 * sd / spread if spread else math.nan
     values[_OWN["object_esd_um"]] = float(optics.esd_um(n_solid))
     values[_OWN["object_area_no_holes"]] = n_solid
+    return values
+
+
+def measured_by_log(
+    logged: NDArray[np.float64], mask: NDArray[np.bool_], box: Pixels, left_px: int, top_px: int
+) -> NDArray[np.float64] | None:
+    """As `measured`, of a particle without holes, from what the log measured of it: four times as fast.
+
+    Sizes are those of the log; greys are turned round, which no longer needs the pixels but for median and
+    mode.
+
+    Parameters
+    ----------
+    logged
+        float64 (len(MEASURES),), in the order of `MEASURES`.
+    mask, box, left_px, top_px
+        As for `measured`.
+
+    Returns
+    -------
+    float64 (len(MEASURED),); None when it has holes, or the log measured something else.
+    """
+    n = np.count_nonzero(mask)
+    if not logged[_AREA] == logged[_FILLED] == n:
+        return None
+    values = np.full(len(MEASURED), math.nan)
+    values[_KEPT_TO] = logged[_KEPT_FROM]
+    mean, sd, least, most = (float(logged[i]) for i in (_MEAN, _SD, _MIN, _MAX))
+    total, skewness = float(logged[_TOTAL]), float(logged[_SKEWNESS])
+    dark_total = 255 * n - total
+    if not dark_total:
+        return None  # all of it white
+    counts = np.bincount(box[mask], minlength=256)[::-1]
+    spread, sample_sd = most - least, sd * math.sqrt(n / (n - 1)) if n > 1 else 0.0
+    x, y, xm, ym = (float(logged[i]) for i in (_X, _Y, _XM, _YM))
+    xm, ym = ((255 * n * a - total * b) / dark_total for a, b in ((x, xm), (y, ym)))
+    own = {
+        "object_mean": 255 - mean,
+        "object_stddev": sample_sd,
+        "object_mode": counts.argmax(),
+        "object_min": 255 - most,
+        "object_max": 255 - least,
+        "object_x": x + left_px + 0.5,
+        "object_y": y + top_px + 0.5,
+        "object_xm": xm + left_px + 0.5,
+        "object_ym": ym + top_px + 0.5,
+        "object_intden": dark_total,
+        "object_median": np.searchsorted(np.cumsum(counts), n / 2, side="right"),
+        "object_skew": -skewness + 0.0,
+        "object_%area": 100.0,
+        "object_meanpos": (least - mean) / (most - mean) if most > mean else math.nan,
+        "object_cv": 100 * sample_sd / (255 - mean) if mean < 255 else math.nan,
+        "object_sr": 100 * sample_sd / spread if spread else math.nan,
+        "object_area_no_holes": n,
+    }
+    for name, value in own.items():
+        values[_COLUMN[name]] = value
     return values
 
 

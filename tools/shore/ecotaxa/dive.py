@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime
+import functools
 import hashlib
 import json
 import math
@@ -29,6 +30,7 @@ from edge.logged import codebook_in, config_of, optics_of
 from edge.optics import Optics
 from edge.profile import FrameRecord, Profile, build_profile
 from edge.taxonomy import Taxon
+from edge.vision.morphology import MEASURES
 
 _FACTS = ("dive_number", "started_ms", "config", "bundle")
 _UNSAFE = re.compile(r"[^A-Za-z0-9.-]+")
@@ -103,6 +105,11 @@ class Dive:
     facts: Mapping[str, Any]
     frames: Frames
     profile: Profile
+
+    @functools.cached_property
+    def has_todays_measures(self) -> bool:
+        """Whether the log's measures are those of this version, in its order."""
+        return bool(self.log.meta("measures") == [one.name for one in MEASURES])
 
     @property
     def place(self) -> Place:

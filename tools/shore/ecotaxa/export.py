@@ -225,8 +225,14 @@ class _Sample:
         if found is None:
             return [math.nan] * len(MEASURED)
         self._done.remeasured += 1
-        values: list[float] = columns.measured(*found, self._dive.optics).tolist()
-        return values
+        mask, box, left, top = found
+        values = None
+        if self._dive.has_todays_measures:
+            values = columns.measured_by_log(one.particle.measures, mask, box, left, top)
+        if values is None:
+            values = columns.measured(mask, box, left, top, self._dive.optics)
+        told: list[float] = values.tolist()
+        return told
 
 
 def _parents(taxa: Sequence[Taxon], n_labels: int) -> tuple[Taxon, ...]:
