@@ -34,6 +34,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "Take messages from the gateway, and decode dives as they come.",
     ),
     "report": ("tools.shore.report:report", "Make one self-contained HTML page of a dive."),
+    "export": ("tools.export:export", "Write dives for EcoTaxa; check any archive as it would."),
+    "import": ("tools.import_:import_", "Take back what a person sorted: a training set, and a score."),
     "segment": ("tools.segment:segment_image", "Segment one image into a CSV of particles."),
     "classify": ("tools.classify:classify", "Classify vignettes of a folder or zip into a CSV."),
     "bundle": ("tools.bundle:bundle", "Show, verify or check a model bundle."),
@@ -56,7 +58,7 @@ EXTRA_OF = {
     "brotli": "bench", "zstandard": "bench",
     "scipy": "calibrate", "tomli_w": "calibrate",
     "packaging": "flash",
-    "h5netcdf": "shore", "jinja2": "shore", "plotly": "shore", "xarray": "shore",
+    "gsw": "shore", "h5netcdf": "shore", "jinja2": "shore", "plotly": "shore", "xarray": "shore",
     "keras": "train", "sklearn": "train", "tensorflow": "train", "tensorboardX": "train",
     "xgboost": "train",
 }  # fmt: skip

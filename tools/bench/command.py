@@ -15,13 +15,25 @@ from pathlib import Path
 
 import click
 
-NAMES = ("segment", "classify", "pipeline", "train", "telemetry", "thumbnails", "bridge", "power", "start")
+NAMES = (
+    "segment",
+    "classify",
+    "pipeline",
+    "train",
+    "telemetry",
+    "thumbnails",
+    "bridge",
+    "power",
+    "start",
+    "shore",
+)
 OPTIONS = {
     "images": ("train", "thumbnails"),
     "data": ("thumbnails",),
     "dives": ("telemetry",),
     "casts": ("telemetry",),
     "sessions": ("bridge",),
+    "objects": ("shore",),
     "frames": ("power",),
     "board": ("power",),
     "battery_wh": ("power",),
@@ -54,6 +66,7 @@ LEAST_IMAGES = {"train": 512}
     help="telemetry: folder of *_Particule.zip (default: ../shared/data/uvp6_casts, if it is there).",
 )
 @click.option("--sessions", type=click.IntRange(min=1), help="bridge: SBD sessions (default 10000).")
+@click.option("--objects", type=click.IntRange(min=10), help="shore: objects of the dive (default 100000).")
 @click.option("--frames", type=click.IntRange(min=4), help="power: frames of a run (default 100).")
 @click.option(
     "--board", type=click.Choice(["zero2w", "pi3", "pi4", "pi5", "coral"]), help="power: of the energy table."

@@ -1,0 +1,35 @@
+"""The benchmark of the shore runs, and tells what its table says; how fast is nobody's test."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from click.testing import CliRunner
+
+pytest.importorskip("gsw", reason="needs the shore extra")
+
+from tools.cli import cli
+
+
+def test_a_small_run_tells_time_memory_and_size(tmp_path):
+    file = tmp_path / "shore.json"
+    done = CliRunner().invoke(cli, ["bench", "shore", "--objects", "40", "--json", str(file)])
+    assert done.exit_code == 0, done.output
+    found = json.loads(file.read_text())
+    assert [row[0] for row in found["rows"]] == [
+        "export ecotaxa, 4 objects", "export check, 4 objects",
+        "export ecotaxa, 40 objects", "export check, 40 objects",
+    ]  # fmt: skip
+    assert all(len(row) == len(found["columns"]) for row in found["rows"])
+    numbers = found["numbers"]
+    assert numbers["export_mb"] == numbers["check_mb"] > 0
+    assert 20 < numbers["export_peak_mb"] < 1000
+    assert numbers["export_cpu_s"] > 0
+    assert numbers["measure_ms"] > 0
+
+
+def test_objects_go_with_the_shore_alone():
+    done = CliRunner().invoke(cli, ["bench", "segment", "--objects", "40"])
+    assert done.exit_code == 2
+    assert "--objects goes with `bench shore`" in done.output

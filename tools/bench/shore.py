@@ -1,0 +1,110 @@
+"""`seston bench shore`: how long the shore takes of one core, and how much memory, for a large dive.
+
+Each part runs in a process of its own, so that its memory is its alone.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from tools.bench.memory import peak_mb
+
+OBJECTS, SMALL_SHARE = 100_000, 10
+"""Objects of the dive; memory is also measured with a tenth of them, to see whether it grows."""
+WANTED_S = 60.0
+YARDSTICK_ROUNDS = 1000
+
+
+def bench(objects: int = OBJECTS) -> dict[str, Any]:
+    """Export a drawn dive for EcoTaxa with its vignettes, and check what was written."""
+    from tools.bench.drawn_dive import make_dive
+
+    rows: list[list[Any]] = []
+    numbers: dict[str, float] = {"objects": objects}
+    with tempfile.TemporaryDirectory() as folder:
+        for n in (max(1, objects // SMALL_SHARE), objects):
+            dive = make_dive(Path(folder) / f"dive_{n}", n)
+            for part in ("export", "check"):
+                found = _measure(part, dive, Path(folder) / f"dive_{n}.zip")
+                what = {"export": "export ecotaxa", "check": "export check"}[part]
+                each_us = 1e6 * found["cpu_s"] / n
+                cells = found["cpu_s"], found["wall_s"], each_us, found["peak_mb"], found["mb"]
+                rows.append([f"{what}, {n:,} objects", *cells])
+                if n == objects:
+                    numbers |= {f"{part}_{name}": value for name, value in found.items()}
+                else:
+                    numbers[f"{part}_tenth_peak_mb"] = found["peak_mb"]
+    numbers["measure_ms"] = yardstick_ms = _yardstick_ms()
+    return {
+        "title": "The shore, one core",
+        "columns": ["part", "processor, s", "passed, s", "us an object", "peak memory, MB", "zip, MB"],
+        "rows": rows,
+        "notes": [
+            f"Wanted of the export: {WANTED_S:.0f} s of a core for {OBJECTS:,} objects, two images each (with"
+            " the legend, and untouched), measured again as UVPapp does, in one zip or several of 500 MB.",
+            f"On this machine, as busy as it is, all 72 measures of a disk of 1,005 px take"
+            f" {yardstick_ms:.3f} ms of processor.",
+            "The dive is drawn: 400 particles of 9 to 60 px ESD, strewn over its frames.",
+            "Importing Python, NumPy and OpenCV counts.",
+        ],
+        "numbers": numbers,
+    }
+
+
+def _measure(part: str, dive: Path, target: Path) -> dict[str, float]:
+    """Seconds of processor and of the clock, peak memory and size, from a process of its own."""
+    env = os.environ | {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+    command = [sys.executable, "-m", "tools.bench.shore", part, str(dive), str(target)]
+    start = time.perf_counter()
+    done = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise RuntimeError(f"{part} failed: {done.stderr}")
+    found: dict[str, float] = json.loads(done.stdout)
+    return {**found, "wall_s": time.perf_counter() - start}
+
+
+def _yardstick_ms() -> float:
+    """Milliseconds of processor for the measures of one particle: how fast this machine is just now."""
+    import cv2
+    import numpy as np
+
+    from edge.vision.morphology import measure
+    from tools.bench.drawn_dive import OPTICS
+
+    cv2.setNumThreads(1)
+    y, x = np.mgrid[-17:18, -17:18]
+    mask, grey = x * x + y * y < 18 * 18, np.full((35, 35), 90, dtype=np.uint8)
+    start = time.process_time()
+    for _ in range(YARDSTICK_ROUNDS):
+        measure(mask, grey, 0, 0, OPTICS)
+    return 1000 * (time.process_time() - start) / YARDSTICK_ROUNDS
+
+
+def _child(part: str, dive: Path, target: Path) -> dict[str, float]:
+    import cv2
+
+    cv2.setNumThreads(1)
+    if part == "export":
+        from tools.shore.ecotaxa.export import export_dives
+
+        export_dives([dive], target)
+    zips = [target] if target.exists() else sorted(target.parent.glob(f"{target.stem}-*.zip"))
+    if part == "check":
+        from tools.shore.ecotaxa.check import check_archive
+
+        for path in zips:
+            if check_archive(path).is_refused:
+                raise RuntimeError(f"{path} is refused")
+    size = sum(path.stat().st_size for path in zips) / 2**20
+    return {"cpu_s": time.process_time(), "peak_mb": peak_mb(), "mb": size}
+
+
+if __name__ == "__main__":
+    sys.stdout.write(json.dumps(_child(sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3]))))
