@@ -72,4 +72,6 @@ def test_without_its_data_partition_it_says_so_in_a_sentence(float_side):  # noq
     process = start_read_only(config, folder / "data", writable=folder / "other")
     said = process.communicate(timeout=60)[0].decode()
     assert process.returncode == 2
-    assert said == f"seston: {folder}/data/dives: Read-only file system; check the disk and your rights.\n"
+    alarm, sentence = said.splitlines()
+    assert alarm.startswith("ALARM: no updates are taken")
+    assert sentence == f"seston: {folder}/data/dives: Read-only file system; check the disk and your rights."
