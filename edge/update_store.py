@@ -261,7 +261,12 @@ class UpdateStore:
             )
 
     def _rows(self, where: str, *values: object) -> list[Update]:
-        rows = self._db.execute(f"SELECT {_COLUMNS} FROM updates WHERE {where}", values)
+        try:
+            rows = self._db.execute(f"SELECT {_COLUMNS} FROM updates WHERE {where}", values).fetchall()
+        except sqlite3.Error as cause:
+            raise DiveLogError(
+                f"cannot be read ({cause})", file=self._path, remedy="check the disk"
+            ) from cause
         return [Update(*_with_meaning(row)) for row in rows]
 
     def _forget(self) -> None:

@@ -178,7 +178,8 @@ class Updates:
     def forgive(self) -> None:
         """This start ends because somebody wants it: it was no try."""
         if self._running is not None and self._running.trial is not None:
-            self._store.count_try(self._running.trial, -1)
+            with contextlib.suppress(DiveLogError):  # then it counts
+                self._store.count_try(self._running.trial, -1)
 
     def settle(self, *, has_host: bool) -> bool:
         """Try what is whole, and switch to it; whether the service is to start anew. Takes some seconds.
@@ -294,12 +295,19 @@ class Updates:
 
     def wants(self, kind: int, length_bytes: int) -> bool:
         """Whether an object of the link may be what is waited for."""
-        update = self._last(kind)
+        try:
+            update = self._last(kind)
+        except DiveLogError:
+            return False
         return update is not None and update.length_bytes == length_bytes
 
     def take(self, item: LinkObject) -> Reason | None:
         """Keep an object of the link durably, or say why not."""
-        update = self._last(item.kind)
+        try:
+            update = self._last(item.kind)
+        except DiveLogError as error:
+            self._say(f"no update is taken: {error}")
+            return Reason.NO_ROOM
         if update is None:
             return Reason.UNWANTED
         if hashlib.sha256(item.data).hexdigest() != update.sha256:
@@ -366,8 +374,10 @@ class Updates:
 
     def runs(self, bundle: Bundle) -> Runs:
         """What runs, and what became of the last update, for who asks."""
-        last = next((one for one in reversed(self._store.all()) if one.command), None)
         model, mark = int(bundle.sha256[:16], 16), int(self.mark[:16] or "0", 16)
+        last = None
+        with contextlib.suppress(DiveLogError):
+            last = next((one for one in reversed(self._store.all()) if one.command), None)
         if last is None:
             return Runs(model, mark, None, 0, 0)
         return Runs(model, mark, last.counter, *self._verdict(last))

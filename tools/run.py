@@ -61,12 +61,12 @@ def _what_runs(config_file: Path, folder: Path) -> tuple[Updates | None, Config,
     """The unit's own model and configuration, or those that an update brought."""
     try:
         updates = Updates(folder, config_file, click.echo)
+        running = updates.begin()
     except DiveLogError as error:
         click.echo(f"ALARM: no updates are taken, and what the unit was sent to sea with runs: {error}")
         config = load_config(config_file)
         optics_of(config)
         return None, config, load_bundle(config.bundle)
-    running = updates.begin()
     optics_of(running.config)
     return updates, running.config, running.bundle
 

@@ -17,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edge.config import Config, load_config
-from edge.errors import BundleError, ConfigError
+from edge.errors import BundleError, ConfigError, DiveLogError
 from edge.inference import worker
 from edge.inference.bundle import SHIPPED, load_bundle, pack_bundle
 from edge.inference.worker import FIRST_TRIES, WorkerClassifier
@@ -567,4 +567,17 @@ def test_an_upload_goes_on_where_our_reset_cut_it(board):
     third = boot(3)
     carry(third, lambda: any(isinstance(event, Delivered) for event in events))
     assert sent_bytes[0] - before < 10_000
+    aboard.end()
+
+
+def test_a_store_that_cannot_be_read_any_more_stops_nothing(board):
+    aboard = start(board)
+    aboard.announce(What.MODEL, DARKFIELD)
+    aboard.updates._store._db.execute("DROP TABLE updates")
+    assert not aboard.updates.wants(What.MODEL, len(DARKFIELD))
+    assert aboard.updates.take(LinkObject(What.MODEL, 1, DARKFIELD)) is Reason.NO_ROOM
+    assert aboard.updates.runs(aboard.running.bundle).counter is None
+    with pytest.raises(DiveLogError, match="cannot be read"):  # which the service says, and goes on
+        aboard.updates.settle(has_host=False)
+    aboard.updates.forgive()
     aboard.end()
