@@ -21,7 +21,7 @@ help:
 	@echo "make test-board  the same, and there the tests marked board; it says how long what takes"
 	@echo "make test-card  builds the card of a Pi and starts it on an emulated one: dive, power cut, update, way"
 	@echo "            back; as root, with QEMU and what docs/flash.md names; about an hour"
-	@echo "make test-flash  the installer with whole environments, as on a board; fetches wheels; some ten minutes"
+	@echo "make test-flash  the installer with whole environments, as on a board; fetches wheels; some four minutes"
 	@echo "make durability  KILLS=2000 kills of the real service at random instants through whole dives"
 	@echo "make soak   200,000 frames through the service: what it holds after each tenth"
 	@echo "make clean  remove .venv and out"

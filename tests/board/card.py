@@ -1,7 +1,8 @@
 """`python -m tests.board.card`: a card is made as a person makes it, and an emulated Pi starts from it.
 
-It has to answer the native link on its serial port, run a dive of a recording through a power cut, take a new
-system and go back from it, and leave one that cannot start. Each step says how long it took.
+It has to answer the native link on its serial port, run a dive of a recording through a power cut, open its
+deck for a stick, take a new system and go back from it, and leave those that cannot start, or whose
+instrument does not run. Each step says how long it took.
 """
 
 from __future__ import annotations
@@ -15,8 +16,14 @@ import sys
 from pathlib import Path
 
 from tests.board import debian
+from tests.board.card_deck import LISTENING, make_keys, open_the_deck
 from tests.board.card_dive import dive
-from tests.board.card_slots import leave_a_broken_one, make_updates, update_and_go_back
+from tests.board.card_slots import (
+    leave_a_broken_one,
+    leave_one_without_instrument,
+    make_updates,
+    update_and_go_back,
+)
 from tests.board.pi import EmulatedPi, run
 from tests.board.telling import must, told
 
@@ -47,6 +54,10 @@ baud = 9600
 
 [run.pressure]
 source = "host"
+
+[run.deck]
+switch = "file:/run/seston-stick"
+listen = "192.168.7.2:4573"
 """
 UNIT = """
 hostname = "float-17"
@@ -56,6 +67,12 @@ kernel = "systemd.watchdog_sec=0"
 
 [login]
 password_file = "password.txt"
+authorized_keys = "id_ed25519.pub"
+stick_key = "deck.key"
+
+[network]
+address = "192.168.7.2/24"
+jumbo_frames = false
 """
 MOST_UNITS, MOST_MEMORY_MB, MOST_CARD_MB = 25, 200, 1000
 BOOT_S = 600
@@ -85,7 +102,9 @@ def main() -> int:
         _first_start(pi)
         dive(pi)
         _dive_is_kept(pi)
+        open_the_deck(pi, folder / "unit", pi_folder)
         update_and_go_back(pi, PASSWORD)
+        leave_one_without_instrument(pi, PASSWORD)
         leave_a_broken_one(pi, PASSWORD)
     return 0
 
@@ -109,6 +128,7 @@ def _make_card(folder: Path, system: Path) -> Path:
     (unit / "unit.toml").write_text(UNIT)
     (unit / "float.toml").write_text(FLOAT)
     (unit / "password.txt").write_text(f"{PASSWORD}\n")
+    make_keys(unit)
     _run(*SESTON, "compose", data / "recording", "--frames", 60)
     with told("two updates"):
         make_updates(system, data, folder / "updates")
@@ -144,7 +164,7 @@ def _first_start(pi: EmulatedPi) -> None:
     size_mb = int(pi.run("df --output=size -BM /var/lib/seston | tail -1").strip().rstrip("M"))
     must(size_mb > 1500, f"the data partition has {size_mb} MB: it did not grow")
     must(pi.run("hostname") == "float-17", "it has another name")
-    listening = pi.run('cat /proc/net/{tcp,tcp6,udp,udp6} | awk \'$4 == "0A" || $4 == "07"\'')
+    listening = pi.run(LISTENING)
     must(not listening, f"something listens: {listening}")
     must(not pi.run("cat /proc/swaps | tail -n +2"), "there is swap")
     failed = pi.run("systemctl list-units --failed --plain --no-legend")

@@ -1,4 +1,7 @@
-"""On an emulated Pi: a new system that is kept, the way back, and one that cannot start, which is left."""
+"""On an emulated Pi: a new system that is kept, the way back, and two that are left.
+
+One cannot start, and in one the instrument does not run.
+"""
 
 from __future__ import annotations
 
@@ -58,15 +61,45 @@ def update_and_go_back(pi: EmulatedPi, password: str) -> None:
     must("A runs, A is good" in status and "trial" not in status, status)
 
 
+def leave_one_without_instrument(pi: EmulatedPi, password: str) -> None:
+    """Slot B, whose system has just run, is left after two tries when its instrument no longer does.
+
+    Only the time is another: two minutes and not ten for it to prove itself.
+    """
+    pi.run(
+        "mount PARTUUID=5e570a01-03 /mnt && cd /mnt && mkdir -p etc/systemd/system/seston.service.d && "
+        "printf '[Service]\\nExecStart=\\nExecStart=/bin/false\\n' "
+        "> etc/systemd/system/seston.service.d/broken.conf && "
+        "sed -i 's/seq 60/seq 12/' usr/lib/seston/judge-trial && cd / && umount /mnt"
+    )
+    pi.run("printf 'seston_good=A\\nseston_trial=B\\nseston_left=2\\n' | fw_setenv --script -")
+    must("B is on trial" in pi.run("seston slot status"), "slot B is not on trial")
+    with told("two tries of a slot whose instrument does not run, and a login in slot A"):
+        pi.restart()
+        pi.expect("seston: slot B has failed: back to A", 4 * TRIAL_S)
+        _tried_twice(pi)
+        pi.console = b""  # that of slot B asked for a login too
+        pi.login(password, BOOT_S)
+    _a_is_back(pi)
+
+
 def leave_a_broken_one(pi: EmulatedPi, password: str) -> None:
     """A system that starts nothing, in slot B, is left after two tries."""
     with told("a broken system into slot B"):
         pi.run(f"seston slot update /var/lib/seston/{BROKEN}", WRITE_S)
     with told("two tries of slot B, and a login in slot A"):
         _restart(pi, password)
+    _tried_twice(pi)
+    _a_is_back(pi)
+
+
+def _tried_twice(pi: EmulatedPi) -> None:
     tries = pi.console.count(b"seston: slot B seston.trial")
     must(tries == 2, f"slot B was tried {tries} times")
     must(b"seston: slot B has failed: back to A" in pi.console, "U-Boot does not say that it goes back")
+
+
+def _a_is_back(pi: EmulatedPi) -> None:
     status = pi.run("seston slot status")
     must("A runs, A is good" in status and "trial" not in status, status)
     pi.until("systemctl is-active seston", lambda said: "active" in said.split(), BOOT_S)

@@ -1,4 +1,4 @@
-"""A Raspberry Pi 3 B as QEMU emulates it: its card, its two serial ports, its power.
+"""A Raspberry Pi 3 B as QEMU emulates it: its card, two serial ports, a wired network, a stick, its power.
 
 The firmware of the Pi's own processor is not emulated: QEMU starts U-Boot, as that firmware does. From there
 on all is what a Pi runs: U-Boot built for it, its boot script, the kernel, its drivers of card and ports.
@@ -6,6 +6,7 @@ on all is what a Pi runs: U-Boot built for it, its boot script, the kernel, its 
 
 from __future__ import annotations
 
+import json
 import re
 import socket
 import subprocess
@@ -13,9 +14,12 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Self
+from typing import Self, TextIO
 
 CARD_BYTES = 4 << 30
+ADDRESS = "192.168.7.2"
+FORWARDED = (22, 4573)
+"""Ports of its network that are reached from here: ssh, and the deck's."""
 PROMPT = b"[$#] \x06"
 ANSI = re.compile(rb"\x1b\[[0-9;?]*[a-zA-Z]|\x1b[78=>]|\r")
 
@@ -44,6 +48,10 @@ class EmulatedPi:
         self._socket: socket.socket | None = None
         self.host_port = ""
         """Where the port of the float's controller is reached, as `open_transport` takes it."""
+        self.forwarded: dict[int, int] = {}
+        """Ports of its network, and where on this machine they are."""
+        self._monitor: socket.socket | None = None
+        self._lines: TextIO | None = None
         run("cp", "--sparse=always", image, self._card)
         run("truncate", "--size", CARD_BYTES, self._card)
         for name in ("u-boot.bin", "bcm2837-rpi-3-b.dtb"):
@@ -57,11 +65,19 @@ class EmulatedPi:
 
     def power_on(self) -> None:
         """Give it power; returns at once."""
-        host, console = _free_port(), _free_port()
+        host, console, monitor = _free_port(), _free_port(), _free_port()
+        self.forwarded = {port: _free_port() for port in FORWARDED}
+        forwards = "".join(
+            f",hostfwd=tcp:127.0.0.1:{here}-{ADDRESS}:{port}" for port, here in self.forwarded.items()
+        )
         self.host_port = f"tcp:127.0.0.1:{host}"
         self.console = b""
         self._process = subprocess.Popen(
-            ["qemu-system-aarch64", "-M", "raspi3b", "-display", "none", "-monitor", "none",
+            ["qemu-system-aarch64", "-M", "raspi3b", "-display", "none",
+             "-monitor", "none",
+             "-qmp", f"tcp:127.0.0.1:{monitor},server=on,wait=off",
+             "-netdev", f"user,id=deck,net=192.168.7.0/24,restrict=on{forwards}",
+             "-device", "usb-net,netdev=deck,mac=b8:27:eb:00:00:17",
              # With a thread for each of its cores they wait for each other most of the time.
              "-accel", "tcg,thread=single",
              "-kernel", self._folder / "u-boot.bin", "-dtb", self._folder / "bcm2837-rpi-3-b.dtb",
@@ -71,12 +87,12 @@ class EmulatedPi:
              "-serial", f"tcp:127.0.0.1:{console},server=on,wait=on"],
             stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
         )  # fmt: skip
-        for _ in range(100):
-            with suppress(OSError):
-                self._socket = socket.create_connection(("127.0.0.1", console), timeout=0.2)
-                return
-            time.sleep(0.1)
-        raise PiError("QEMU opens no console")
+        self._monitor = _connect(monitor)
+        self._monitor.settimeout(30.0)
+        self._lines = self._monitor.makefile("r", encoding="utf-8")
+        self._told("QMP")
+        self._order("qmp_capabilities")
+        self._socket = _connect(console)
 
     def cut_power(self) -> None:
         """Take the power away, as it goes at sea."""
@@ -84,9 +100,39 @@ class EmulatedPi:
             self._process.kill()
             self._process.communicate()
             self._process = None
-        if self._socket is not None:
-            self._socket.close()
-            self._socket = None
+        for one in (self._lines, self._socket, self._monitor):
+            if one is not None:
+                one.close()
+        self._socket = self._monitor = self._lines = None
+
+    def plug_in(self, stick: Path) -> None:
+        """Put a stick into its USB port."""
+        self._order("blockdev-add", driver="raw", **{"node-name": "stick"},
+                    file={"driver": "file", "filename": str(stick)})  # fmt: skip
+        self._order("device_add", driver="usb-storage", drive="stick", id="stick")
+
+    def pull_out(self) -> None:
+        """Take the stick out again."""
+        self._order("device_del", id="stick")
+        self._told("DEVICE_DELETED")
+        self._order("blockdev-del", **{"node-name": "stick"})
+
+    def _order(self, command: str, **arguments: object) -> None:
+        """Have QEMU itself do something (QMP: a line of JSON each way, and events between)."""
+        assert self._monitor is not None
+        line = json.dumps({"execute": command, "arguments": arguments})
+        self._monitor.sendall(f"{line}\n".encode())
+        self._told("return", "error")
+
+    def _told(self, *wanted: str) -> None:
+        """Read the monitor until it says one of these."""
+        assert self._lines is not None
+        while True:
+            said = json.loads(self._lines.readline() or '{"error": "QEMU is gone"}')
+            if "error" in said:
+                raise PiError(f"QEMU: {said['error']}")
+            if said.keys() & set(wanted) or said.get("event") in wanted:
+                return
 
     def wait(self, seconds: float) -> None:
         """Read the console for a while."""
@@ -161,6 +207,14 @@ class EmulatedPi:
         self.console += ANSI.sub(b"", data)
         with (self._folder / "console.log").open("ab") as file:
             file.write(data)
+
+
+def _connect(port: int) -> socket.socket:
+    for _ in range(100):
+        with suppress(OSError):
+            return socket.create_connection(("127.0.0.1", port), timeout=0.2)
+        time.sleep(0.1)
+    raise PiError("QEMU opens no port")
 
 
 def run(*command: object) -> None:
