@@ -1,13 +1,16 @@
-"""Work on a dive log and on an outbox, and what must hold of them when it was broken off."""
+"""Work on a dive log, an outbox and the store of updates; what must hold of them when it was broken off."""
 
 from __future__ import annotations
 
+import hashlib
 import sqlite3
 
 from edge.divelog import DiveLog
 from edge.outbox import Outbox
 from edge.salvage import is_damaged
 from edge.telemetry.missing import Request
+from edge.update_store import Failure, State, UpdateStore
+from firmware_bridge.command_bodies import What
 from tests.edge.test_divelog import frame, same
 
 FRAMES_PER_BLOC = 3
@@ -98,3 +101,51 @@ def judge_deliveries(folder, said):
         assert promised == "waiting" or attempts >= 1
         assert promised != "delivered" or delivered_ms is not None or asked
         assert promised != "asked" or asked == 1
+
+
+UPDATES = [(b"%d" % i, What.MODEL if i % 2 else What.CONFIGURATION, b"update %d" % i * 40) for i in range(4)]
+STEPS = (State.WAITS, State.WHOLE, State.TRIAL, State.GOOD)
+
+
+def updates(file, said):
+    """Updates that are announced, brought, adopted and proven; `said` maps a command to the last promise."""
+    store = UpdateStore(file.parent)
+    try:
+        for counter, (command, what, data) in enumerate(UPDATES):
+            sha256 = hashlib.sha256(data).hexdigest()
+            one = store.announce(command, b"k" * 32, counter, what, len(data), sha256)
+            said[command] = State.WAITS
+            store.add_part(one, 0, data[:100])
+            store.keep(one, data)
+            said[command] = State.WHOLE
+            store.adopt(
+                one, "base", *(("", sha256) if what is What.CONFIGURATION else (sha256, "")), needs_host=False
+            )
+            said[command] = State.TRIAL
+            store.count_try(one, 1)
+            store.set_state(one, State.GOOD)
+            said[command] = State.GOOD
+        store.announce(b"last", b"k" * 32, 9, What.MODEL, 1, "00")
+        said[b"last"] = State.WAITS
+    finally:
+        store.close()
+
+
+def judge_updates(folder, said):
+    for _, what, data in UPDATES:  # the files were synced before the rows: see `edge.durable`
+        (folder / f"{hashlib.sha256(data).hexdigest()}.{what.name.lower()}").write_bytes(data)
+    store = UpdateStore(folder)
+    try:
+        assert not store.problem
+        found = {one.command: one for one in store.all()}
+        for command, promised in said.items():
+            one = found[command]
+            assert one.state in {promised, *STEPS[STEPS.index(promised) + 1 :][:1]}
+            assert promised != State.GOOD or one.tries == 1
+        runs = next(iter(store.adopted("base")), None)
+        assert runs is None or store.holds(runs.what, runs.sha256)
+        assert set(found) - set(said) <= {next((c for c, *_ in UPDATES if c not in said), b"last")}
+        assert not any(one.detail == Failure.REPLACED for one in found.values())
+        assert store._db.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+    finally:
+        store.close()

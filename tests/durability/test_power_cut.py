@@ -11,7 +11,15 @@ import pytest
 
 from edge.divelog import DiveLog
 from edge.errors import DiveLogError
-from tests.durability.scenarios import META, deliveries, dive, judge_deliveries, judge_dive
+from tests.durability.scenarios import (
+    META,
+    deliveries,
+    dive,
+    judge_deliveries,
+    judge_dive,
+    judge_updates,
+    updates,
+)
 
 below = pytest.importorskip("tests.durability.disk", reason="apsw, of the dev extra, is not installed")
 
@@ -40,7 +48,11 @@ def cut(work, name, folder: Path, call: int, monkeypatch):
 
 @pytest.mark.parametrize(
     ("work", "judge", "name"),
-    [(dive, judge_dive, "dive.sqlite"), (deliveries, judge_deliveries, "outbox.sqlite")],
+    [
+        (dive, judge_dive, "dive.sqlite"),
+        (deliveries, judge_deliveries, "outbox.sqlite"),
+        (updates, judge_updates, "updates.sqlite"),
+    ],
 )
 def test_power_cut_at_every_call_costs_nothing_that_was_promised(tmp_path, monkeypatch, work, judge, name):
     whole, said = cut(work, name, tmp_path, None, monkeypatch)
