@@ -3,7 +3,9 @@
 A table, not the arithmetic (that is `morphology`). The first 55 are those of the UVP6's embedded classifier,
 in its order. Grey is white on black. EcoTaxa's names are the columns of UVP and ZooScan exports where there
 is such a column, and `object_` with the UVP6's name where there is none. Where a real export measures the
-same thing in another way, the definition says so.
+same thing in another way, the definition says so; and all of UVPapp's are of a particle whose holes are
+filled, and its greys black on white, so that these numbers are not those of an EcoTaxa project under the same
+name: an export measures again, in UVPapp's way.
 """
 
 from __future__ import annotations

@@ -216,7 +216,7 @@ def measured_by_log(
     own = {
         "object_mean": 255 - mean,
         "object_stddev": sample_sd,
-        "object_mode": counts.argmax(),
+        "object_mode": float(counts.argmax()),
         "object_min": 255 - most,
         "object_max": 255 - least,
         "object_x": x + left_px + 0.5,
@@ -232,8 +232,7 @@ def measured_by_log(
         "object_sr": 100 * sample_sd / spread if spread else math.nan,
         "object_area_no_holes": n,
     }
-    for name, value in own.items():
-        values[_COLUMN[name]] = value
+    values[[_COLUMN[name] for name in own]] = list(own.values())
     return values
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 
 from edge.frame import Phase
@@ -19,6 +20,7 @@ _HEAD = (
 )  # fmt: skip
 NUMBERS = tuple(column.name for column in (*MEASURED, *LOGGED))
 """Object columns of numbers that are not predefined."""
+_NO_NUMBER = re.compile("nan|-?inf")
 _FORM = "\t".join(["%.7g"] * len(NUMBERS))
 _ACQ = (
     "acq_id", "acq_instrument", "acq_sn", "acq_volimage", "acq_aa", "acq_exp", "acq_pixel", "acq_threshold",
@@ -96,7 +98,7 @@ def _cell(value: object) -> str:
 def number_cells(values: Sequence[float]) -> str:
     """Cells of `NUMBERS`."""
     text = _FORM % tuple(values)
-    return text if "n" not in text else "\t".join(map(_number, values))  # "nan", "inf"
+    return _NO_NUMBER.sub("", text) if "n" in text else text
 
 
 def _number(value: float) -> str:

@@ -10,6 +10,7 @@ import os
 import shutil
 import tempfile
 import zipfile
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
@@ -83,7 +84,7 @@ class Parts:
             assert self._zip is not None
             assert self._table is not None
             for name, data in images:
-                self._zip.writestr(_entry(f"{sample}/{name}"), data)
+                _store(self._zip, _entry(f"{sample}/{name}"), data)
             self._table.write(lines)
         except OSError as cause:
             raise self._refused(cause) from cause
@@ -145,6 +146,20 @@ class Parts:
         return InputError(
             f"cannot be written ({cause.strerror})", file=self._target, remedy="check folder and disk"
         )
+
+
+def _store(into: zipfile.ZipFile, entry: zipfile.ZipInfo, data: bytes) -> None:
+    """As `writestr`, whose bytes these are, in half its time: it goes back to write each header twice."""
+    file = into.fp
+    assert file is not None
+    entry.file_size = entry.compress_size = len(data)
+    entry.CRC, entry.header_offset = zlib.crc32(data), into.start_dir
+    file.seek(into.start_dir)
+    file.write(entry.FileHeader(zip64=False) + data)
+    into.start_dir = file.tell()
+    into.filelist.append(entry)
+    into.NameToInfo[entry.filename] = entry
+    into._didModify = True  # type: ignore[attr-defined]
 
 
 def _entry(name: str, *, packed: bool = False) -> zipfile.ZipInfo:
