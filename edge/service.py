@@ -73,6 +73,7 @@ from edge.outbox import Outbox
 from edge.run_config import Delivery, PressureSource
 from edge.sensors.serial import SerialPressure
 from edge.telemetry.health import HealthReading
+from edge.trial import TrialWatch
 from edge.updates import Updates, intake_of
 from edge.watchdog import Watchdog
 from firmware_bridge.ctd import Reading
@@ -86,10 +87,7 @@ CAMERA_POLL_S = 0.05
 HEALTH_EVERY_S = 600
 """Time between two readings of battery, temperature and disk during a dive."""
 BEGIN_AGAIN_S = 30.0
-"""Time until a dive that could not begin, or an update that could not be tried, for want of room on the disk,
-is tried again."""
-SETTLE_AFTER_S = 3.0
-"""Between an update that is whole and its trial, so that who brought it hears that it is here."""
+"""Time until a dive that could not begin, for want of room on the disk, is tried again."""
 LONG_STEP_S = 1800.0
 """Time to begin a dive on a disk that is full of old ones, or to make the messages of a long one, at most."""
 
@@ -121,11 +119,6 @@ class Service:
     is_alone
         At sea, a camera or port that cannot be opened is an alarm, and is tried again and again; where
         somebody looks on it is refused, so that it is known on deck.
-
-    Attributes
-    ----------
-    is_behind
-        Whether it ended because another model or configuration is to run: it is to be started anew.
     """
 
     def __init__(
@@ -142,9 +135,6 @@ class Service:
         *,
         is_alone: bool = False,
     ) -> None:
-        self.is_behind = False
-        self._updates, self._was_host_heard, self._frames, self._ready_s = updates, False, 0, math.inf
-        self._settle_due_s = -math.inf
         self._watchdog = watchdog or Watchdog({})
         self._live = Live(folder, (taxon.label for taxon in bundle.counted_taxa))
         say = self._live.listen(say)
@@ -161,6 +151,7 @@ class Service:
         )
         for problem in self._orders.problems:
             say(problem)
+        self._trial = TrialWatch(updates, self._clock, self._watchdog, say, self._orders.sync_updates)
         tie = tie or tie_to_ports(self._clock.monotonic_s, say if is_alone else None)
         shelf = Shelf(self._dives, lambda: self._dive is not None)
         intake = intake_of(updates, self._obey, bundle)
@@ -207,7 +198,7 @@ class Service:
         is_over = False
         self._watchdog.ready()
         self._surface()
-        self._ready_s = self._clock.monotonic_s()
+        self._trial.begin()
         while not stop() and not self.is_behind:
             if is_over and self._dive is None and self._host.is_silent and self._courier.is_done:
                 break
@@ -237,8 +228,7 @@ class Service:
         if self._dive is not None:
             self._dive.close()
             self._say(f"stopped in dive {self._dive.folder.name}; the next start goes on with it")
-        if self._updates is not None and not self.is_behind:
-            self._updates.forgive()
+        self._trial.end()
         self.close()
 
     def close(self) -> None:
@@ -253,6 +243,11 @@ class Service:
         self._courier.close()
         self._orders.close()
         self._namer.close()
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether it ended because another model or configuration is to run: it is to be started anew."""
+        return self._trial.is_behind
 
     @property
     def _config(self) -> Config:
@@ -281,28 +276,11 @@ class Service:
         for said in self._host.poll(self._deck.poll(self._courier.poll(min(wait_s, LONGEST_POLL_S)))):
             self._on(said)
         self._went_on()
-        if self._updates is not None:
-            self._look_after(self._updates)
-
-    def _look_after(self, updates: Updates) -> None:
-        """See whether what is on trial has proven itself; between dives, try what came, and end for it."""
-        self._was_host_heard = self._was_host_heard or not self._host.is_silent
-        try:
-            updates.prove(
-                frames=self._frames, ready_s=self._clock.monotonic_s() - self._ready_s,
-                was_host_heard=self._was_host_heard, is_classifier_well=not self._namer.restarts,
-            )  # fmt: skip
-            is_idle = self._mission.state in (State.STANDBY, State.SLEEP) and not self._host.is_cutting
-            if not (updates.is_unsettled and self._dive is None and is_idle):
-                self._settle_due_s = self._clock.monotonic_s() + SETTLE_AFTER_S
-            elif self._clock.monotonic_s() >= self._settle_due_s:
-                with self._watchdog.at_most(LONG_STEP_S, "trying an update"):
-                    self.is_behind = updates.settle(has_host=not self._host.is_silent)
-        except SestonError as error:
-            self._say(f"updates wait: {error}")
-            self._settle_due_s = self._clock.monotonic_s() + BEGIN_AGAIN_S
-        if updates.has_news:
-            self._orders.sync_updates()
+        is_idle = self._dive is None and self._mission.state in (State.STANDBY, State.SLEEP)
+        self._trial.look(
+            has_host=not self._host.is_silent, is_classifier_well=not self._namer.restarts,
+            is_idle=is_idle and not self._host.is_cutting,
+        )  # fmt: skip
 
     def _went_on(self) -> None:
         """Something went forward."""
@@ -498,7 +476,7 @@ class Service:
     def _take(self, dive: Dive, frame: Frame) -> None:
         reading = self._read_pressure()
         before = dive.mission.state
-        self._frames += 1
+        self._trial.frames += 1
         self._tell_seen(dive.take(frame, reading, None if self._host.is_silent else self._host_phase))
         self._mission = dive.mission
         if self._mission.state is not before:
