@@ -87,12 +87,12 @@ class EmulatedPi:
              "-serial", f"tcp:127.0.0.1:{console},server=on,wait=on"],
             stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
         )  # fmt: skip
+        self._socket = _connect(console)  # it waits for it, and answers nobody before
         self._monitor = _connect(monitor)
-        self._monitor.settimeout(30.0)
+        self._monitor.settimeout(60.0)
         self._lines = self._monitor.makefile("r", encoding="utf-8")
         self._told("QMP")
         self._order("qmp_capabilities")
-        self._socket = _connect(console)
 
     def cut_power(self) -> None:
         """Take the power away, as it goes at sea."""
