@@ -6,10 +6,8 @@ Partitions by sfdisk, the first by mtools, the slot by debugfs: nothing is mount
 from __future__ import annotations
 
 import functools
-import gzip
 import json
 import lzma
-import re
 import struct
 import tempfile
 import zlib
@@ -21,9 +19,9 @@ from pathlib import Path
 from edge.errors import InputError
 from edge.selftest import Status
 from tools.flashing.card import SLOTS_AT, SLOTS_BYTES
+from tools.flashing.inspect_system import CHECKS, Found, judged
 from tools.flashing.programs import require, run
 from tools.flashing.system_file import DISK_ID
-from tools.flashing.verify_tree import verify_versions
 
 NEEDED = ("sfdisk", "mcopy", "debugfs", "e2fsck", "zstd")
 SECTOR = 512
@@ -31,15 +29,6 @@ FIRMWARE = (
     "bootcode.bin", "start.elf", "fixup.dat", "start4.elf", "fixup4.dat", "u-boot.bin", "config.txt",
     "boot.scr", "uboot.env", "bcm2711-rpi-4-b.dtb", "bcm2711-rpi-cm4-io.dtb", "bcm2837-rpi-3-b.dtb",
     "bcm2837-rpi-3-b-plus.dtb", "bcm2837-rpi-zero-2-w.dtb",
-)  # fmt: skip
-UNWANTED = re.compile(
-    r"^(python3-tensorflow|tensorflow|gcc(-\d+)?|g\+\+.*|clang.*|make|build-essential|xserver-.*|xorg.*|x11-.*"
-    r"|libgtk-.*|libqt\d.*|python3-pip|wpasupplicant|bluez|avahi-daemon|network-manager|rpcbind|cups.*)$"
-)
-"""Packages that no board carries: trainers, compilers, X11, radios, and what listens on a network."""
-UNITS = ("seston.service", "seston-unit.service", "seston-trial.service", "seston-deck.path")
-LISTENERS = (
-    "ssh.service", "ssh.socket", "sshd.service", "systemd-resolved.service", "systemd-timesyncd.service"
 )  # fmt: skip
 
 
@@ -50,9 +39,6 @@ class Finding:
     name: str
     status: Status
     message: str
-
-
-Found = tuple[Status, str]
 
 
 def inspect(path: Path) -> Iterator[Finding]:
@@ -77,10 +63,7 @@ def inspect(path: Path) -> Iterator[Finding]:
         yield _done("file system", lambda: _slot(image, parts, root, Path(folder)))
         if not (root / "usr").is_dir():
             return  # there is nothing in it that the rest could look at
-        for name, check in (
-            ("kernel", _kernel), ("packages", _packages), ("seston", _seston), ("units", _units),
-            ("network", _network), ("logins", _logins), ("memory", _memory),
-        ):  # fmt: skip
+        for name, check in CHECKS:
             yield _done(name, functools.partial(check, root))
 
 
@@ -129,10 +112,6 @@ def _done(name: str, check: Callable[[], Found]) -> Finding:
     return Finding(name, status, message)
 
 
-def _judged(faults: list[str], good: str) -> Found:
-    return (Status.BAD, "; ".join(faults)) if faults else (Status.GOOD, good)
-
-
 def _partitions(parts: list[tuple[int, int, str]]) -> Found:
     wanted = [("c", "firmware"), ("83", "slot A"), ("83", "slot B"), ("83", "data")]
     faults = [] if len(parts) == len(wanted) else [f"{len(parts)} partitions, {len(wanted)} are wanted"]
@@ -143,7 +122,7 @@ def _partitions(parts: list[tuple[int, int, str]]) -> Found:
     told = ", ".join(
         f"{name} {size >> 20} MB" for (_, size, _), (_, name) in zip(parts, wanted, strict=False)
     )
-    return _judged(faults, told)
+    return judged(faults, told)
 
 
 def read_slots(record: bytes) -> dict[str, str]:
@@ -180,7 +159,7 @@ def _firmware(image: Path, parts: list[tuple[int, int, str]], boot: Path) -> Fou
         faults.append("uboot.env is damaged")
     if b"bootdelay=-2" not in environment:
         faults.append("U-Boot would stop for a key, such as noise on the serial port")
-    return _judged(faults, "Pi 3, Zero 2 W, 4 and CM4; no key stops it")
+    return judged(faults, "Pi 3, Zero 2 W, 4 and CM4; no key stops it")
 
 
 def _unit(boot: Path) -> Found:
@@ -222,82 +201,3 @@ def _slot(image: Path, parts: list[tuple[int, int, str]], root: Path, work: Path
     used = sum(path.lstat().st_size for path in root.rglob("*") if path.is_file() and not path.is_symlink())
     slot.unlink()
     return Status.GOOD, f"whole, {used / 1e6:,.0f} MB of files in {size / 1e6:,.0f} MB"
-
-
-def _kernel(root: Path) -> Found:
-    boot = root / "boot"
-    names = ("vmlinuz.gz", "initrd.img")
-    faults = [f"/boot/{name} is not there" for name in names if not (boot / name).exists()]
-    if faults:
-        return Status.BAD, "; ".join(faults)
-    kernel = gzip.decompress((boot / "vmlinuz.gz").read_bytes())
-    faults += [] if kernel[56:60] == b"ARM\x64" else ["the kernel is none of arm64"]
-    inside = _initramfs(boot / "initrd.img")
-    for wanted in (
-        "scripts/init-bottom/overlay",
-        "kernel/fs/overlayfs/overlay.ko",
-        "mmc/host/sdhci-iproc.ko",
-    ):
-        faults += [] if wanted.encode() in inside else [f"the initramfs lacks {wanted}"]
-    versions = ", ".join(sorted(path.name for path in (root / "usr/lib/modules").glob("*")))
-    return _judged(faults, f"{versions}, root read-only under memory")
-
-
-def _initramfs(path: Path) -> bytes:
-    """Bytes of the archive: its names are in them as they are."""
-    data = path.read_bytes()
-    at = data.find(b"\x28\xb5\x2f\xfd")
-    return data if at < 0 else data + run(("zstd", "-d", "-c", "-q"), given=data[at:], good=(0, 1))
-
-
-def _packages(root: Path) -> Found:
-    rows = (root / "usr/share/seston-packages.txt").read_text(encoding="ascii").split("\n")
-    names = [row.split()[0] for row in rows if row]
-    unwanted = [name for name in names if UNWANTED.match(name)]
-    site = [path.name.lower() for path in root.glob("opt/seston/versions/*/**/site-packages/*")]
-    trainers = [name for name in site if name in ("tensorflow", "keras", "pandas", "matplotlib", "torch")]
-    return _judged(
-        [f"{', '.join(unwanted + trainers)} on a board"] if unwanted + trainers else [],
-        f"{len(names)} of Debian, no compiler, no X11, no TensorFlow",
-    )
-
-
-def _seston(root: Path) -> Found:
-    return verify_versions(root / "opt" / "seston")
-
-
-def _units(root: Path) -> Found:
-    wants = {path.name for path in root.glob("etc/systemd/system/*.wants/*")}
-    missing = [name for name in UNITS if name not in wants]
-    return _judged([f"{', '.join(missing)} would not start"] if missing else [], f"{', '.join(UNITS)} start")
-
-
-def _network(root: Path) -> Found:
-    wants = {path.name for path in root.glob("etc/systemd/system/*.wants/*")}
-    wrong = [name for name in LISTENERS if name in wants]
-    faults = [f"{name} would listen on the network" for name in wrong]
-    keys = sorted(path.name for path in root.glob("etc/ssh/ssh_host_*"))
-    faults += [f"{', '.join(keys)}: every unit would have the same key"] if keys else []
-    return _judged(faults, "nothing listens but with the deck switch")
-
-
-def _logins(root: Path) -> Found:
-    faults = []
-    for row in (root / "etc/shadow").read_text(encoding="ascii").split("\n"):
-        name, _, rest = row.partition(":")
-        secret = rest.split(":", 1)[0]
-        if name and (secret == "" or secret.startswith("$")):
-            what = "a password, the same in every unit" if secret else "no password: anybody gets in"
-            faults.append(f"{name} has {what}")
-    return _judged(faults, "no password in the system")
-
-
-def _memory(root: Path) -> Found:
-    faults = []
-    table = (root / "etc/fstab").read_text(encoding="utf-8")
-    faults += ["there is swap"] if re.search(r"^[^#].*\sswap\s", table, re.MULTILINE) else []
-    journal = (root / "etc/systemd/journald.conf.d/seston.conf").read_text(encoding="utf-8")
-    faults += (
-        [] if "Storage=volatile" in journal and "RuntimeMaxUse=" in journal else ["the journal has no bound"]
-    )
-    return _judged(faults, "no swap, journal bounded and in memory")

@@ -54,8 +54,9 @@ LEFT_OUT = (
     "/usr/share/doc/*", "/usr/share/man/*", "/usr/share/info/*", "/usr/share/locale/*", "/usr/share/bug/*",
     "/usr/share/lintian/*", "/usr/share/bash-completion/*", "/usr/share/zsh/*",
     *(f"/usr/lib/modules/*/kernel/{name}/*" for name in (
-        "sound", "drivers/gpu", "drivers/net/wireless", "drivers/infiniband", "drivers/isdn", "drivers/scsi",
-        "drivers/ata", "drivers/nvme", "drivers/iommu", "drivers/crypto", "drivers/staging",
+        "sound", "drivers/gpu", "drivers/net/wireless", "drivers/infiniband", "drivers/isdn", "drivers/ata",
+        "drivers/scsi/*",  # what lies in its folders; what a stick needs lies beside them
+        "drivers/nvme", "drivers/iommu", "drivers/crypto", "drivers/staging",
         "drivers/bluetooth", "drivers/net/ethernet/mellanox", "drivers/net/ethernet/intel",
         "drivers/net/ethernet/broadcom/bnx2x", "drivers/net/ethernet/chelsio",
         "drivers/net/ethernet/qlogic", "drivers/net/ethernet/netronome",
