@@ -57,9 +57,10 @@ class WallClock:
         self._began_s = clock.monotonic_s()
         self._utc_at_start_ms = clock.utc_ms()
 
-    def stamp(self) -> Stamp:
-        """This moment by the clock that never jumps."""
-        return Stamp(self.boot, round(1000 * (self._clock.monotonic_s() - self._began_s)))
+    def stamp(self, at_s: float | None = None) -> Stamp:
+        """This moment by the clock that never jumps, or one that this clock has told (`monotonic_s`)."""
+        at_s = self._clock.monotonic_s() if at_s is None else at_s
+        return Stamp(self.boot, max(0, round(1000 * (at_s - self._began_s))))
 
     def now_ms(self) -> int:
         """UTC, milliseconds since 1970, as far as it is known."""

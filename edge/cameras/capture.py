@@ -18,7 +18,7 @@ from edge.cameras.queue import FrameQueue
 from edge.cameras.strobe import Strobe
 from edge.clock import WallClock
 from edge.errors import SestonError
-from edge.frame import Frame, FrameOutcome, Stamp
+from edge.frame import Frame, FrameOutcome
 from edge.run_config import CameraConfig, Trigger
 
 OpenDevice = Callable[[float], Device]
@@ -126,11 +126,9 @@ class LiveCamera:
         if taken is None:
             return None
         self._has_worked |= taken.fault is not FrameOutcome.DROPPED
-        age_s = self._monotonic_s() - taken.taken_s
-        now = self._wall.stamp()
         return Frame(
             0, 0, math.nan, taken.lit, taken.pixels, self._config.source, fault=taken.fault, note=taken.note,
-            stamp=Stamp(now.boot, max(0, now.monotonic_ms - round(1000 * age_s))),
+            stamp=self._wall.stamp(taken.taken_s),
         )  # fmt: skip
 
     def period_s(self, frame: Frame) -> float:

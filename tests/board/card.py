@@ -11,6 +11,7 @@ import argparse
 import hashlib
 import re
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -86,6 +87,8 @@ def main() -> int:
     parser.add_argument("--card", type=Path, help="the image of one that this has made before, in --dir")
     parser.add_argument("--twice", action="store_true", help="make the system twice, and compare the bytes")
     asked = parser.parse_args()
+    # Ended by a signal it leaves as by an exception, and takes the emulated Pi with it.
+    signal.signal(signal.SIGTERM, lambda number, _frame: sys.exit(128 + number))
     folder = asked.dir.resolve()
     folder.mkdir(parents=True, exist_ok=True)
     image = asked.card or _make_card(folder, _make_systems(folder, asked.system, twice=asked.twice))
