@@ -95,15 +95,20 @@ def decode_files(
 
 
 def read_messages(
-    paths: Iterable[Path], codebooks: Iterable[Path] = (), climatologies: Iterable[Path] = ()
+    paths: Iterable[Path],
+    codebooks: Iterable[Path] = (),
+    climatologies: Iterable[Path] = (),
+    at_hand: Sequence[Codebook | Climatology] = (),
 ) -> tuple[Decoding, list[tuple[Path, str]]]:
     """What message files or folders of them say, and each file that was not used with the reason.
 
-    As `decode_files`, which writes it.
+    As `decode_files`, which writes it; `at_hand` are codebooks and climatologies that are read already.
     """
     files, folders = _find(paths)
     books = _load(codebooks, folders, CODEBOOKS, load_codebook)
     known = _load(climatologies, folders, CLIMATOLOGIES, load_climatology)
+    books += [one for one in at_hand if isinstance(one, Codebook)]
+    known += [one for one in at_hand if isinstance(one, Climatology)]
     result, refused = _decode(files, books, known)
     if not result.dives:
         file, reason = refused[0]
@@ -133,8 +138,11 @@ def _write_netcdf(dive: DecodedDive, folder: Path) -> tuple[list[Path], str]:
     from tools.shore.exports.tables import from_messages
 
     try:
-        from tools.shore.exports.netcdf import write_netcdf
+        from tools.shore.exports.netcdf import PROFILE, write_netcdf
+        from tools.shore.exports.netcdf_save import is_delayed
 
+        if is_delayed(folder / PROFILE):
+            return [], f"{folder / PROFILE} stays: it was made from the log, which knows more than messages."
         return write_netcdf(from_messages(dive), folder), ""
     except ImportError as missing:
         return [], f"No netCDF: {missing.name or missing}; pip install 'seston[shore]'."

@@ -67,6 +67,10 @@ def compare(said: DecodedDive, dive: DiveTables, names: dict[Quantity, str]) -> 
         differences: list[Floats] = []
         outside: list[str] = []
         new = 0
+        for gone in (one for one in said.phases.values() if one.phase not in now):
+            if quantity in gone.tables:
+                differences.append(np.full(len(gone.tables[quantity].column), np.nan))
+                outside.append(f"{gone.phase.name.lower()}: it is not in the log")
         for phase in now.values():
             if quantity not in phase.cells:
                 continue

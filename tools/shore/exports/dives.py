@@ -12,7 +12,9 @@ from pathlib import Path
 from edge.divelog import DiveLog
 from edge.errors import InputError, MessageError, SestonError
 from edge.log_reader import LogReader
-from edge.telemetry import decode_messages
+from edge.logged import climatology_in
+from edge.telemetry import Codebook, decode_messages
+from edge.telemetry.climatology import Climatology
 from edge.telemetry.decoded import DecodedDive
 from tools.shore.decode import read_messages
 from tools.shore.ecotaxa.dive import Place, stamp
@@ -101,22 +103,27 @@ def _of_log(path: Path, log: LogReader, wishes: Wishes) -> Source:
     dive = from_log(log)
     if not dive.cruise and wishes.cruise:
         dive = _replace(dive, cruise=wishes.cruise)
-    said = None
-    own = decode_messages(log.messages(), [dive.codebook]) if log.messages() else None
+    climatology = climatology_in(log)
+    at_hand: list[Codebook | Climatology] = [dive.codebook]
+    at_hand += [climatology] * (climatology is not None)
     beside = (path if path.is_dir() else path.parent) / "messages"
+    said = None
     if wishes.received:
-        said = _received(wishes.received, dive, wishes)
+        said = _received(wishes.received, dive, wishes, at_hand)
     elif any(beside.glob("*.msg")):
-        said = _received((beside,), dive, wishes)
-    if said is None and not wishes.received and own is not None and own.dives:
-        said = own.dives[0]
+        said = _received((beside,), dive, wishes, at_hand)
+    elif log.messages():
+        known = [] if climatology is None else [climatology]
+        said = next(iter(decode_messages(log.messages(), [dive.codebook], known).dives), None)
     return Source(path, _placed(dive, wishes), said)
 
 
-def _received(paths: tuple[Path, ...], dive: DiveTables, wishes: Wishes) -> DecodedDive | None:
+def _received(
+    paths: tuple[Path, ...], dive: DiveTables, wishes: Wishes, at_hand: list[Codebook | Climatology]
+) -> DecodedDive | None:
     """What messages say of this dive; None when none of them is of it."""
     try:
-        result, _ = read_messages(paths, wishes.codebooks, wishes.climatologies)
+        result, _ = read_messages(paths, wishes.codebooks, wishes.climatologies, at_hand)
     except MessageError:
         if wishes.received:
             raise

@@ -278,7 +278,16 @@ def _place(dive: DiveTables) -> dict[str, str]:
     lat, lon = dive.place.latitude_deg, dive.place.longitude_deg
     if lat is None or lon is None:
         return {}
-    return {"decimalLatitude": f"{lat:.6f}", "decimalLongitude": f"{lon:.6f}", "geodeticDatum": "EPSG:4326"}
+    return {
+        "decimalLatitude": f"{lat:.6f}",
+        "decimalLongitude": f"{_east(lon):.6f}",
+        "geodeticDatum": "EPSG:4326",
+    }
+
+
+def _east(longitude_deg: float) -> float:
+    """Longitude within -180 to 180."""
+    return longitude_deg - 360 if longitude_deg > 180 else longitude_deg
 
 
 def _span(start_s: float | None, end_s: float | None) -> str:
@@ -295,7 +304,7 @@ def _extent(dives: Sequence[DiveTables]) -> Extent | None:
     ]
     if not places:
         return None
-    lon, lat = [one[0] or 0.0 for one in places], [one[1] or 0.0 for one in places]
+    lon, lat = [_east(one[0] or 0.0) for one in places], [one[1] or 0.0 for one in places]
     return min(lon), max(lon), min(lat), max(lat)
 
 

@@ -221,6 +221,6 @@ def frame_tables(frames: Frames, image_volume_l: float) -> PhaseTables:
     reasons[~known] |= int(Reason.FRAMES_WITHOUT_PRESSURE)
     return PhaseTables(
         Phase.DESCENT, np.arange(n + 1, dtype=np.int64), cells, frames.pressure_dbar,
-        (is_sized * image_volume_l).astype(np.float64), (is_named * share * image_volume_l).astype(np.float64), math.nan, math.nan, 0.0,
-        np.zeros(N_OUTCOMES), reasons,
+        np.where(is_sized, image_volume_l, 0.0), np.where(is_named, share * image_volume_l, 0.0),
+        math.nan, math.nan, 0.0, np.zeros(N_OUTCOMES), reasons,
     )  # fmt: skip

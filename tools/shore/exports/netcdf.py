@@ -25,6 +25,7 @@ from tools.shore.exports.netcdf_axes import (
 )
 from tools.shore.exports.netcdf_dive import PROVENANCE_FLAGS, whole_dive_variables
 from tools.shore.exports.netcdf_facts import global_attributes
+from tools.shore.exports.netcdf_save import save
 from tools.shore.exports.poisson import poisson_interval
 from tools.shore.exports.qc import FLAG_MEANINGS, Flag, PhaseQc, Reason, Reasons, flags_of
 from tools.shore.exports.tables import Cells, DiveTables, PhaseTables
@@ -112,21 +113,6 @@ def write_netcdf(dive: DiveTables, folder: Path, extra: Mapping[str, Any] | None
     if dive.park is None:
         (folder / PARK).unlink(missing_ok=True)
     return [folder / name for name, _ in made]
-
-
-def save(data: Any, path: Path) -> None:
-    """Write a dataset whole or not at all, compressed."""
-    coded: dict[str, dict[str, Any]] = {}
-    for name, variable in data.variables.items():
-        if variable.dtype.kind in "iuf":
-            coded[name] = {"zlib": bool(variable.ndim), "complevel": 4, "_FillValue": None}
-            if variable.dtype.kind == "f" and np.isnan(variable.values).any():
-                coded[name]["_FillValue"] = np.nan
-        else:
-            coded[name] = {"_FillValue": None}
-    partial = path.with_suffix(".partial")
-    data.to_netcdf(partial, engine="h5netcdf", encoding=coded)
-    partial.replace(path)
 
 
 def profile_dataset(dive: DiveTables, extra: Mapping[str, Any] | None = None) -> Any:

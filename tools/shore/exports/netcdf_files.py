@@ -12,7 +12,8 @@ from tools.shore.decode import dive_folders
 from tools.shore.exports.compare import Change, compare
 from tools.shore.exports.dives import Source, open_log, sha256_of
 from tools.shore.exports.from_log import frame_tables, read_frames
-from tools.shore.exports.netcdf import FRAMES, NAMES, PROFILE, frames_dataset, save, write_netcdf
+from tools.shore.exports.netcdf import FRAMES, NAMES, PROFILE, frames_dataset, write_netcdf
+from tools.shore.exports.netcdf_save import facts_of, save
 from tools.shore.exports.tables import DataMode
 
 
@@ -31,7 +32,7 @@ def write_dives(
 ) -> Iterator[Written | InputError]:
     """Write each dive into `out`, or into a folder of its own there when they are several.
 
-    A refusal takes the place of a dive that cannot be written; raises `InputError` when none could.
+    A refusal takes the place of a dive that cannot be written.
     """
     folders = dive_folders([one.dive.decoded for one in sources], out)
     for source, folder in zip(sources, folders, strict=True):
@@ -77,13 +78,10 @@ def _write(source: Source, folder: Path, extra: Mapping[str, str], *, with_frame
 
 def _facts_of(path: Path) -> dict[str, Any]:
     """Global attributes of a file of ours that is there; {} when there is none."""
-    import h5netcdf
-
     if not path.exists():
         return {}
     try:
-        with h5netcdf.File(path, "r") as file:
-            return dict(file.attrs)
+        return facts_of(path)
     except (OSError, ValueError, KeyError) as cause:
         raise InputError(
             f"is no netCDF file that can be read ({cause})",

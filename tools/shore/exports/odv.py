@@ -47,12 +47,24 @@ class OdvFile:
 
 
 @dataclass(frozen=True, slots=True)
+class _Scope:
+    """What a column looks at: a phase of a dive, and its flags."""
+
+    dive: DiveTables
+    phase: PhaseTables
+    qc: PhaseQc
+
+
+_Of = Callable[[_Scope], tuple[Floats, Reasons]]
+
+
+@dataclass(frozen=True, slots=True)
 class Column:
-    """A variable: its label with unit, words, and values with flags of a phase (n,)."""
+    """A variable: its label with unit, words, and values with reasons of a phase's samples, (n,) each."""
 
     label: str
     words: str
-    of: Callable[[DiveTables, PhaseTables], tuple[Floats, Reasons]]
+    of: _Of
 
 
 def write_odv(dives: Sequence[DiveTables], path: Path) -> OdvFile:
@@ -133,8 +145,9 @@ def _rows(dive: DiveTables, phase: PhaseTables, columns: Sequence[Column]) -> li
         for value in (dive.place.longitude_deg, dive.place.latitude_deg)
     ]
     cells: list[list[str]] = []
+    scope = _Scope(dive, phase, PhaseQc(dive, phase))
     for column in columns:
-        values, reasons = column.of(dive, phase)
+        values, reasons = column.of(scope)
         flags = flags_of(reasons)
         flags[np.isnan(values)] = Flag.MISSING
         cells += [
@@ -156,22 +169,22 @@ def _columns(dives: Sequence[DiveTables]) -> list[Column]:
     columns = [
         Column("Pressure [dbar]", "sea pressure in the middle of the bin", _pressure),
         Column("Depth [m]", "from pressure by TEOS-10", _depth),
-        Column("Temperature [degC]", "mean temperature of the water", _one(Quantity.TEMPERATURE)),
+        Column("Temperature [degC]", "mean temperature of the water", _temperature),
         Column(
             "Images sized [1]", "images in which every particle was counted",
-            lambda _, phase: (phase.frames(SIZED_OUTCOMES), np.zeros(phase.n, dtype=np.int64)),
+            lambda one: _unflagged(one.phase.frames(SIZED_OUTCOMES)),
         ),
         Column(
             "Images classified [1]", "images in which the larger particles were named",
-            lambda _, phase: (phase.frames(CLASSIFIED_OUTCOMES), np.zeros(phase.n, dtype=np.int64)),
+            lambda one: _unflagged(one.phase.frames(CLASSIFIED_OUTCOMES)),
         ),
         Column(
             "Volume sized [L]", "water in which every particle was counted",
-            lambda _, phase: (phase.volume_sized_l, np.zeros(phase.n, dtype=np.int64)),
+            lambda one: _unflagged(one.phase.volume_sized_l),
         ),
         Column(
             "Volume classified [L]", "water in which the larger particles were named",
-            lambda _, phase: (phase.volume_classified_l, np.zeros(phase.n, dtype=np.int64)),
+            lambda one: _unflagged(one.phase.volume_classified_l),
         ),
     ]  # fmt: skip
     classes = dict.fromkeys(name for dive in dives for name in _classes(dive))
@@ -203,37 +216,37 @@ def _classes(dive: DiveTables) -> list[str]:
     return [f"{low:g}-{high}" for low, high in zip(limits, ends, strict=True)]
 
 
-def _pressure(dive: DiveTables, phase: PhaseTables) -> tuple[Floats, Reasons]:
-    return phase.pressure_dbar, PhaseQc(dive, phase).of_pressure()
+def _unflagged(values: Floats) -> tuple[Floats, Reasons]:
+    return values, np.zeros(values.shape, dtype=np.int64)
 
 
-def _depth(dive: DiveTables, phase: PhaseTables) -> tuple[Floats, Reasons]:
-    dbar, reasons = _pressure(dive, phase)
-    return depth_m(dbar, dive.place.latitude_deg), reasons
+def _pressure(one: _Scope) -> tuple[Floats, Reasons]:
+    return one.phase.pressure_dbar, one.qc.of_pressure()
 
 
-def _one(quantity: Quantity) -> Callable[[DiveTables, PhaseTables], tuple[Floats, Reasons]]:
-    def of(dive: DiveTables, phase: PhaseTables) -> tuple[Floats, Reasons]:
-        return phase.cells[quantity].values[:, 0], PhaseQc(dive, phase).of(quantity)[:, 0]
-
-    return of
+def _depth(one: _Scope) -> tuple[Floats, Reasons]:
+    return depth_m(one.phase.pressure_dbar, one.dive.place.latitude_deg), one.qc.of_pressure()
 
 
-def _of(
-    quantity: Quantity, name: str, *, per_l: bool
-) -> Callable[[DiveTables, PhaseTables], tuple[Floats, Reasons]]:
-    def of(dive: DiveTables, phase: PhaseTables) -> tuple[Floats, Reasons]:
-        names = (
-            _classes(dive) if quantity is Quantity.SIZES else [taxon.label for taxon in dive.codebook.taxa]
-        )
+def _temperature(one: _Scope) -> tuple[Floats, Reasons]:
+    quantity = Quantity.TEMPERATURE
+    return one.phase.cells[quantity].values[:, 0], one.qc.of(quantity)[:, 0]
+
+
+def _of(quantity: Quantity, name: str, *, per_l: bool) -> _Of:
+    """A column of a table by the name that a person gives it."""
+
+    def of(one: _Scope) -> tuple[Floats, Reasons]:
+        phase, is_size = one.phase, quantity is Quantity.SIZES
+        names = _classes(one.dive) if is_size else [taxon.label for taxon in one.dive.codebook.taxa]
         if name not in names or quantity not in phase.cells:
-            return np.full(phase.n, np.nan), np.zeros(phase.n, dtype=np.int64)
+            return _unflagged(np.full(phase.n, np.nan))
         column = names.index(name)
-        values = phase.cells[quantity].values[:, column]
-        litres = phase.volume_sized_l if quantity is Quantity.SIZES else phase.volume_classified_l
-        looked = np.where(litres == 0, np.nan, litres)  # nothing counted where nothing was looked at
-        reasons = PhaseQc(dive, phase).of(quantity)[:, column]
-        return (values / looked if per_l else np.where(litres == 0, np.nan, values)), reasons
+        litres = phase.volume_sized_l if is_size else phase.volume_classified_l
+        # Nothing counted where nothing was looked at is no count.
+        values = np.where(litres == 0, np.nan, phase.cells[quantity].values[:, column])
+        with np.errstate(invalid="ignore", divide="ignore"):
+            return (values / litres if per_l else values), one.qc.of(quantity)[:, column]
 
     return of
 

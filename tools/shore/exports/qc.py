@@ -160,6 +160,7 @@ class PhaseQc:
         """`is_frames`: samples are single frames, of which none is few."""
         self._dive, self._phase, self._is_frames = dive, phase, is_frames
         self._condition = condition_of(dive.decoded)
+        self._found: dict[Quantity, Reasons] = {}
 
     @functools.cached_property
     def pressure(self) -> Reasons:
@@ -182,7 +183,12 @@ class PhaseQc:
         return np.asarray(self.pressure | missing, dtype=np.int64)
 
     def of(self, quantity: Quantity) -> Reasons:
-        """Of a table, int64 (n, n_columns)."""
+        """Of a table, int64 (n, n_columns); not to be changed."""
+        if quantity not in self._found:
+            self._found[quantity] = self._of(quantity)
+        return self._found[quantity]
+
+    def _of(self, quantity: Quantity) -> Reasons:
         phase = self._phase
         cells = phase.cells[quantity]
         found = _of_cells(cells)
@@ -195,16 +201,18 @@ class PhaseQc:
             return np.asarray(found | (self.pressure & ~int(Reason.FRAMES_WITHOUT_PRESSURE))[:, None])
         found |= self.pressure[:, None]
         n = self.looked(quantity)
-        found[n == 0] |= int(Reason.NOTHING_LOOKED_AT)
+        is_named = quantity in (Quantity.TAXA, Quantity.ESD)
+        nothing = (n == 0) | (is_named & (phase.volume_classified_l == 0))  # none of many may have been named
+        found[nothing] |= int(Reason.NOTHING_LOOKED_AT)
         found[np.isnan(n)] |= int(Reason.WATER_NOT_KNOWN)
         if not self._is_frames:
             found[(n > 0) & (n < LEAST_FRAMES)] |= int(Reason.FEW_FRAMES)
         if quantity is Quantity.NOISE:
             return found
-        found |= self._trouble[:, None]
+        found |= self._trouble(is_named=is_named)[:, None]
         if quantity in (Quantity.SIZES, Quantity.GREY):
             found |= self._noise
-        if quantity in (Quantity.TAXA, Quantity.ESD):
+        if is_named:
             if Quantity.UNNAMED in phase.cells:
                 found[phase.cells[Quantity.UNNAMED].values[:, 0] > 0] |= int(Reason.NOT_ALL_CLASSIFIED)
             drift = None if self._condition is None else self._condition.drift_permille
@@ -225,10 +233,13 @@ class PhaseQc:
             case _:
                 return self._phase.frames(SIZED_OUTCOMES)
 
-    @functools.cached_property
-    def _trouble(self) -> Reasons:
+    def _trouble(self, *, is_named: bool) -> Reasons:
+        """By sample: lit frames that were of no use; a failed inference costs names alone."""
         phase = self._phase
         bad, good = phase.frames(TROUBLE), phase.frames(SIZED_OUTCOMES)
+        if is_named:
+            bad = bad + phase.frames([FrameOutcome.INFERENCE_FAILED])
+            good = phase.frames(CLASSIFIED_OUTCOMES)
         found = np.zeros(phase.n, dtype=np.int64)
         found[(bad > SOME_SHARE * (bad + good)) & (bad > 0)] |= int(Reason.SOME_FRAMES_IN_TROUBLE)
         found[bad > MOST_SHARE * (bad + good)] |= int(Reason.MOST_FRAMES_IN_TROUBLE)
