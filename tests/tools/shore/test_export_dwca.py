@@ -12,8 +12,11 @@ import pytest
 
 from edge.divelog import DiveLog
 from edge.logged import codebook_in, summarise
+from edge.telemetry.planner import plan
+from tests.edge.telemetry.dives import simulated_dive
 from tests.tools.made_dive import make_dive
 from tests.tools.shore.exported import seston
+from tests.tools.shore.test_decode import write
 
 pytest.importorskip("gsw", reason="needs the shore extra")
 DWC = "http://rs.tdwg.org/dwc/terms/"
@@ -24,12 +27,14 @@ COPEPODA = 1080
 
 @pytest.fixture(scope="module")
 def dive(tmp_path_factory):
-    folder = make_dive(tmp_path_factory.mktemp("dive") / "made")
+    """Many frames a bin, and a model that says nothing of drift: else no absence would be known."""
+    folder = make_dive(tmp_path_factory.mktemp("dive") / "made", deepest_dbar=60)
     with sqlite3.connect(folder / "dive.sqlite") as db:
         (told,) = db.execute("SELECT value FROM meta WHERE key = 'codebook'").fetchone()
         book = json.loads(told)
         next(one for one in book["taxa"] if one["label"] == "copepod")["aphia_id"] = COPEPODA
         db.execute("UPDATE meta SET value = ? WHERE key = 'codebook'", (json.dumps(book),))
+        db.execute("UPDATE meta SET value = 'null' WHERE key = 'reference'")
     return folder
 
 
@@ -145,10 +150,10 @@ def test_measurements_are_abundance_with_its_interval_and_the_water(rows):
 
 def test_a_cell_of_many_bins_is_an_event_of_its_own(tmp_path):
     reader = pytest.importorskip("dwca.read", reason="needs python-dwca-reader")
-    made = make_dive(tmp_path / "made", budget_bytes=900)
-    assert seston("export", "dwca", made / "messages", "--out", tmp_path / "a.zip")[0] == 0
-    with DiveLog.open(made) as log:
-        taxa, profile = codebook_in(log).taxa, summarise(log).profile
+    dive = simulated_dive()
+    messages = write(tmp_path / "messages", dive, plan(dive, 900, 340).messages)
+    assert seston("export", "dwca", messages, "--out", tmp_path / "a.zip")[0] == 0
+    taxa, profile = dive.codebook.taxa, dive.profile
     with reader.DwCAReader(str(tmp_path / "a.zip")) as archive:
         found = [
             one.data | {f"{DWC}eventID": one.core_id}

@@ -105,7 +105,8 @@ def _of_log(path: Path, log: LogReader, wishes: Wishes) -> Source:
         dive = _replace(dive, cruise=wishes.cruise)
     climatology = climatology_in(log)
     at_hand: list[Codebook | Climatology] = [dive.codebook]
-    at_hand += [climatology] * (climatology is not None)
+    if climatology is not None:
+        at_hand.append(climatology)
     beside = (path if path.is_dir() else path.parent) / "messages"
     said = None
     if wishes.received:

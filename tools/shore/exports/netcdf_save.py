@@ -38,7 +38,7 @@ def save(data: Any, path: Path) -> None:
     partial = path.with_suffix(".partial")
     made = h5py.h5f.create(bytes(partial), h5py.h5f.ACC_TRUNC, fcpl=how, fapl=access)
     with h5py.File(made) as file, h5netcdf.File(file, "a") as netcdf:
-        store = xr.backends.H5NetCDFStore(netcdf)
+        store: Any = xr.backends.H5NetCDFStore(netcdf)
         data.dump_to_store(store, encoding=coded)
         store.sync()
     partial.replace(path)
