@@ -34,7 +34,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "Take messages from the gateway, and decode dives as they come.",
     ),
     "report": ("tools.shore.report:report", "Make one self-contained HTML page of a dive."),
-    "export": ("tools.export:export", "Write dives for EcoTaxa; check any archive as it would."),
+    "export": ("tools.export:export", "Write dives for EcoTaxa, EcoPart, netCDF, ODV, OBIS; check archives."),
     "import": ("tools.import_:import_", "Take back what a person sorted: a training set, and a score."),
     "segment": ("tools.segment:segment_image", "Segment one image into a CSV of particles."),
     "classify": ("tools.classify:classify", "Classify vignettes of a folder or zip into a CSV."),
@@ -48,7 +48,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "command": ("tools.command:command", "Make signed commands to floats at sea."),
     "update": ("tools.update:update", "Give a unit another model or configuration, signed."),
     "modem": ("tools.modem:modem", "Emulate an Iridium modem, or send with one."),
-    "uvp6": ("tools.uvp6:uvp6", "Host a UVP6, pass for one; check, convert and make UVP6 projects."),
+    "uvp6": ("tools.uvp6:uvp6", "Host a UVP6, pass for one; check and convert UVP6 projects."),
     "slot": ("tools.slot:slot", "On a board from a card: its two systems, a new one, and back."),
     "bench": ("tools.bench.command:bench", "Measure speed, memory and bytes, side by side."),
 }

@@ -1,8 +1,7 @@
-"""`seston export`: dives as EcoTaxa takes them; what it would make of an archive. Here only the commands."""
+"""`seston export`: dives as others take them; what EcoTaxa would make of an archive. The commands alone."""
 
 from __future__ import annotations
 
-import csv
 import json
 import sys
 from pathlib import Path
@@ -10,8 +9,11 @@ from typing import TYPE_CHECKING
 
 import click
 
+from tools.export_dives import dwca, netcdf, odv
+from tools.uvp6_project import ecopart
+from tools.uvp6_project import export as uvp6
+
 if TYPE_CHECKING:
-    from tools.shore.ecotaxa.dive import Place
     from tools.shore.ecotaxa.export import Exported
     from tools.shore.ecotaxa.legend import Legend
     from tools.shore.ecotaxa.report import Report
@@ -22,7 +24,13 @@ SHOWN = 10
 
 @click.group()
 def export() -> None:
-    """Write dives for EcoTaxa, and check archives as EcoTaxa would."""
+    """Write dives for EcoTaxa, EcoPart, netCDF, ODV and OBIS; check archives as EcoTaxa would."""
+
+
+for _name, _command in (
+    ("netcdf", netcdf), ("odv", odv), ("dwca", dwca), ("uvp6", uvp6), ("ecopart", ecopart),
+):  # fmt: skip
+    export.add_command(_command, _name)
 
 
 @export.command()
@@ -76,6 +84,7 @@ def ecotaxa(
     from tools.shore.ecotaxa.legend import Legend
     from tools.shore.ecotaxa.names import read_categories
     from tools.shore.ecotaxa.rules import Verdict
+    from tools.shore.exports.positions import read_positions
 
     if (lat is None) != (lon is None):
         raise click.UsageError("--lat and --lon go together")
@@ -84,7 +93,7 @@ def ecotaxa(
         legend=Legend() if legend_file is None else _legend(legend_file),
         categories={} if taxa is None else read_categories(taxa),
         only_known=only_known,
-        places=places | ({} if positions is None else _positions(positions)),
+        places=places | ({} if positions is None else read_positions(positions)),
         fields=_fields(fields),
         most_bytes=max_mb * 2**20,
     )
@@ -194,29 +203,6 @@ def _legend(path: Path) -> Legend:
     except OSError as cause:
         raise InputError(f"cannot be read ({cause.strerror})", file=path, remedy="check the path") from cause
     return read_settings(text, str(path))[0]
-
-
-def _positions(path: Path) -> dict[str, Place]:
-    from edge.errors import InputError
-    from tools.shore.ecotaxa.dive import Place
-
-    try:
-        rows = list(csv.DictReader(path.read_text(encoding="utf-8-sig").splitlines()))
-    except (OSError, UnicodeDecodeError) as cause:
-        raise InputError(f"cannot be read ({cause})", file=path, remedy="check the path") from cause
-    places = {}
-    for number, row in enumerate(rows, start=2):
-        for name, most in (("sample", None), ("lat", 90.0), ("lon", 180.0)):
-            text = (row.get(name) or "").strip()
-            try:
-                is_right = bool(text) if most is None else abs(float(text)) <= most
-            except ValueError:
-                is_right = False
-            if not is_right:
-                raise InputError(f"is {text!r}", file=path, field=f"row {number}: {name}",
-                                 remedy="give sample, lat and lon in degrees, with a point")  # fmt: skip
-        places[row["sample"].strip()] = Place(float(row["lat"]), float(row["lon"]))
-    return places
 
 
 def _fields(given: tuple[str, ...]) -> dict[str, str]:

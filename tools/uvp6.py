@@ -30,17 +30,17 @@ from firmware_bridge.uvp6.host import (
 from firmware_bridge.uvp6.lines import BlackFrame, Instant, LpmFrame, TaxoFrame
 from firmware_bridge.uvp6.slices import lpm_slices, taxo_slices
 from tools.uvp6_instrument import instrument
-from tools.uvp6_project import check, convert, ecopart, export
+from tools.uvp6_project import check, convert
 
 FILE = click.Path(dir_okay=False, path_type=Path)
 
 
 @click.group()
 def uvp6() -> None:
-    """Host a UVP6 or what passes for one, be such an instrument, or work on UVP6 projects."""
+    """Host a UVP6 or what passes for one, be such an instrument, or check and convert UVP6 projects."""
 
 
-for _command in (instrument, check, convert, export, ecopart):
+for _command in (instrument, check, convert):
     uvp6.add_command(_command)
 
 

@@ -1,4 +1,4 @@
-"""`seston uvp6 check`, `convert`, `export`, `ecopart`: UVP6 projects, and what EcoPart takes of floats.
+"""`seston uvp6 check`, `convert`; `seston export uvp6`, `ecopart`: UVP6 projects, EcoPart.
 
 The work is in `tools.shore.uvp6_project`; here options meet.
 """

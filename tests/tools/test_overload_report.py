@@ -10,7 +10,8 @@ from edge.inference.bundle import load_bundle
 from edge.logged import codebook_in, summarise
 from edge.telemetry import decode_messages
 from tests.edge.test_overload import dive
-from tools.shore.exports.netcdf import to_dataset
+from tools.shore.exports.netcdf import profile_dataset
+from tools.shore.exports.tables import from_messages
 from tools.shore.report.curves import board_curves, shore_curves
 
 
@@ -27,7 +28,7 @@ def test_cells_of_a_dive_with_overload_can_be_added_up(tmp_path):
     np.testing.assert_allclose(board.counts.sum(axis=1), truth.counts.sum(axis=1), rtol=1e-5)
     found, wanted = board.pooled(50).total(), truth.pooled(50).total()
     np.testing.assert_allclose(found.concentration_per_l(), wanted.concentration_per_l(), rtol=1e-5)
-    data = to_dataset(shore)
+    data = profile_dataset(from_messages(shore))
     (part,) = profile.phases
     assert data.not_classified_count.values.tolist() == part.unnamed.tolist()
     np.testing.assert_allclose(data.volume_classified, part.volume_classified_ul / 1e6)

@@ -60,7 +60,7 @@ def decode_files(
     codebooks: Iterable[Path] = (),
     climatologies: Iterable[Path] = (),
 ) -> Decoded:
-    """Decode message files or folders of them into `out`: profile.csv and profile.nc of each dive.
+    """Decode message files or folders of them into `out`: profile.csv, profile.nc, park.nc of each dive.
 
     Parameters
     ----------
@@ -76,31 +76,46 @@ def decode_files(
     MessageError
         When no file can be used, with the reason.
     """
+    result, refused = read_messages(paths, codebooks, climatologies)
+    written: list[Path] = []
+    note = ""
+    for dive, folder in zip(result.dives, dive_folders(result.dives, out), strict=True):
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            write_csv(dive, folder / "profile.csv")
+            written.append(folder / "profile.csv")
+            written += _write_pictures(dive, folder / "pictures")
+            made, note = _write_netcdf(dive, folder)
+            written += made
+        except OSError as cause:
+            raise MessageError(
+                f"cannot be written ({cause})", file=folder, remedy="free some room, or choose another --out"
+            ) from cause
+    return Decoded(result.dives, tuple(refused), result.duplicates, tuple(written), note)
+
+
+def read_messages(
+    paths: Iterable[Path],
+    codebooks: Iterable[Path] = (),
+    climatologies: Iterable[Path] = (),
+    at_hand: Sequence[Codebook | Climatology] = (),
+) -> tuple[Decoding, list[tuple[Path, str]]]:
+    """What message files or folders of them say, and each file that was not used with the reason.
+
+    As `decode_files`, which writes it; `at_hand` are codebooks and climatologies that are read already.
+    """
     files, folders = _find(paths)
     books = _load(codebooks, folders, CODEBOOKS, load_codebook)
     known = _load(climatologies, folders, CLIMATOLOGIES, load_climatology)
+    books += [one for one in at_hand if isinstance(one, Codebook)]
+    known += [one for one in at_hand if isinstance(one, Climatology)]
     result, refused = _decode(files, books, known)
     if not result.dives:
         file, reason = refused[0]
         problem, _, remedy = reason.rstrip(".").partition("; ")
         others = f", and {len(files) - 1} other files cannot be used either" if len(files) > 1 else ""
         raise MessageError(problem + others, file=file, remedy=remedy or "give the messages of a dive")
-    written: list[Path] = []
-    note = ""
-    for dive, folder in zip(result.dives, _folders(result.dives, out), strict=True):
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            write_csv(dive, folder / "profile.csv")
-            written.append(folder / "profile.csv")
-            written += _write_pictures(dive, folder / "pictures")
-            note = _write_netcdf(dive, folder / "profile.nc")
-        except OSError as cause:
-            raise MessageError(
-                f"cannot be written ({cause})", file=folder, remedy="free some room, or choose another --out"
-            ) from cause
-        if not note:
-            written.append(folder / "profile.nc")
-    return Decoded(result.dives, tuple(refused), result.duplicates, tuple(written), note)
+    return result, refused
 
 
 def _write_pictures(dive: DecodedDive, folder: Path) -> list[Path]:
@@ -119,17 +134,21 @@ def _write_pictures(dive: DecodedDive, folder: Path) -> list[Path]:
     return written
 
 
-def _write_netcdf(dive: DecodedDive, path: Path) -> str:
-    from tools.shore.exports.netcdf import write_netcdf
+def _write_netcdf(dive: DecodedDive, folder: Path) -> tuple[list[Path], str]:
+    from tools.shore.exports.tables import from_messages
 
     try:
-        write_netcdf(dive, path)
+        from tools.shore.exports.netcdf import PROFILE, write_netcdf
+        from tools.shore.exports.netcdf_save import is_delayed
+
+        if is_delayed(folder / PROFILE):
+            return [], f"{folder / PROFILE} stays: it was made from the log, which knows more than messages."
+        return write_netcdf(from_messages(dive), folder), ""
     except ImportError as missing:
-        return f"No netCDF: {missing.name or missing}; pip install 'seston[shore]'."
-    return ""
+        return [], f"No netCDF: {missing.name or missing}; pip install 'seston[shore]'."
 
 
-def _folders(dives: Sequence[DecodedDive], out: Path) -> list[Path]:
+def dive_folders(dives: Sequence[DecodedDive], out: Path) -> list[Path]:
     """One dive goes into `out` itself; several into a folder each."""
     if len(dives) == 1:
         return [out]

@@ -15,6 +15,7 @@ import pytest
 from click.testing import CliRunner
 
 from edge.errors import MessageError
+from edge.frame import Phase
 from edge.telemetry.decoded import Provenance
 from edge.telemetry.means import to_log_step
 from edge.telemetry.planner import plan
@@ -100,23 +101,24 @@ def test_netcdf_holds_the_profile(dive, tmp_path):
     pytest.importorskip("h5netcdf", reason="needs the shore extra")
     decode_files([write(tmp_path / "messages", dive, plan(dive, 10**5, 340).messages)], tmp_path / "shore")
     with xr.open_dataset(tmp_path / "shore/profile.nc", engine="h5netcdf") as data:
-        parts = dive.profile.phases
-        assert data.sizes["bin"] == sum(part.n_bins for part in parts)
-        assert data["taxon_count"].values.tolist() == np.concatenate([part.taxa for part in parts]).tolist()
-        assert (
-            data["size_class_count"].values.tolist() == np.concatenate([part.lpm for part in parts]).tolist()
-        )
+        parts = [part for part in dive.profile.phases if part.phase is not Phase.PARK]
+        assert data.row_size.values.tolist() == [part.n_bins for part in parts]
+        named = np.concatenate([part.volume_classified_ul for part in parts]) > 0
+        sized = np.concatenate([part.volume_sized_ul for part in parts]) > 0
+        taxa, sizes = (np.concatenate([getattr(part, name) for part in parts]) for name in ("taxa", "lpm"))
+        assert data["NB_OBJECT_CATEGORY"].values[named].tolist() == taxa[named].tolist()
+        assert data["NB_SIZE_SPECTRA_PARTICLES"].values[sized].tolist() == sizes[sized].tolist()
+        assert np.isnan(data["NB_SIZE_SPECTRA_PARTICLES"].values[~sized]).all()
         litres = np.concatenate([part.volume_sized_ul for part in parts]) / 1e6
         assert np.allclose(data["volume_sized"], litres, rtol=1e-12)
         warm = np.concatenate([part.temperature_c() for part in parts])
-        assert np.abs(data["temperature"] - warm).max() <= 0.0251
-        assert (data["taxon_count_provenance"] == 1).all()
-        assert (data["temperature_provenance"] == 3).all()
-        assert data["taxon_count_total"].values.tolist() == dive.profile.taxa().tolist()
+        assert np.abs(data["TEMP"] - warm).max() <= 0.0251
+        assert (data["NB_OBJECT_CATEGORY_provenance"] == 1).all()
+        assert (data["TEMP_provenance"] == 3).all()
+        assert data["NB_OBJECT_CATEGORY_total"].values.tolist() == dive.profile.taxa().tolist()
         assert data["frames_total"].values.tolist() == dive.profile.outcomes().tolist()
-        park = data["phase"].values == 1
-        assert np.isnan(data["pressure"].values[park]).all()
-        assert data["pressure_bounds"].values[0].tolist() == [0, 5]
+        assert set(data["phase"].values.tolist()) == {0, 2}
+        assert data["PRES_bounds"].values[0].tolist() == [0, 5]
         assert data.attrs["missing_messages"] == "none"
         assert data.attrs["time_coverage_start"] == "2023-11-14T22:13:20Z"
         for name, variable in data.variables.items():
@@ -126,6 +128,12 @@ def test_netcdf_holds_the_profile(dive, tmp_path):
                 assert len(meanings) == len(variable.attrs["flag_values"])
             for other in variable.attrs.get("ancillary_variables", "").split():
                 assert data[other].dims == variable.dims
+    with xr.open_dataset(tmp_path / "shore/park.nc", engine="h5netcdf") as data:
+        park = dive.profile.phases[1]
+        assert data["NB_OBJECT_CATEGORY"].values.tolist() == park.taxa.tolist()
+        assert data["time_in_park_bounds"].values[:, 0].tolist() == park.edges[:-1].tolist()
+        assert "PRES" not in data, "messages do not tell it"
+        assert data.attrs["featureType"] == "timeSeries"
 
 
 def test_corrected_counts_stand_beside_the_raw_ones_with_their_interval(dive, tmp_path):
@@ -141,7 +149,7 @@ def test_corrected_counts_stand_beside_the_raw_ones_with_their_interval(dive, tm
     xr = pytest.importorskip("xarray", reason="needs the shore extra")
     with xr.open_dataset(tmp_path / "shore/profile.nc", engine="h5netcdf") as data:
         for suffix, counts in zip(("", "_low", "_high"), corrected.corrected.tolist(), strict=True):
-            variable = data["taxon_count_corrected" + suffix]
+            variable = data["NB_OBJECT_CATEGORY_corrected_total" + suffix]
             assert variable.dims == ("taxon",)
             assert variable.values.tolist() == counts
             assert "90 %" in variable.attrs["long_name"] or not suffix
@@ -150,12 +158,22 @@ def test_corrected_counts_stand_beside_the_raw_ones_with_their_interval(dive, tm
 def test_netcdf_keeps_sums_where_cells_are_coarse(dive, tmp_path):
     xr = pytest.importorskip("xarray", reason="needs the shore extra")
     decode_files([write(tmp_path / "messages", dive, plan(dive, 900, 340).messages)], tmp_path / "shore")
-    with xr.open_dataset(tmp_path / "shore/profile.nc", engine="h5netcdf") as data:
-        assert np.allclose(data["taxon_count"].sum("bin"), dive.profile.taxa())
-        cells = data["taxon_count_cell"].values[:, 0]
-        shares = data["taxon_count"].values[:, 0]
+    name = "NB_OBJECT_CATEGORY"
+    with (
+        xr.open_dataset(tmp_path / "shore/profile.nc", engine="h5netcdf") as data,
+        xr.open_dataset(tmp_path / "shore/park.nc", engine="h5netcdf") as park,
+    ):
+        assert np.allclose(data[name].sum("obs") + park[name].sum("obs"), dive.profile.taxa())
+        cells = data[f"{name}_cell"].values[:, 0]
+        shares = data[name].values[:, 0]
         assert len(np.unique(cells)) < len(cells)
         assert all(len(set(shares[cells == cell])) == 1 for cell in np.unique(cells))
+        together = data[f"{name}_provenance"].values == Provenance.AGGREGATED
+        assert (data[f"{name}_QC"].values[together] >= 2).all(), "never good: 8, or worse"
+        assert (data[f"{name}_low"].values[together] == 0).all()
+        truth = np.concatenate([part.taxa for part in dive.profile.phases if part.phase is not Phase.PARK])
+        assert (data[f"{name}_low"].values <= truth).all()
+        assert (truth <= data[f"{name}_high"].values).all()
 
 
 @pytest.mark.board
@@ -333,7 +351,7 @@ def test_netcdf_says_of_the_whole_dive_what_arrived_and_what_did_not(dive, tmp_p
         provenance = found["taxon_esd_quantile_provenance"].values
         assert (provenance[living] == Provenance.ROUNDED).all()
         assert (provenance[~living] == Provenance.MISSING).all()
-        assert found["taxon_count_expected_wrong"].values.tolist() == summary.doubt.tolist()
+        assert found["NB_OBJECT_CATEGORY_expected_wrong"].values.tolist() == summary.doubt.tolist()
         assert found["disk_free"].item() == 201_344
         assert found["disk_free"].attrs["units"] == "1e6"
         assert found["worst_sharpness"].attrs["units"] == "1e-3"
@@ -347,7 +365,7 @@ def test_netcdf_says_of_the_whole_dive_what_arrived_and_what_did_not(dive, tmp_p
         for name, variable in found.data_vars.items():
             flags = variable.attrs.get("flag_values")
             assert flags is None or set(np.unique(variable.values)) <= set(np.atleast_1d(flags))
-            if not name.startswith("taxon") and name + "_provenance" in found and not variable.dims:
+            if not name.startswith(("taxon", "NB_")) and name + "_provenance" in found and not variable.dims:
                 mine = partial[name].item()
                 lost += bool(np.isnan(mine)) and np.isfinite(variable.item())
                 assert np.isnan(mine) or mine == variable.item()

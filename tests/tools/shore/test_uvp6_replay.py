@@ -194,7 +194,7 @@ def records_of(folder):
 
 def test_a_dive_becomes_a_project_that_replays_to_the_same_counts(tmp_path, dive):
     out = tmp_path / "uvp6_sn7_made"
-    code, told = seston("uvp6", "export", dive, "--out", out)
+    code, told = seston("export", "uvp6", dive, "--out", out)
     assert code == 0, told
     records, particles = records_of(dive)
     kept = [
@@ -234,12 +234,12 @@ def test_a_dive_becomes_a_project_that_replays_to_the_same_counts(tmp_path, dive
 
 def test_the_same_dive_gives_the_same_bytes(tmp_path, dive):
     for name in ("a", "b"):
-        assert seston("uvp6", "export", dive, "--out", tmp_path / name / "uvp6_sn7")[0] == 0
+        assert seston("export", "uvp6", dive, "--out", tmp_path / name / "uvp6_sn7")[0] == 0
     assert tree(tmp_path / "a") == tree(tmp_path / "b")
 
 
 def test_its_vignettes_are_an_import_of_ecotaxa(tmp_path, dive):
-    assert seston("uvp6", "export", dive, "--out", tmp_path / "p", "--ship", "float")[0] == 0
+    assert seston("export", "uvp6", dive, "--out", tmp_path / "p", "--ship", "float")[0] == 0
     sample = read_project(tmp_path / "p").samples[0]
     rows, faults = read_objects(sample.images)
     assert faults == []
@@ -253,7 +253,7 @@ def test_its_vignettes_are_an_import_of_ecotaxa(tmp_path, dive):
 
 
 def test_two_samples_of_one_name_are_refused(tmp_path, dive):
-    code, told = seston("uvp6", "export", dive, dive, "--out", tmp_path / "p")
+    code, told = seston("export", "uvp6", dive, dive, "--out", tmp_path / "p")
     assert code == 2
     assert "two dives become sample seston-0042-012a-DES" in told
 
@@ -264,12 +264,12 @@ def test_a_dive_that_does_not_say_where_it_was_asks(tmp_path, dive):
     (nowhere / "dive.sqlite").write_bytes((dive / "dive.sqlite").read_bytes())
     with DiveLog.open(nowhere) as log:
         log.set_meta("recording", {})
-    code, told = seston("uvp6", "export", nowhere, "--out", tmp_path / "p")
+    code, told = seston("export", "uvp6", nowhere, "--out", tmp_path / "p")
     assert code == 2
     assert "position: does not say where it was; give --latitude and --longitude." in told
-    assert seston("uvp6", "export", nowhere, "--out", tmp_path / "p", "--latitude", 43)[0] == 2
+    assert seston("export", "uvp6", nowhere, "--out", tmp_path / "p", "--latitude", 43)[0] == 2
     where = ("--latitude", 43.5, "--longitude", 200)
-    assert seston("uvp6", "export", nowhere, "--out", tmp_path / "p", *where)[0] == 0
+    assert seston("export", "uvp6", nowhere, "--out", tmp_path / "p", *where)[0] == 0
 
 
 # EcoPart's real-time files
@@ -285,7 +285,7 @@ def test_a_dive_becomes_ecoparts_files(tmp_path, dive):
         taxon["ecotaxa_id"] = 25_000 + i
     with DiveLog.open(again) as log:
         log.set_meta("codebook", codebook)
-    code, told = seston("uvp6", "ecopart", again, "--out", tmp_path / "eco")
+    code, told = seston("export", "ecopart", again, "--out", tmp_path / "eco")
     assert code == 0, told
     assert "frames have no pressure and belong to no slice" in told
     samples, faults = read_remote(tmp_path / "eco")
@@ -331,7 +331,7 @@ def test_where_only_some_were_named_the_images_are_fewer(tmp_path, dive):
         log.set_meta("codebook", codebook)
         named = "SELECT frame f, COUNT(*) n FROM particles GROUP BY 1"
         log._db.execute(f"UPDATE frames SET unnamed = n FROM ({named}) WHERE frame = f")
-    assert seston("uvp6", "ecopart", again, "--out", tmp_path / "eco")[0] == 0
+    assert seston("export", "ecopart", again, "--out", tmp_path / "eco")[0] == 0
     samples, _ = read_remote(tmp_path / "eco")
     records, _ = records_of(again)
     mine = [one for one in records if one.phase is Phase.DESCENT and math.isfinite(one.pressure_dbar)]

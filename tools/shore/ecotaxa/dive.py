@@ -114,10 +114,7 @@ class Dive:
     @property
     def place(self) -> Place:
         """Where it was, as its recording knows it."""
-        told = self.facts.get("position")
-        with contextlib.suppress(TypeError, KeyError, ValueError):
-            return Place(float(told["latitude_deg"]), float(told["longitude_deg"]))  # type: ignore[index]
-        return Place()
+        return place_of(self.facts)
 
     def object_id(self, frame: int, place: int) -> str:
         """Id of a particle by its frame and its place in it, which salvaging a log does not change."""
@@ -138,6 +135,14 @@ class Dive:
                     file=self.log.path, remedy="copy the dive again",
                 )  # fmt: skip
             yield Object(at, place, particle, number in kept)
+
+
+def place_of(recording: Mapping[str, Any]) -> Place:
+    """Where a dive was, as the facts of its recording tell it."""
+    told = recording.get("position")
+    with contextlib.suppress(TypeError, KeyError, ValueError):
+        return Place(float(told["latitude_deg"]), float(told["longitude_deg"]))  # type: ignore[index]
+    return Place()
 
 
 @contextlib.contextmanager

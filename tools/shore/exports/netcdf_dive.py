@@ -51,20 +51,6 @@ def whole_dive_variables(dive: DecodedDive) -> dict[str, Any]:
     return variables
 
 
-def whole_dive_coordinates(dive: DecodedDive) -> dict[str, Any]:
-    """Coordinates of their dimensions: quantile; the counter of each reply's command."""
-    coordinates: dict[str, Any] = {}
-    if dive.codebook.taxa:
-        levels = np.array(ESD_PERCENTS) / 100
-        coordinates["quantile"] = ("quantile", levels, {"units": "1", "long_name": "level of the quantile"})
-    replies = replies_of(dive)
-    if replies:
-        counters = np.array([reply.counter for reply in replies], dtype=np.int64)
-        text = "counter of the command that is answered"
-        coordinates["reply"] = ("reply", counters, {"units": "1", "long_name": text})
-    return coordinates
-
-
 def _sizes(dive: DecodedDive) -> dict[str, Any]:
     taxa = {taxon.label: i for i, taxon in enumerate(dive.codebook.taxa)}
     shape = len(taxa), len(ESD_PERCENTS)
@@ -91,7 +77,7 @@ def _doubt(dive: DecodedDive) -> dict[str, Any]:
     values = np.array([np.nan if wrong is None else wrong for wrong in told], dtype=np.float64)
     provenance = [Provenance.MISSING if wrong is None else Provenance.ROUNDED for wrong in told]
     return _pair(
-        "taxon_count_expected_wrong",
+        "NB_OBJECT_CATEGORY_expected_wrong",
         "taxon",
         values,
         np.array(provenance, dtype=np.int8),
@@ -134,11 +120,23 @@ def _replies(dive: DecodedDive) -> dict[str, Any]:
         return {}
     flags = {
         "long_name": "what became of a command from shore",
+        "coverage_content_type": "auxiliaryInformation",
         "flag_values": np.array(list(Verdict), dtype=np.int8),
         "flag_meanings": " ".join(verdict.name.lower() for verdict in Verdict),
     }
-    detail = {"units": "1", "long_name": "detail of the reply; its meaning depends on the command"}
+    detail = {
+        "units": "1",
+        "long_name": "detail of the reply; its meaning depends on the command",
+        "coverage_content_type": "auxiliaryInformation",
+    }
+    counters = np.array([reply.counter for reply in replies], dtype=np.float64)
+    text = "counter of the command that is answered"
     return {
+        "reply": (
+            "reply",
+            counters,
+            {"units": "1", "long_name": text, "coverage_content_type": "coordinate"},
+        ),
         "reply_verdict": ("reply", np.array([reply.verdict for reply in replies], dtype=np.int8), flags),
         "reply_detail": ("reply", np.array([reply.detail for reply in replies], dtype=np.int32), detail),
     }
@@ -147,7 +145,8 @@ def _replies(dive: DecodedDive) -> dict[str, Any]:
 def _pair(name: str, dims: Any, values: Any, provenance: Any, **attributes: str) -> dict[str, Any]:
     """A variable, and where it comes from."""
     beside = f"{name}_provenance"
-    return {
-        name: (dims, values, attributes | {"ancillary_variables": beside}),
-        beside: (dims, provenance, {"long_name": f"where {name} comes from"} | PROVENANCE_FLAGS),
-    }
+    told: dict[str, Any] = {"ancillary_variables": beside, "coverage_content_type": "auxiliaryInformation"}
+    if "taxon" in dims:
+        told["coordinates"] = "taxon_name taxon_lsid"
+    where = {"long_name": f"where {name} comes from", "coverage_content_type": "qualityInformation"}
+    return {name: (dims, values, attributes | told), beside: (dims, provenance, where | PROVENANCE_FLAGS)}

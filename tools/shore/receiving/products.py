@@ -12,6 +12,7 @@ from pathlib import Path
 from edge.errors import SestonError
 from edge.telemetry.whole_dive import replies_of
 from tools.shore.decode import CLIMATOLOGIES, CODEBOOKS, decode_files
+from tools.shore.exports.netcdf_save import is_delayed
 
 _WORK = ".decoding"
 PRODUCT = "profile.csv"
@@ -33,12 +34,15 @@ def decode_dive(dive: Path) -> tuple[str, bool]:
     name = f"{dive.parent.name}/{dive.name}"
     try:
         done = decode_files([dive], work, known_files(dive, CODEBOOKS), known_files(dive, CLIMATOLOGIES))
+        keeps_log = is_delayed(dive / "profile.nc")  # no real-time file takes its place
         before = {file for file in dive.rglob("*") if file.suffix in PRODUCTS and work not in file.parents}
+        if keeps_log:
+            before = {file for file in before if file.suffix != ".nc"}
         for file in sorted(work.rglob("*")):
             place = dive / file.relative_to(work)
             if file.is_dir():
                 place.mkdir(exist_ok=True)
-            else:
+            elif not (keeps_log and file.suffix == ".nc"):
                 file.replace(place)
                 before.discard(place)
         for stale in before:  # pictures have another number when an earlier one has come

@@ -1,0 +1,173 @@
+"""Dives as a person names them, a folder with a log or messages, as tables; what cannot be used is listed."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from edge.divelog import DiveLog
+from edge.errors import InputError, MessageError, SestonError
+from edge.log_reader import LogReader
+from edge.logged import climatology_in
+from edge.telemetry import Codebook, decode_messages
+from edge.telemetry.climatology import Climatology
+from edge.telemetry.decoded import DecodedDive
+from tools.shore.decode import read_messages
+from tools.shore.ecotaxa.dive import Place, stamp
+from tools.shore.exports.from_log import from_log
+from tools.shore.exports.tables import DiveTables, from_messages
+
+LOG = "dive.sqlite"
+
+
+@dataclass(frozen=True, slots=True)
+class Wishes:
+    """What a person says of all dives.
+
+    Attributes
+    ----------
+    places
+        By sample's name or dive's number; "" is for all.
+    cruise
+        Name of the cruise where the recording has none.
+    codebooks, climatologies
+        Further files to decode messages with.
+    received
+        Messages that shore received of the dives whose logs are given.
+    """
+
+    places: Mapping[str, Place] = field(default_factory=dict)
+    cruise: str = ""
+    codebooks: tuple[Path, ...] = ()
+    climatologies: tuple[Path, ...] = ()
+    received: tuple[Path, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A dive to export: where it comes from, its tables, and what messages said of it (from a log)."""
+
+    path: Path
+    dive: DiveTables
+    said: DecodedDive | None = None
+
+
+def is_log(path: Path) -> bool:
+    """Whether a path is a dive whose log is at hand."""
+    return path.name == LOG or (path / LOG).is_file()
+
+
+def read_dives(paths: Iterable[Path], wishes: Wishes) -> tuple[list[Source], list[str]]:
+    """Dives of some paths, one after another, and a sentence for each path or file that was not used.
+
+    Raises the first refusal when no dive can be used.
+    """
+    given = list(dict.fromkeys(paths))
+    found: list[Source] = []
+    refusals: list[SestonError] = []
+    faults: list[str] = []
+    for path in (one for one in given if is_log(one)):
+        try:
+            with open_log(path) as log:
+                found.append(_of_log(path, log, wishes))
+        except SestonError as refused:
+            refusals.append(refused)
+    messages = [one for one in given if not is_log(one)]
+    if messages:
+        try:
+            result, unused = read_messages(messages, wishes.codebooks, wishes.climatologies)
+            faults += [f"{file}: {reason.rstrip('.')}." for file, reason in unused]
+            for decoded in result.dives:
+                dive = from_messages(decoded, cruise=wishes.cruise)
+                found.append(Source(messages[0], _placed(dive, wishes)))
+        except SestonError as refused:
+            refusals.append(refused)
+    if not found and refusals:
+        raise refusals[0]
+    _refuse_twice(found)
+    return found, faults + [str(one) for one in refusals]
+
+
+@contextlib.contextmanager
+def open_log(path: Path) -> Iterator[LogReader]:
+    """The log of a dive, its folder or itself."""
+    with DiveLog.open(path) as log:
+        yield log
+
+
+def _of_log(path: Path, log: LogReader, wishes: Wishes) -> Source:
+    dive = from_log(log)
+    if not dive.cruise and wishes.cruise:
+        dive = _replace(dive, cruise=wishes.cruise)
+    climatology = climatology_in(log)
+    at_hand: list[Codebook | Climatology] = [dive.codebook]
+    if climatology is not None:
+        at_hand.append(climatology)
+    beside = (path if path.is_dir() else path.parent) / "messages"
+    said = None
+    if wishes.received:
+        said = _received(wishes.received, dive, wishes, at_hand)
+    elif any(beside.glob("*.msg")):
+        said = _received((beside,), dive, wishes, at_hand)
+    elif log.messages():
+        known = [] if climatology is None else [climatology]
+        said = next(iter(decode_messages(log.messages(), [dive.codebook], known).dives), None)
+    return Source(path, _placed(dive, wishes), said)
+
+
+def _received(
+    paths: tuple[Path, ...], dive: DiveTables, wishes: Wishes, at_hand: list[Codebook | Climatology]
+) -> DecodedDive | None:
+    """What messages say of this dive; None when none of them is of it."""
+    try:
+        result, _ = read_messages(paths, wishes.codebooks, wishes.climatologies, at_hand)
+    except MessageError:
+        if wishes.received:
+            raise
+        return None
+    return next(
+        (
+            one
+            for one in result.dives
+            if one.codebook.sha256 == dive.codebook.sha256 and one.is_of(dive.decoded.dive_number)
+        ),
+        None,
+    )
+
+
+def sample_name(dive: DiveTables) -> str:
+    """Name of a dive in files that hold many, as `seston export ecotaxa` has it."""
+    platform = re.sub(r"[^A-Za-z0-9.-]+", "-", dive.codebook.platform).strip("-.")[:40] or "seston"
+    when = "" if dive.start_s is None else f"_{stamp(dive.start_s * 1000)}"
+    return f"{platform}_{dive.decoded.dive_number:05d}{when}"
+
+
+def sha256_of(path: Path) -> str:
+    """Of a file's bytes, hexadecimal."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def _placed(dive: DiveTables, wishes: Wishes) -> DiveTables:
+    for key in (sample_name(dive), str(dive.decoded.dive_number), ""):
+        if key in wishes.places:
+            return _replace(dive, place=wishes.places[key])
+    return dive
+
+
+def _replace(dive: DiveTables, **changes: object) -> DiveTables:
+    return replace(dive, **changes)  # type: ignore[arg-type]
+
+
+def _refuse_twice(found: list[Source]) -> None:
+    seen: dict[tuple[str, int], Source] = {}
+    for one in found:
+        key = one.dive.codebook.sha256, one.dive.decoded.dive_number
+        if key in seen and seen[key].dive.start_s == one.dive.start_s:
+            raise InputError(
+                f"is dive {key[1]}, which {seen[key].path} is too", file=one.path, remedy="name it once"
+            )
+        seen[key] = one
