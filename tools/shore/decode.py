@@ -76,15 +76,7 @@ def decode_files(
     MessageError
         When no file can be used, with the reason.
     """
-    files, folders = _find(paths)
-    books = _load(codebooks, folders, CODEBOOKS, load_codebook)
-    known = _load(climatologies, folders, CLIMATOLOGIES, load_climatology)
-    result, refused = _decode(files, books, known)
-    if not result.dives:
-        file, reason = refused[0]
-        problem, _, remedy = reason.rstrip(".").partition("; ")
-        others = f", and {len(files) - 1} other files cannot be used either" if len(files) > 1 else ""
-        raise MessageError(problem + others, file=file, remedy=remedy or "give the messages of a dive")
+    result, refused = read_messages(paths, codebooks, climatologies)
     written: list[Path] = []
     note = ""
     for dive, folder in zip(result.dives, _folders(result.dives, out), strict=True):
@@ -101,6 +93,25 @@ def decode_files(
         if not note:
             written.append(folder / "profile.nc")
     return Decoded(result.dives, tuple(refused), result.duplicates, tuple(written), note)
+
+
+def read_messages(
+    paths: Iterable[Path], codebooks: Iterable[Path] = (), climatologies: Iterable[Path] = ()
+) -> tuple[Decoding, list[tuple[Path, str]]]:
+    """Decode message files or folders of them, and list what was not used; arguments as `decode_files`.
+
+    Raises `MessageError` when no file can be used, with the reason.
+    """
+    files, folders = _find(paths)
+    books = _load(codebooks, folders, CODEBOOKS, load_codebook)
+    known = _load(climatologies, folders, CLIMATOLOGIES, load_climatology)
+    result, refused = _decode(files, books, known)
+    if not result.dives:
+        file, reason = refused[0]
+        problem, _, remedy = reason.rstrip(".").partition("; ")
+        others = f", and {len(files) - 1} other files cannot be used either" if len(files) > 1 else ""
+        raise MessageError(problem + others, file=file, remedy=remedy or "give the messages of a dive")
+    return result, refused
 
 
 def _write_pictures(dive: DecodedDive, folder: Path) -> list[Path]:
