@@ -99,7 +99,9 @@ def taxon_rows(
             carbon = _summed(carbon_ug(conversion, sizes), litres, level)
         right = [math.nan] * 3
         if corrected is not None and i < len(corrected.count):
-            right = [float(one[i]) for one in (corrected.count, corrected.low, corrected.high)]
+            told = [int(one[i]) for one in (corrected.count, corrected.low, corrected.high)]
+            if n == 0 or any(told):  # else its particles were shared out among other taxa
+                right = [float(one) for one in told]
         both_low, both_high = float(poisson(right[1], level)[0]), float(poisson(right[2], level)[1])
         times = [one / n if n else math.nan for one in right]
         corrected_carbon = (one * by for one, by in zip(carbon, times, strict=True))

@@ -67,14 +67,17 @@ def science(
 
         written += write_figures(plots, folder / "figures")
     console = Console()
-    table = Table("taxon", "counted", "per m³", "carbon, µg m⁻³", "conversion", title=found.seen.name)
+    table = Table("taxon", "counted", "per m³", "carbon, mg m⁻³", "conversion", title=found.seen.name)
     for row in sorted(found.taxa[0][1], key=lambda one: -one.count):
         if row.count:
             table.add_row(
-                row.label, f"{row.count:,}", _range(row.per_l, row.per_l_low, row.per_l_high),
-                _range(row.ug_c_per_l, row.ug_c_per_l_low, row.ug_c_per_l_high), row.conversion,
+                row.label, f"{row.count:,}", _range(1000, row.per_l, row.per_l_low, row.per_l_high),
+                _range(1, row.ug_c_per_l, row.ug_c_per_l_low, row.ug_c_per_l_high), row.conversion,
             )  # fmt: skip
-    console.print(table)
+    if table.row_count:
+        console.print(table)
+    else:
+        console.print(f"{found.seen.name}: no particle was named.", highlight=False, markup=False)
     for scope, relation, flux in found.fluxes:
         if scope.phase is None:
             console.print(
@@ -91,8 +94,8 @@ def science(
     console.print(f"{len(written)} files in {folder}", highlight=False, soft_wrap=True, markup=False)
 
 
-def _range(value: float, low: float, high: float) -> str:
-    return "–" if not math.isfinite(value) else _ends(1000 * value, 1000 * low, 1000 * high)
+def _range(scale: float, value: float, low: float, high: float) -> str:
+    return "–" if not math.isfinite(value) else _ends(scale * value, scale * low, scale * high)
 
 
 def _ends(value: float, low: float, high: float) -> str:

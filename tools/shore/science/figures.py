@@ -199,13 +199,13 @@ def carbon(science: Science) -> Figure | None:
                 "y": names,
                 "error_x": _errors(value, low, high, COLOURS[i]),
                 "marker": {"size": 9, "color": COLOURS[i], "symbol": ("circle", "diamond")[i]},
-                "hovertemplate": "%{y}: %{x:.3g} µg C L⁻¹<extra>" + words + "</extra>",
+                "hovertemplate": "%{y}: %{x:.3g} mg C m⁻³<extra>" + words + "</extra>",
             }
         )
     plot = layout(height=100 + 30 * len(rows), left=12)
     plot["xaxis"] |= {
         "type": "log",
-        "title": {"text": "carbon, µg L⁻¹"},
+        "title": {"text": "carbon, mg m⁻³"},
         "exponentformat": "power",
         "dtick": 1,
     }

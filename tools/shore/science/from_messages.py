@@ -81,9 +81,11 @@ def read_message_dive(folder: Path, options: Options | None = None) -> SeenDive:
     """Everything that the messages of a dive tell."""
     dive, said = decode_folder(folder)
     optics = dive.codebook.optics
+    options = options or Options()
+    least_um = float(optics.esd_um(options.min_area_px))
     limits = np.array(optics.size_class_limits_um)
     started_ms, latitude_deg, longitude_deg = session_of(folder)
-    layers = _layers(dive, (options or Options()).layer_dbar)
+    layers = _layers(dive, options.layer_dbar, least_um)
     return SeenDive(
         name=f"{dive.codebook.platform or 'dive'} {dive.dive_number}",
         number=dive.dive_number,
@@ -93,16 +95,16 @@ def read_message_dive(folder: Path, options: Options | None = None) -> SeenDive:
         longitude_deg=longitude_deg,
         optics=optics,
         taxa=dive.codebook.taxa,
-        layers=layers or _whole(dive),
-        least_um=float(limits[0]),
-        edges_um=limits,
+        layers=layers or _whole(dive, least_um),
+        least_um=least_um,
+        edges_um=limits[limits >= least_um],
         named=None,
         corrected=_corrected(dive),
         cannot=(*CANNOT, *said),
     )
 
 
-def _layers(dive: DecodedDive, width_dbar: int | None) -> tuple[Layer, ...]:
+def _layers(dive: DecodedDive, width_dbar: int | None, least_um: float) -> tuple[Layer, ...]:
     """Layers in which both sizes and taxa are known; a cell that was sent is never made finer."""
     curves = shore_curves(dive)
     width = width_dbar or reading_width_dbar(curves.taxa)
@@ -125,7 +127,8 @@ def _layers(dive: DecodedDive, width_dbar: int | None) -> tuple[Layer, ...]:
             found.append(
                 Layer(
                     scope, round(litres / (dive.codebook.optics.image_volume_ul / 1e6)),
-                    _particles(dive.codebook.optics, counted, litres), int(named.sum()), 0, named_l, named,
+                    _particles(dive.codebook.optics, counted, litres, least_um),
+                    int(named.sum()), 0, named_l, named,
                 )
             )  # fmt: skip
     return tuple(found)
@@ -141,7 +144,7 @@ def _sums(curves: Curves, start: int, stop: int) -> tuple[np.ndarray | None, flo
     return np.where(own, counts, 0).sum(axis=0).round().astype(np.int64), litres
 
 
-def _whole(dive: DecodedDive) -> tuple[Layer, ...]:
+def _whole(dive: DecodedDive, least_um: float) -> tuple[Layer, ...]:
     """The dive as one layer, where totals alone came."""
     sizes, is_known = dive.totals(Quantity.SIZES)
     taxa, _ = dive.totals(Quantity.TAXA)
@@ -151,14 +154,15 @@ def _whole(dive: DecodedDive) -> tuple[Layer, ...]:
     n = int(sum(outcomes[one] for one in SIZED_OUTCOMES))
     litres = n * dive.codebook.optics.image_volume_ul / 1e6
     counted = sizes if is_known else np.zeros_like(sizes)
-    sized = _particles(dive.codebook.optics, counted, litres if is_known else 0.0)
+    sized = _particles(dive.codebook.optics, counted, litres if is_known else 0.0, least_um)
     return (Layer(Scope(None), n, sized, int(taxa.sum()), 0, litres, taxa),)
 
 
-def _particles(optics: Optics, counted: np.ndarray, litres: float) -> Particles:
-    """Particles at the geometric means of their classes, without the open last one."""
+def _particles(optics: Optics, counted: np.ndarray, litres: float, least_um: float) -> Particles:
+    """Particles at the geometric means of their classes, of those that hold no noise and are not open."""
     limits = np.array(optics.size_class_limits_um)
-    return Particles(np.sqrt(limits[:-1] * limits[1:]), counted[:-1], litres)
+    taken = limits[:-1] >= least_um
+    return Particles(np.sqrt(limits[:-1] * limits[1:])[taken], counted[:-1][taken], litres)
 
 
 def _corrected(dive: DecodedDive) -> EstimatedCounts | None:
