@@ -13,7 +13,7 @@ DAY_MS = 86_400_000
 
 
 def make_fleet(folder: Path) -> Path:
-    """Write some dives: float-a 1 to 3 (the third two weeks later), float-b 7; and 12 of float-b as messages."""
+    """Write dives: float-a 1 to 3 (the third weeks later), float-b 7; and one of which only messages came."""
     for i, (platform, number, day) in enumerate(
         (("float-a", 1, 0), ("float-a", 2, 5), ("float-a", 3, 24), ("float-b", 7, 3))
     ):
