@@ -63,8 +63,8 @@ def bench(objects: int = OBJECTS) -> dict[str, Any]:
             " the legend, and untouched), measured again as UVPapp does, in one zip or several of 500 MB.",
             f"On this machine, as busy as it is, all 72 measures of a disk of 1,005 px take"
             f" {yardstick_ms:.3f} ms of processor.",
-            f"Wanted of the report: open in {WANTED_OPEN_S:g} s, at most {WANTED_PAGE_MB:g} MB. It is open when"
-            " loaded and its first plot is drawn, from the start of the navigation (median of"
+            f"Wanted of the report: open in {WANTED_OPEN_S:g} s, at most {WANTED_PAGE_MB:g} MB. It is open"
+            " when loaded and its first plot is drawn, from the start of the navigation (median of"
             f" {OPENINGS}, each in a fresh headless Chromium with a screen of 1400 px).",
             "The dive is drawn: 400 particles of 9 to 60 px ESD, strewn over its frames.",
             "Importing Python, NumPy and OpenCV counts.",
