@@ -41,6 +41,7 @@ PURE = (
     "tools/shore/science/slope.py", "tools/shore/science/carbon.py", "tools/shore/science/biomass.py",
     "tools/shore/science/morphospace.py", "tools/shore/science/orientation.py",
     "tools/shore/science/layers.py", "tools/shore/science/analysis.py", "tools/shore/science/figures.py",
+    "tools/shore/science/plots.py", "tools/shore/science/shape_figures.py",
 )  # fmt: skip
 OPENS_SOMETHING = {
     "os", "io", "socket", "sqlite3", "subprocess", "threading", "time", "datetime", "serial", "pathlib",

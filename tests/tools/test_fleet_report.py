@@ -22,7 +22,7 @@ from tests.tools.browser import Browser
 from tests.tools.made_dive import START_MS
 from tests.tools.made_fleet import DAY_MS, make_fleet
 from tools.cli import main
-from tools.shore.report import fleet_figures, report
+from tools.shore.report import fleet_map, report, sections
 from tools.shore.report.command import write_fleet_report, write_report
 from tools.shore.report.digest import find_dives, read_fleet
 from tools.shore.report.fleet import fleet_content
@@ -86,7 +86,7 @@ def test_what_cannot_be_read_is_named_and_the_rest_is_shown(fleet, tmp_path):
 
 
 def test_a_section_has_a_column_a_dive_and_a_gap_where_none_was(dives):
-    (_, plot), *others = fleet_figures.sections(dives, fleet_figures.EVERYTHING)
+    (_, plot), *others = sections.sections(dives, sections.EVERYTHING)
     heat = plot["data"][0]
     z = np.array([[np.nan if v is None else v for v in row] for row in heat["z"]])
     assert len(heat["x"]) == z.shape[1] + 1
@@ -104,7 +104,7 @@ def test_a_section_has_a_column_a_dive_and_a_gap_where_none_was(dives):
 def test_sections_count_what_the_dives_counted(dives):
     edges = np.arange(0, 320, 10.0)
     for dive in dives[:4]:
-        _, count, litres = fleet_figures._column(dive, fleet_figures.EVERYTHING, edges)
+        _, count, litres = sections.column(dive, sections.EVERYTHING, edges)
         free = [one for one in dive.science.seen.layers if one.scope.name != "park"]
         assert count.sum() == pytest.approx(sum(one.sized.count.sum() for one in free))
         assert litres.sum() == pytest.approx(sum(one.sized.volume_l for one in free))
@@ -112,12 +112,12 @@ def test_sections_count_what_the_dives_counted(dives):
 
 def test_columns_never_overlap():
     times = [START_MS + day * DAY_MS for day in (30, 0, 5, 10, 11)]
-    ends, columns = fleet_figures._time_edges(times)
+    ends, columns = sections.time_edges(times)
     assert (np.diff(ends) > 0).all()
     assert columns == [1, 2, 3, 4, None, 0]
     for left, right, at in zip(ends, ends[1:], columns, strict=False):
         assert at is None or left <= times[at] <= right
-    assert len(fleet_figures._time_edges([START_MS])[0]) == 2
+    assert len(sections.time_edges([START_MS])[0]) == 2
 
 
 def test_the_map_has_every_dive_and_the_coast_around(dives):
@@ -130,8 +130,8 @@ def test_the_map_has_every_dive_and_the_coast_around(dives):
 
 
 def test_a_track_over_the_date_line_does_not_jump():
-    assert fleet_figures._beside([179.0, -179.5, 178.0]).tolist() == [179.0, 180.5, 178.0]
-    assert fleet_figures._beside([359.0, 1.0]).tolist() == [-1.0, 1.0]
+    assert fleet_map.beside([179.0, -179.5, 178.0]).tolist() == [179.0, 180.5, 178.0]
+    assert fleet_map.beside([359.0, 1.0]).tolist() == [-1.0, 1.0]
 
 
 def test_every_plot_is_valid_and_plain_json(dives):

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from typing import Any
 
-from tools.shore.report import fleet_figures as drawn
+from tools.shore.report import fleet_map, over_time, sections
 from tools.shore.report.digest import Digest
 from tools.shore.report.facts import utc_text
 from tools.shore.report.page import fill
@@ -32,21 +32,21 @@ def fleet_content(
     """Plots by the id of their place, and what the template needs."""
     coast = json.loads((files("tools.shore.report") / "coast.json").read_text(encoding="utf-8"))["lines"]
     plots: dict[str, Figure] = {}
-    named = drawn.taxa_of(dives)
+    named = over_time.taxa_of(dives)
     panels = []
-    for i, label in enumerate([drawn.EVERYTHING, *named[:MAX_TAXA]]):
+    for i, label in enumerate([sections.EVERYTHING, *named[:MAX_TAXA]]):
         places = []
-        for j, (platform, plot) in enumerate(drawn.sections(dives, label)):
+        for j, (platform, plot) in enumerate(sections.sections(dives, label)):
             plots[f"section-{i}-{j}"] = plot
             places.append((f"section-{i}-{j}", platform))
         if places:
             panels.append({"name": str(i), "label": label, "places": places})
-    health = drawn.health(dives)
+    health = over_time.health(dives)
     others = {
-        "map": drawn.track_map(dives, coast),
-        "flux": drawn.over_time(dives, _flux, "flux, mg C m⁻² d⁻¹", height=260, log=True),
-        "budgets": drawn.budgets(dives),
-        "drift": drawn.drift(dives),
+        "map": fleet_map.track_map(dives, coast),
+        "flux": over_time.over_time(dives, _flux, "flux, mg C m⁻² d⁻¹", height=260, log=True),
+        "budgets": over_time.budgets(dives),
+        "drift": over_time.drift(dives),
     } | {f"health-{name}": plot for name, (_, plot) in health.items()}
     plots |= {name: plot for name, plot in others.items() if plot is not None}
     times = [d.started_ms for d in dives if d.started_ms is not None]

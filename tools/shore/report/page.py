@@ -16,7 +16,7 @@ import numpy as np
 from edge.frame import FrameOutcome
 from edge.telemetry.summary import living_taxa
 from edge.telemetry.whole_dive import SizesOfTaxon
-from tools.shore.report import dive_figures, drawing, facts, figures, fleet_figures, instrument, seen
+from tools.shore.report import comparison, dive_figures, drawing, facts, figures, instrument, seen
 from tools.shore.report.curves import Source, board_curves, reading_width_dbar, water_curves
 from tools.shore.report.digest import Digest
 from tools.shore.report.dive import Dive
@@ -103,8 +103,8 @@ def content(
         plots |= studied[1]
     if before is not None:
         compared = {
-            "before-taxa": fleet_figures.compared_taxa(before[0]),
-            "before-profile": fleet_figures.compared_profile(before[0]),
+            "before-taxa": comparison.compared_taxa(before[0]),
+            "before-profile": comparison.compared_profile(before[0]),
         }
         plots |= {place: plot for place, plot in compared.items() if plot is not None}
 

@@ -66,6 +66,8 @@ class Science:
         None where too few particles were measured.
     orientation
         By scope, and of which taxon (None: all).
+    up_deg
+        Where up was taken to be in the image.
     remarks
         Sentences to bear in mind.
     """
@@ -78,6 +80,7 @@ class Science:
     taxa: list[tuple[Scope, list[TaxonRow]]]
     shapes: Shapes | None
     orientation: list[tuple[Scope, str | None, Axes]]
+    up_deg: float
     remarks: tuple[str, ...]
 
 
@@ -139,6 +142,7 @@ def analyse(
         taxa,
         None if seen.named is None else _shapes(seen.named),
         [] if seen.named is None else _orientation(seen, parts, up_deg),
+        up_deg,
         tuple(_remarks(seen)),
     )
 
