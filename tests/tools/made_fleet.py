@@ -20,14 +20,14 @@ def make_fleet(folder: Path) -> Path:
         dive = make_dive(
             folder / platform / f"dive-{number:05d}",
             seed=20 + i,
-            frames=(60, 6, 50),
+            frames=(30, 4, 26),
             truth=False,
             budget_bytes=500,
         )
         move_dive(
             dive, platform, number, day, 43.4 + 0.1 * day, 7.9 - 0.05 * day + 3 * (platform == "float-b")
         )
-    sent = make_dive(folder / "sent", seed=40, frames=(60, 6, 50), truth=False, budget_bytes=500)
+    sent = make_dive(folder / "sent", seed=40, frames=(30, 4, 26), truth=False, budget_bytes=500)
     place = folder / "300125010000000" / "dive-00012"
     place.mkdir(parents=True)
     for file in sorted((sent / "messages").glob("*.msg")):

@@ -19,6 +19,9 @@ from tools.shore.science.carbon import Relations
 from tools.shore.science.from_messages import decode_folder, find_messages, read_message_dive
 from tools.shore.science.reading import check_is_dive, is_log, open_log, read_log
 
+NO_DIVE = ("other", "aside", "inbox")
+"""Folders of `seston receive` that hold messages of no dive."""
+
 
 @dataclass(frozen=True, slots=True)
 class Digest:
@@ -128,7 +131,7 @@ def find_dives(folders: Iterable[Path]) -> list[Path]:
         found |= dict.fromkeys(sorted(logs))
         for file in sorted(folder.rglob("*")):
             place = file.parent
-            if file.suffix.lower() not in SUFFIXES or place.name == "other":
+            if file.suffix.lower() not in SUFFIXES or place.name in NO_DIVE:
                 continue
             of = place.parent if place.name == "messages" else place
             if of not in logs and place not in logs:

@@ -10,10 +10,9 @@ from typing import Any
 from tools.shore.report.digest import Digest
 from tools.shore.report.facts import utc_text
 from tools.shore.report.style import short
+from tools.shore.science.analysis import Science
 from tools.shore.science.biomass import TaxonRow, carbon_total
 from tools.shore.science.slope import Slope
-
-WATER = "science-water-"
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,8 +32,8 @@ def ends(value: float, low: float, high: float, unit: str = "") -> tuple[str, st
     return f"{short(value)} {unit}".rstrip(), interval
 
 
-def science_context(science: Any) -> dict[str, Any]:
-    """What the section needs; `science` is a `tools.shore.science.analysis.Science`."""
+def science_context(science: Science) -> dict[str, Any]:
+    """What the section on science needs."""
     whole = science.taxa[0][1]
     named = [row for row in whole if row.count or row.corrected > 0]
     return {
@@ -50,11 +49,10 @@ def science_context(science: Any) -> dict[str, Any]:
             if any(row.conversion == one.name for row in named)
         ],
         "remarks": science.remarks,
-        "waters": [name for name in science.seen.frames],
     }
 
 
-def _lines(science: Any) -> list[Line]:
+def _lines(science: Science) -> list[Line]:
     found = []
     for scope, relation, flux in science.fluxes:
         if scope.phase is None:
