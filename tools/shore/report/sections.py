@@ -117,7 +117,7 @@ def time_edges(times_ms: list[int]) -> tuple[list[int], list[int | None]]:
     order = sorted(range(len(times_ms)), key=lambda i: times_ms[i])
     times = [times_ms[i] for i in order]
     steps = np.diff(times)
-    usual = float(np.median(steps)) if len(steps) else 86_400_000.0
+    usual = float(np.quantile(steps, 0.5, method="lower")) if len(steps) else 86_400_000.0
     half = max(1.0, usual / 2)
     ends: list[int] = [round(times[0] - half)]
     columns: list[int | None] = []
