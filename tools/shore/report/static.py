@@ -88,6 +88,8 @@ def draw(plot: Figure) -> Any:
         figsize=(WIDTH_IN, max(2.0, style["height"] / PX_PER_IN)), layout="constrained"
     )
     categories = _categories(plot)
+    if style["xaxis"].get("type") == "date":
+        axes.xaxis_date()
     for name, axis in (("xaxis", axes.xaxis), ("yaxis", axes.yaxis)):
         if style[name].get("type") == "log":
             (axes.set_xscale if name == "xaxis" else axes.set_yscale)("log")
@@ -134,9 +136,16 @@ def _categories(plot: Figure) -> dict[str, int]:
 
 
 def _numbers(values: Any, categories: Mapping[str, int]) -> np.ndarray:
-    return np.array(
-        [math.nan if v is None else categories[v] if isinstance(v, str) else v for v in values], dtype=float
-    )
+    """Places along an axis: numbers, categories, or times, which matplotlib counts in days since 1970."""
+
+    def number(value: Any) -> float:
+        if isinstance(value, str):
+            if value in categories:
+                return categories[value]
+            return float((np.datetime64(value, "s") - np.datetime64(0, "s")) / np.timedelta64(1, "D"))
+        return math.nan if value is None else float(value)
+
+    return np.array([number(value) for value in values], dtype=float)
 
 
 def _scatter(
@@ -243,7 +252,7 @@ def _heatmap(
 ) -> None:
     z = np.array([[math.nan if v is None else v for v in row] for row in trace["z"]], dtype=float)
     x, y = (
-        _edges(np.array(trace[name], dtype=float), n, style[f"{name}axis"].get("type") == "log")
+        _edges(_numbers(trace[name], {}), n, style[f"{name}axis"].get("type") == "log")
         for name, n in (("x", z.shape[1]), ("y", z.shape[0]))
     )
     axes.pcolormesh(
