@@ -81,7 +81,7 @@ def write_figures(plots: Mapping[str, Figure], folder: Path) -> list[Path]:
 
 def draw(plot: Figure) -> Any:
     """One plot as a matplotlib figure."""
-    from matplotlib import pyplot
+    from matplotlib import dates, pyplot
 
     style = plot["layout"]
     drawing, axes = pyplot.subplots(
@@ -89,7 +89,9 @@ def draw(plot: Figure) -> Any:
     )
     categories = _categories(plot)
     if style["xaxis"].get("type") == "date":
-        axes.xaxis_date()
+        locator = dates.AutoDateLocator()
+        axes.xaxis.set_major_locator(locator)
+        axes.xaxis.set_major_formatter(dates.ConciseDateFormatter(locator))
     for name, axis in (("xaxis", axes.xaxis), ("yaxis", axes.yaxis)):
         if style[name].get("type") == "log":
             (axes.set_xscale if name == "xaxis" else axes.set_yscale)("log")
@@ -107,6 +109,8 @@ def draw(plot: Figure) -> Any:
         one = style[name]
         if "range" in one:
             limits(*(10**v for v in one["range"]) if one.get("type") == "log" else one["range"])
+        if one.get("rangemode") == "tozero":
+            limits(0)
         if "tickvals" in one:
             axis.set_ticks(one["tickvals"], [str(t) for t in one.get("ticktext", one["tickvals"])])
             axis.set_ticks([], minor=True)
