@@ -37,6 +37,11 @@ PURE = (
     "firmware_bridge/iridium/driver.py", "firmware_bridge/iridium/radio.py",
     "firmware_bridge/iridium/sbd_buffers.py", "firmware_bridge/iridium/rudics.py",
     "firmware_bridge/iridium/sbd_words.py", "firmware_bridge/iridium/statuses.py", "firmware_bridge/uvp6",
+    "tools/shore/science/intervals.py", "tools/shore/science/spectra.py", "tools/shore/science/flux.py",
+    "tools/shore/science/slope.py", "tools/shore/science/carbon.py", "tools/shore/science/biomass.py",
+    "tools/shore/science/morphospace.py", "tools/shore/science/orientation.py",
+    "tools/shore/science/layers.py", "tools/shore/science/analysis.py", "tools/shore/science/figures.py",
+    "tools/shore/science/plots.py", "tools/shore/science/shape_figures.py",
 )  # fmt: skip
 OPENS_SOMETHING = {
     "os", "io", "socket", "sqlite3", "subprocess", "threading", "time", "datetime", "serial", "pathlib",

@@ -33,7 +33,11 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "tools.shore.receive:receive",
         "Take messages from the gateway, and decode dives as they come.",
     ),
-    "report": ("tools.shore.report:report", "Make one self-contained HTML page of a dive."),
+    "science": (
+        "tools.shore.science.command:science",
+        "Spectra, biomass, flux, shapes of a dive, with intervals.",
+    ),
+    "report": ("tools.shore.report:report", "Make one self-contained HTML page of a dive, or of a fleet."),
     "export": ("tools.export:export", "Write dives for EcoTaxa, EcoPart, netCDF, ODV, OBIS; check archives."),
     "import": ("tools.import_:import_", "Take back what a person sorted: a training set, and a score."),
     "segment": ("tools.segment:segment_image", "Segment one image into a CSV of particles."),
@@ -58,7 +62,8 @@ EXTRA_OF = {
     "brotli": "bench", "zstandard": "bench",
     "scipy": "calibrate", "tomli_w": "calibrate",
     "packaging": "flash",
-    "gsw": "shore", "h5netcdf": "shore", "jinja2": "shore", "plotly": "shore", "xarray": "shore",
+    "gsw": "shore", "h5netcdf": "shore", "jinja2": "shore", "matplotlib": "shore", "plotly": "shore",
+    "xarray": "shore",
     "keras": "train", "sklearn": "train", "tensorflow": "train", "tensorboardX": "train",
     "xgboost": "train",
 }  # fmt: skip

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 import pytest
 from click.testing import CliRunner
 
 pytest.importorskip("gsw", reason="needs the shore extra")
+pytest.importorskip("plotly", reason="needs the shore extra")
 
+from tools.bench.chromium import NAMES
 from tools.cli import cli
 
 
@@ -20,6 +23,7 @@ def test_a_small_run_tells_time_memory_and_size(tmp_path):
     assert [row[0] for row in found["rows"]] == [
         "export ecotaxa, 4 objects", "export check, 4 objects",
         "export ecotaxa, 40 objects", "export check, 40 objects",
+        "report, 40 objects", "report opens: loaded, first plot", "report: all plots",
     ]  # fmt: skip
     assert all(len(row) == len(found["columns"]) for row in found["rows"])
     numbers = found["numbers"]
@@ -27,6 +31,9 @@ def test_a_small_run_tells_time_memory_and_size(tmp_path):
     assert 20 < numbers["export_peak_mb"] < 1000
     assert numbers["export_cpu_s"] > 0
     assert numbers["measure_ms"] > 0
+    assert 4 < numbers["report_mb"] < 15
+    if any(map(shutil.which, NAMES)):
+        assert 0 < numbers["report_open_s"] <= numbers["report_drawn_s"]
 
 
 def test_objects_go_with_the_shore_alone():

@@ -39,7 +39,7 @@ from tools.shore.report.curves import (
 from tools.shore.report.dive import read_dive
 from tools.shore.report.facts import adding_up, outcome_rows, position_text, taxon_rows, utc_text
 from tools.shore.report.gallery import BOX_PX, choose_vignettes, scale_bar
-from tools.shore.report.page import _content, render
+from tools.shore.report.page import content, render
 from tools.shore.report.shore import look_from_shore
 from tools.shore.report.style import nice_step
 
@@ -353,7 +353,7 @@ def test_notes_say_what_is_not_counted(dive, page):
 @pytest.mark.parametrize("name", ["dive", "coarse"])
 def test_every_figure_is_valid_plotly_and_plain_json(name, request):
     go = pytest.importorskip("plotly.graph_objects")
-    plots, context = _content(*look(request.getfixturevalue(name)))
+    plots, context = content(*look(request.getfixturevalue(name)))
     assert {"track", "profile-sized", "park-sized", "sizes-park", "mean-sizes", "frames", "volumes"} <= set(
         plots
     )
@@ -367,7 +367,7 @@ def test_every_figure_is_valid_plotly_and_plain_json(name, request):
 
 def test_the_curve_on_the_page_is_count_over_volume(dive):
     found, view = look(dive)
-    plots, context = _content(found, view)
+    plots, context = content(found, view)
     panel = next(p for p in context["panels"] if p.label == "copepod")
     part = next(p for p in found.summary.profile.phases if p.phase is Phase.ASCENT)
     column = LABELS.index("copepod")
@@ -457,7 +457,7 @@ def test_the_page_shows_health_as_read_and_as_it_came_to_shore(dive, page):
 
 def test_expected_wrong_names_stand_beside_the_counts(dive, page):
     found, view = look(dive)
-    _, context = _content(found, view)
+    _, context = content(found, view)
     for row in context["taxa"]:
         i = LABELS.index(row.label)
         assert row.doubt == (None if row.label == "unclassified" else found.summary.doubt[i])
@@ -467,7 +467,7 @@ def test_expected_wrong_names_stand_beside_the_counts(dive, page):
 
 def test_boxes_are_the_quantiles_of_the_living_taxa_that_were_seen(dive):
     found, view = look(dive)
-    plots, context = _content(found, view)
+    plots, context = content(found, view)
     box = plots["taxon-sizes"]["data"][0]
     with DiveLog.open(dive) as log:
         pressure = {row["frame"]: (row["pressure_dbar"], row["phase"]) for row in log.frames()}
@@ -491,7 +491,7 @@ def test_boxes_are_the_quantiles_of_the_living_taxa_that_were_seen(dive):
             assert size == pytest.approx(seen[-(-percent * len(seen) // 100) - 1], rel=0.032)
     assert context["sizes_source"] == "on shore"
     nothing = look_from_shore({}, found.codebook, 12, 4)
-    board, context = _content(found, nothing)
+    board, context = content(found, nothing)
     assert context["sizes_source"] == "on board"
     assert board["taxon-sizes"] == plots["taxon-sizes"]
 
@@ -564,7 +564,7 @@ def test_totals_alone_are_still_a_report(tmp_path):
 @pytest.mark.parametrize("frames", [(0, 0, 0), (12, 0, 0), (0, 8, 0), (0, 0, 3)])
 def test_dives_of_one_phase_or_none(tmp_path, frames):
     folder = make_dive(tmp_path / "dive", frames=frames, truth=False)
-    plots, _ = _content(*look(folder))
+    plots, _ = content(*look(folder))
     assert ("frames-park" in plots) == (frames[1] > 0)
     assert f"{sum(frames)} of {sum(frames)} frames" in write_report(folder).read_text(encoding="utf-8")
 

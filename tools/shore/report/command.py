@@ -1,24 +1,27 @@
-"""`seston report`: one HTML page of a dive. Here only the command; `page` says what is on it."""
+"""`seston report`: one HTML page of a dive, or of several. What is on it say `page` and `fleet`."""
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from os import PathLike
 from pathlib import Path
 
 import click
 
 from edge.errors import InputError
-from tools.shore.report.dive import read_dive
-from tools.shore.report.page import render
-from tools.shore.report.shore import look_from_shore
+from tools.shore.report.style import Figure
 
 MAX_VIGNETTES = 12
 
 
 def write_report(
-    dive: str | PathLike[str], out: str | PathLike[str] | None = None, *, max_vignettes: int = MAX_VIGNETTES
+    dive: str | PathLike[str],
+    out: str | PathLike[str] | None = None,
+    *,
+    max_vignettes: int = MAX_VIGNETTES,
+    before: Sequence[Path] = (),
+    figures: Path | None = None,
 ) -> Path:
     """Write the page of a dive and return its path.
 
@@ -30,6 +33,10 @@ def write_report(
         File to write; report.html beside the log when None.
     max_vignettes
         Vignettes shown of each taxon at most.
+    before
+        Dives to compare it with.
+    figures
+        Folder for every plot as PNG and PDF.
 
     Raises
     ------
@@ -38,8 +45,15 @@ def write_report(
     InputError
         When the page cannot be written.
     ImportError
-        When plotly or jinja2 is missing: ``pip install 'seston[shore]'``.
+        When a package of the extra is missing: ``pip install 'seston[shore]'``.
     """
+    from tools.shore.report.digest import digest, read_fleet
+    from tools.shore.report.dive import read_dive
+    from tools.shore.report.page import content, render_content
+    from tools.shore.report.shore import look_from_shore
+    from tools.shore.science.files import shipped_relations
+    from tools.shore.science.study import study
+
     found = read_dive(dive, max_vignettes=max_vignettes)
     shore = look_from_shore(
         found.messages,
@@ -48,10 +62,48 @@ def write_report(
         len(found.logged_messages),
         found.climatology,
     )
-    page = render(found, shore)
+    relations = shipped_relations()
+    studied = study(found.path, relations, correct_layers=False)
+    compared = None
+    if before:
+        earlier, not_taken = read_fleet([path for path in before if path != Path(dive)], relations)
+        compared = [*earlier, digest(found.path, relations)], not_taken
+    plots, context = content(found, shore, studied, compared)
     target = found.path.parent / "report.html" if out is None else Path(out)
-    write_page(page, target, "choose another file with --out")
+    write_page(render_content(plots, context), target, "choose another file with --out")
+    _write_figures(plots, figures)
     return target
+
+
+def write_fleet_report(
+    dives: Sequence[Path], out: Path, *, figures: Path | None = None
+) -> tuple[Path, Sequence[str]]:
+    """Write the page of several dives; return its path, and a sentence on each that was not taken.
+
+    Raises `InputError` when none can be read, or the page cannot be written.
+    """
+    from tools.shore.report.digest import read_fleet
+    from tools.shore.report.fleet import fleet_content, render_fleet_content
+    from tools.shore.science.files import shipped_relations
+
+    found, not_taken = read_fleet(dives, shipped_relations())
+    if not found:
+        raise InputError(
+            f"has no dive that can be read ({not_taken[0] if not_taken else 'none is there'})",
+            field="report",
+            remedy="name dives, or folders of dives with --fleet",
+        )
+    plots, context = fleet_content(found, not_taken)
+    write_page(render_fleet_content(plots, context), out, "choose another file with --out")
+    _write_figures(plots, figures)
+    return out, not_taken
+
+
+def _write_figures(plots: Mapping[str, Figure], folder: Path | None) -> None:
+    if folder is not None:
+        from tools.shore.report.static import write_figures
+
+        write_figures({name: plot for name, plot in plots.items() if "@" not in name}, folder)
 
 
 def write_page(page: str, target: Path, remedy: str) -> None:
@@ -67,11 +119,11 @@ def write_page(page: str, target: Path, remedy: str) -> None:
 
 @contextlib.contextmanager
 def shore_extra(command: str) -> Iterator[None]:
-    """Turn a missing plotly or jinja2 into one sentence that names the extra. Raises `InputError`."""
+    """Turn a missing package of the shore into one sentence that names the extra. Raises `InputError`."""
     try:
         yield
     except ImportError as missing:
-        if (missing.name or "").partition(".")[0] not in ("plotly", "jinja2"):
+        if (missing.name or "").partition(".")[0] not in ("plotly", "jinja2", "scipy", "matplotlib"):
             raise
         raise InputError(
             f"needs {missing.name}", field=command, remedy="pip install 'seston[shore]'"
@@ -79,8 +131,12 @@ def shore_extra(command: str) -> Iterator[None]:
 
 
 @click.command()
-@click.argument("dive", type=click.Path(path_type=Path))
-@click.option("--out", type=click.Path(path_type=Path), help="File to write; DIVE/report.html by default.")
+@click.argument("dives", metavar="DIVE...", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    help="File to write; DIVE/report.html, or fleet.html, by default.",
+)
 @click.option(
     "--max-vignettes",
     type=click.IntRange(0),
@@ -88,8 +144,37 @@ def shore_extra(command: str) -> Iterator[None]:
     show_default=True,
     help="Vignettes shown of each taxon at most.",
 )
-def report(dive: Path, out: Path | None, max_vignettes: int) -> None:
-    """Make one self-contained HTML page of DIVE, a folder made by simulate or run, or its dive.sqlite."""
+@click.option(
+    "--before", multiple=True, type=click.Path(path_type=Path),
+    help="A dive to compare DIVE with: its folder, with a log or messages. May be repeated.",
+)  # fmt: skip
+@click.option("--fleet", is_flag=True, help="Each DIVE is a folder: all dives in it and below make one page.")
+@click.option("--figures", type=click.Path(path_type=Path), help="Write every plot here too, as PNG and PDF.")
+def report(
+    dives: tuple[Path, ...],
+    out: Path | None,
+    max_vignettes: int,
+    before: tuple[Path, ...],
+    fleet: bool,
+    figures: Path | None,
+) -> None:
+    """Make one self-contained HTML page of DIVE, a folder made by simulate or run, or its dive.sqlite.
+
+    Several dives, or --fleet with folders of dives, make one page of all of them: map, time-depth sections,
+    budgets, health, drift. A dive that is known from its messages alone is shown with what they hold.
+    """
+    if before and (fleet or len(dives) > 1):
+        raise click.UsageError("--before compares one dive with others; it does not go with several")
     with shore_extra("report"):
-        page = write_report(dive, out, max_vignettes=max_vignettes)
+        if not fleet and len(dives) == 1:
+            page = write_report(dives[0], out, max_vignettes=max_vignettes, before=before, figures=figures)
+            click.echo(page)
+            return
+        from tools.shore.report.digest import find_dives
+
+        page, not_taken = write_fleet_report(
+            find_dives(dives) if fleet else list(dives), out or Path("fleet.html"), figures=figures
+        )
+    for sentence in not_taken:
+        click.echo(f"Not used: {sentence}", err=True)
     click.echo(page)

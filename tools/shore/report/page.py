@@ -7,7 +7,7 @@ and so is what the plots show (`drawing`).
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from typing import Any
 
@@ -16,11 +16,13 @@ import numpy as np
 from edge.frame import FrameOutcome
 from edge.telemetry.summary import living_taxa
 from edge.telemetry.whole_dive import SizesOfTaxon
-from tools.shore.report import dive_figures, drawing, facts, figures, instrument
+from tools.shore.report import comparison, dive_figures, drawing, facts, figures, instrument, seen
 from tools.shore.report.curves import Source, board_curves, reading_width_dbar, water_curves
+from tools.shore.report.digest import Digest
 from tools.shore.report.dive import Dive
 from tools.shore.report.shore import ShoreView
 from tools.shore.report.style import OUTCOME_COLOURS, WORDS, Figure, count_text
+from tools.shore.science.analysis import Science
 
 SHOWN_AT_FIRST = 8
 """Taxa whose profiles are drawn when the page opens; the others wait for a click."""
@@ -28,10 +30,20 @@ RECORDED = "@recorded"
 """Ends the id of a plot in the bins as they were recorded, where the page opens with pools of them."""
 
 
-def render(dive: Dive, shore: ShoreView) -> str:
+Studied = tuple[Science, Mapping[str, Figure]]
+"""Science of a dive, and its plots."""
+Before = tuple[Sequence[Digest], Sequence[str]]
+"""Dives to compare with, this one last, and sentences on those that were not taken."""
+
+
+def render(dive: Dive, shore: ShoreView, studied: Studied | None = None, before: Before | None = None) -> str:
     """The page as text. Raises `ImportError` when plotly or jinja2 is missing."""
+    return render_content(*content(dive, shore, studied, before))
+
+
+def render_content(plots: Mapping[str, Figure], context: Mapping[str, Any]) -> str:
+    """The page of what `content` gave."""
     here = files("tools.shore.report")
-    plots, context = _content(dive, shore)
     template = (here / "report.html").read_text(encoding="utf-8")
     return fill(template, plots, {**context, "script": (here / "report.js").read_text(encoding="utf-8")})
 
@@ -57,7 +69,9 @@ def fill(template: str, plots: Mapping[str, Figure], context: Mapping[str, Any])
     )
 
 
-def _content(dive: Dive, shore: ShoreView) -> tuple[dict[str, Figure], dict[str, Any]]:
+def content(
+    dive: Dive, shore: ShoreView, studied: Studied | None = None, before: Before | None = None
+) -> tuple[dict[str, Figure], dict[str, Any]]:
     """Plots by the id of their place, and what the template needs."""
     profile, optics, meta = dive.summary.profile, dive.codebook.optics, dive.meta
     living = {taxon.label: taxon.living for taxon in dive.codebook.taxa}
@@ -85,6 +99,14 @@ def _content(dive: Dive, shore: ShoreView) -> tuple[dict[str, Figure], dict[str,
     boxes = figures.taxon_sizes(within)
     if boxes is not None:
         plots["taxon-sizes"] = boxes
+    if studied is not None:
+        plots |= studied[1]
+    if before is not None:
+        compared = {
+            "before-taxa": comparison.compared_taxa(before[0]),
+            "before-profile": comparison.compared_profile(before[0]),
+        }
+        plots |= {place: plot for place, plot in compared.items() if plot is not None}
 
     sizes = [len(data) for data in dive.logged_messages]
     shore_frames = None if shore.outcomes is None else sum(shore.outcomes)
@@ -127,6 +149,10 @@ def _content(dive: Dive, shore: ShoreView) -> tuple[dict[str, Figure], dict[str,
             for phase, (source, _) in drawing.spectra(sets).items()
         ],
         "has": set(plots),
+        "science": None if studied is None else seen.science_context(studied[0]),
+        "before": None
+        if before is None
+        else {"rows": seen.dive_rows(before[0]), "not_taken": before[1]},
         "outcomes": facts.outcome_rows(profile, shore.outcomes),
         "colours": {outcome: OUTCOME_COLOURS[outcome] for outcome in FrameOutcome},
         "n_frames": len(dive.frames),

@@ -97,8 +97,10 @@
   const waiting = [...document.querySelectorAll("[data-figure]")].filter((place) => !place.closest("[hidden]"));
   const next = () => {
     const place = waiting.shift();
-    if (!place) { document.documentElement.dataset.plots = "drawn"; return; }
+    if (!place) { performance.mark("plots-drawn"); document.documentElement.dataset.plots = "drawn"; return; }
+    const isFirst = !drawn.size;
     draw(place);
+    if (isFirst) performance.mark("first-plot");
     setTimeout(next, 0);
   };
   next();

@@ -1,0 +1,55 @@
+"""Intervals of counts and of weighted counts, exact where there is an exact one. Pure.
+
+A camera counts what drifts by: of a mean of m particles it meets a Poisson number. What the classifier adds
+to that is not here (`edge.quantification`).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy import stats
+
+from edge.quantification import LEVEL
+
+Floats = NDArray[np.float64]
+
+
+def poisson(count: ArrayLike, level: float = LEVEL) -> tuple[Floats, Floats]:
+    """Exact interval of a Poisson mean, both ends in the shape of `count`; its level is the classifier's.
+
+    Garwood (1936), Biometrika 28, 437: chi-squared quantiles at 2 n and 2 n + 2 degrees of freedom, halved.
+    Of none counted the interval begins at 0.
+    """
+    n = np.asarray(count, dtype=np.float64)
+    tail = (1 - level) / 2
+    low = np.where(n > 0, stats.chi2.ppf(tail, 2 * np.maximum(n, 1)) / 2, 0.0)
+    return np.asarray(low), np.asarray(stats.chi2.ppf(1 - tail, 2 * n + 2) / 2)
+
+
+def weighted(
+    total: ArrayLike, squares: ArrayLike, largest: ArrayLike, level: float = LEVEL
+) -> tuple[Floats, Floats]:
+    """Interval of the mean of a sum of weights, one weight a particle counted: biovolume, carbon, flux.
+
+    Fay and Feuer (1997), Statistics in Medicine 16, 791, equation 8: a gamma interval. With equal weights it
+    is Garwood's, times the weight.
+
+    Parameters
+    ----------
+    total, squares
+        Sum of the weights, and of their squares, over the particles counted; any shape.
+    largest
+        The largest weight that a particle could have had: it says how much one more would have added.
+        Where nothing was counted, the upper end is what that one particle allows.
+    """
+    y, v, w = (np.asarray(one, dtype=np.float64) for one in (total, squares, largest))
+    tail = (1 - level) / 2
+    some = (y > 0) & (v > 0)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        low = np.where(some, v / (2 * y) * stats.chi2.ppf(tail, 2 * y**2 / v), 0.0)
+        above, spread = y + w, v + w**2
+        high = np.where(
+            above > 0, spread / (2 * above) * stats.chi2.ppf(1 - tail, 2 * above**2 / spread), 0.0
+        )
+    return low, high
