@@ -36,6 +36,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "report": ("tools.shore.report:report", "Make one self-contained HTML page of a dive."),
     "export": ("tools.export:export", "Write dives for EcoTaxa; check any archive as it would."),
     "import": ("tools.import_:import_", "Take back what a person sorted: a training set, and a score."),
+    "reprocess": ("tools.reprocess:reprocess", "Run archives through another model, on many cores."),
     "segment": ("tools.segment:segment_image", "Segment one image into a CSV of particles."),
     "classify": ("tools.classify:classify", "Classify vignettes of a folder or zip into a CSV."),
     "bundle": ("tools.bundle:bundle", "Show, verify or check a model bundle."),
@@ -56,6 +57,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
 
 EXTRA_OF = {
     "brotli": "bench", "zstandard": "bench",
+    "bokeh": "scale", "dask": "scale", "distributed": "scale", "pyarrow": "scale",
     "scipy": "calibrate", "tomli_w": "calibrate",
     "packaging": "flash",
     "gsw": "shore", "h5netcdf": "shore", "jinja2": "shore", "plotly": "shore", "xarray": "shore",
