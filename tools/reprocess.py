@@ -25,14 +25,20 @@ MOST_FAULTS = 10
 
 @click.command()
 @click.argument("archive", metavar="ARCHIVE", type=PATH)
-@click.option("--bundle", "path_or_name", required=True, help="A bundle's file, or the name of a shipped one.")
-@click.option("--out", type=PATH, required=True, help="Folder of the results; a run that was cut off goes on.")
+@click.option(
+    "--bundle", "path_or_name", required=True, help="A bundle's file, or the name of a shipped one."
+)
+@click.option(
+    "--out", type=PATH, required=True, help="Folder of the results; a run that was cut off goes on."
+)
 @click.option("--config", "config_file", type=PATH, help="Configuration (TOML) for recordings.")
 @click.option(
     "--polarity", type=click.Choice([item.value for item in Polarity]), default=Polarity.DARK_FIELD.value,
     show_default=True, help="Of folders and zips of vignettes: bright-field images are inverted first.",
 )  # fmt: skip
-@click.option("--dives", "keep_dives", is_flag=True, help="Keep the log of each dive, as the new model has it.")
+@click.option(
+    "--dives", "keep_dives", is_flag=True, help="Keep the log of each dive, as the new model has it."
+)
 @click.option(
     "--workers", type=click.IntRange(min=0),
     help="Processes on this machine (default: one a core); 0: this process alone, without Dask.",
@@ -52,7 +58,7 @@ def reprocess(
     scheduler: str | None,
     dashboard: int,
 ) -> None:
-    """Run what ARCHIVE holds through a model: recordings, dives, UVP6 projects, folders and zips of vignettes.
+    """Run ARCHIVE through a model: recordings, dives, UVP6 projects, folders and zips of vignettes.
 
     Recordings are replayed as dives; the kept vignettes of dives are named anew. Tables of objects, frames,
     bins and failures (Parquet) and profiles (netCDF) are the same whoever does the work. What cannot be used
@@ -61,6 +67,7 @@ def reprocess(
     from rich.console import Console
 
     from tools.shore.reprocess import run
+    from tools.shore.reprocess.sources import NOT_USED
 
     if workers is not None and scheduler is not None:
         raise click.UsageError("--workers is of this machine, --scheduler of a cluster: give one")
@@ -68,7 +75,8 @@ def reprocess(
     job = make_job(path_or_name, out, config_file, invert=polarity == Polarity.BRIGHT_FIELD, keep=keep_dives)
     with contextlib.ExitStack() as open_here:
         if workers == 0:
-            n_workers, runner = 1, run.run_here
+            n_workers = 1
+            runner: run.Runner = run.run_here
         else:
             client = open_here.enter_context(_client(workers, scheduler, dashboard))
             n_workers = max(1, len(client.scheduler_info(n_workers=-1)["workers"]))
@@ -79,7 +87,7 @@ def reprocess(
         bar = open_here.enter_context(_progress(console))
         summary = run.reprocess(archive, job, runner, n_workers, bar)
     _show(summary, out, console)
-    if summary.failed:
+    if any(fault.lost == NOT_USED for fault in summary.faults):
         raise SystemExit(1)
 
 
@@ -158,8 +166,10 @@ def _show(summary: Any, out: Path, console: Any) -> None:
         console.print(f"[yellow]{fault.lost}:[/yellow] ", end="")
         where = fault.source if fault.file in ("", fault.source) else f"{fault.source}: {fault.file}"
         console.print(f"{where}: {fault.reason}.", markup=False, highlight=False, soft_wrap=True)
-    if len(summary.faults) > MOST_FAULTS:
-        console.print(f"... and {len(summary.faults) - MOST_FAULTS} more: {out}/failures.parquet")
+    if summary.faults:
+        more = len(summary.faults) - MOST_FAULTS
+        told = f"... and {more} more; all" if more > 0 else "All"
+        console.print(f"{told} are in {out}/failures.parquet", highlight=False, soft_wrap=True)
     if summary.strays:
         console.print(
             f"{len(summary.strays)} sources of an earlier run are not in the archive any more, and their "

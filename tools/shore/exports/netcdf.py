@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from edge.frame import CLASSIFIED_OUTCOMES, N_OUTCOMES, SIZED_OUTCOMES, FrameOutcome, Phase
 from edge.telemetry.decoded import DecodedDive, DecodedPhase, volume_l
 from edge.telemetry.summary import DiveFact, Quantity, column_names
+from tools.shore.exports.hdf5 import write_dataset
 from tools.shore.exports.netcdf_dive import (
     PROVENANCE_FLAGS,
     whole_dive_coordinates,
@@ -58,7 +59,7 @@ def write_netcdf(dive: DecodedDive, path: Path) -> None:
         name: {"zlib": True, "complevel": 4} for name, v in data.variables.items() if v.dtype.kind in "iuf"
     }
     partial = path.with_suffix(".partial")
-    data.to_netcdf(partial, engine="h5netcdf", encoding=coded)
+    write_dataset(data, partial, coded)
     partial.replace(path)
 
 

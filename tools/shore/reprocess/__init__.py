@@ -1,1 +1,1 @@
-"""Archives of recordings, dives and vignettes through another model, on Dask; results as Parquet and netCDF."""
+"""Archives of recordings, dives and vignettes through another model, on Dask: Parquet and netCDF."""

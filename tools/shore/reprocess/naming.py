@@ -98,7 +98,7 @@ def classifier_of(bundle: Path, sha256: str) -> Classifier:
     found = load_bundle(bundle)
     if found.sha256 != sha256:
         raise BundleError(
-            f"is another bundle here than where the work was given out ({found.sha256[:12]}, not {sha256[:12]})",
+            f"is another bundle here ({found.sha256[:12]}) than where the run began ({sha256[:12]})",
             file=bundle,
             remedy="give a file that all workers see, and do not change it meanwhile",
         )
@@ -156,4 +156,3 @@ def read_parts(files: list[Path], n: int) -> tuple[NDArray[np.int64], Answers, l
     order = np.concatenate(named)
     rows[order] = np.arange(len(order))
     return rows, Answers(*(np.concatenate(column) for column in zip(*columns, strict=True))), faults
-

@@ -1,7 +1,7 @@
-"""The log of a dive again, its particles named by another model: frames, sizes and measures stay as they were.
+"""The log of a dive again, its particles named by another model: frames, sizes and measures stay.
 
-A particle whose vignette is not kept cannot be named anew. It goes from the named to the unnamed of its frame,
-and the volume in which particles were named becomes less by that share, as when a board has no time.
+A particle whose vignette is not kept cannot be named anew. It goes from the named to the unnamed of its
+frame, and the volume in which particles were named becomes less by that share, as when a board has no time.
 """
 
 from __future__ import annotations
@@ -133,9 +133,7 @@ def rename_dive(old: Path, new: Path, bundle: Bundle, rows: NDArray[np.int64], a
         for number, worth, png in source.execute("SELECT particle, worth, png FROM vignettes ORDER BY 1"):
             if number in numbers:
                 row = numbers[number], worth, checksum(salt, numbers[number], png, worth), png
-                db.execute(
-                    f"INSERT INTO vignettes (particle, worth, checksum, png) VALUES ({marks(4)})", row
-                )
+                db.execute(f"INSERT INTO vignettes (particle, worth, checksum, png) VALUES ({marks(4)})", row)
         for row in source.execute("SELECT time_ms, kind, data FROM inputs ORDER BY input").fetchall():
             db.execute(
                 f"INSERT INTO inputs (time_ms, kind, data, checksum) VALUES ({marks(4)})",

@@ -39,6 +39,8 @@ WAITING_PER_WORKER = 3
 """Steps handed out for each worker: the next is at hand when one is done."""
 OPEN_PER_WORKER = 2
 """Sources begun and not finished for each worker: what they need on the disk is bounded by it."""
+QUIET = {"distributed.worker.profile.enabled": False, "distributed.admin.system-monitor.gil.enabled": False}
+"""Dask looks at its workers less often: that is most of what it costs."""
 Answer = Ready | Finished | None
 
 
@@ -74,9 +76,7 @@ class Course:
 
     def __init__(self, sources: Iterable[Source], most_open: int) -> None:
         whole = (Kind.RECORDING, Kind.UVP6)
-        self._new = deque(
-            sorted(sources, key=lambda one: (one.kind not in whole, -one.size_bytes, one.name))
-        )
+        self._new = deque(sorted(sources, key=lambda one: (one.kind not in whole, -one.size_bytes, one.name)))
         self.n_sources = len(self._new)
         self._most_open, self._n_open = most_open, 0
         self._due: deque[Step] = deque()
@@ -160,7 +160,7 @@ def reprocess(archive: Path, job: Job, runner: Runner, n_workers: int, watch: Wa
     Raises
     ------
     InputError
-        When nothing in the archive is a source, or the folder holds what another run with other settings made.
+        When nothing in the archive is a source, or the folder holds results of other settings.
     """
     sources, strange = find_sources(archive)
     with _folder_of(job):
@@ -226,7 +226,7 @@ def local_client(n_workers: int, dashboard_port: int, scratch: Path) -> Iterator
 
     logging.getLogger("distributed").setLevel(logging.CRITICAL)  # what matters comes back as an answer
     with (
-        dask.config.set({"distributed.admin.system-monitor.gil.enabled": False}),
+        dask.config.set(QUIET),
         LocalCluster(
             n_workers=n_workers, threads_per_worker=1, processes=True, host="127.0.0.1",
             dashboard_address=f"127.0.0.1:{dashboard_port}", local_directory=str(scratch), silence_logs=50,

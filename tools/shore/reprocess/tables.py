@@ -54,9 +54,15 @@ FRAMES = pa.schema(
         ("note", pa.string()),
     ]
 )  # fmt: skip
-_TEXTS = ("phase", "bin_unit", "quantity", "name", "unit", "provenance")
+_RENAMED = {"unit": "value_unit"}
+"""Columns of profile.csv that have another name here: `unit` is the instrument's."""
+_TEXTS = ("phase", "bin_unit", "quantity", "name", "value_unit", "provenance")
+_BIN_COLUMNS = tuple(_RENAMED.get(name, name) for name in COLUMNS)
 BINS = pa.schema(
-    [("source", pa.string()), *((name, _WORD if name in _TEXTS else pa.float64()) for name in COLUMNS[1:])]
+    [
+        ("source", pa.string()),
+        *((name, _WORD if name in _TEXTS else pa.float64()) for name in _BIN_COLUMNS if name != "dive"),
+    ]
 )
 FAULTS = pa.schema([(name, pa.string()) for name in Fault._fields])
 
@@ -160,7 +166,7 @@ def bins_of(dive: DecodedDive, source: str) -> Any:
     columns = list(zip(*found, strict=True)) or [()] * len(COLUMNS)
     told = {
         name: [str(cell) if name in _TEXTS else None if cell == "" else float(cell) for cell in column]
-        for name, column in zip(COLUMNS, columns, strict=True)
+        for name, column in zip(_BIN_COLUMNS, columns, strict=True)
         if name != "dive"
     }
     return _table(BINS, {"source": [source] * len(found), **told})

@@ -8,17 +8,19 @@ alone, so workers share a folder and nothing else.
 from __future__ import annotations
 
 import contextlib
+import functools
 import hashlib
 import json
 import shutil
 import sqlite3
 import tempfile
+import threading
 import zipfile
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
 from edge.divelog import DiveLog
 from edge.durable import PART, sync_file, sync_folder, write_durably
@@ -40,6 +42,8 @@ from tools.shore.reprocess.naming import (
 from tools.shore.reprocess.renaming import rename_dive, take_log
 from tools.shore.reprocess.sources import LOG_FILE, NOT_USED, Fault, Kind, Source, content_hash
 
+P = ParamSpec("P")
+T = TypeVar("T")
 FORMAT = 1
 """Of the results: another one makes everything anew."""
 WORK, DONE, READY = "work", "done", "ready.json"
@@ -129,13 +133,27 @@ class Finished:
     is_failed: bool = False
 
 
+_ALONE = threading.Lock()
+"""Interpreter, SQLite and HDF5 are not for two threads: a worker with several does one step at a time."""
+
+
+def _one_at_a_time(step: Callable[P, T]) -> Callable[P, T]:
+    @functools.wraps(step)
+    def locked(*args: P.args, **named: P.kwargs) -> T:
+        with _ALONE:
+            return step(*args, **named)
+
+    return locked
+
+
 def failed(source: Source, error: Exception) -> Finished:
     """A source that could not be used."""
     return Finished(source, faults=(Fault.of(source.name, error, NOT_USED),), is_failed=True)
 
 
+@_one_at_a_time
 def make_ready(job: Job, source: Source) -> Ready | Finished:
-    """Know a source's content, and have its log at hand: a dive's is copied, a recording is replayed into one."""
+    """Have a source's log at hand: that of a dive is copied, a recording is replayed into one."""
     try:
         key = job.key(content_hash(source))
         if _is_done(job, source, key):
@@ -148,6 +166,7 @@ def make_ready(job: Job, source: Source) -> Ready | Finished:
         return failed(source, error)
 
 
+@_one_at_a_time
 def name_pictures(job: Job, ready: Ready, first: int, stop: int) -> Finished | None:
     """Name a part of the pictures; a `Finished` says why it cannot be."""
     file = _part(job, ready, first)
@@ -161,6 +180,7 @@ def name_pictures(job: Job, ready: Ready, first: int, stop: int) -> Finished | N
     return None
 
 
+@_one_at_a_time
 def finish(job: Job, ready: Ready) -> Finished:
     """Put the parts together and write the results of a source; the marker comes last."""
     try:
@@ -197,7 +217,8 @@ def _begin(job: Job, source: Source, place: Path) -> dict[str, Any]:
     if source.kind is Kind.DIVE:
         lost = take_log(source.path / LOG_FILE, log)
         if lost is not None:
-            told = f"is damaged: {lost.kept['frames']} frames are kept, the first that is not is {lost.first_lost}"
+            n, first = lost.kept["frames"], lost.first_lost
+            told = f"is damaged: {n} frames are kept, the first that is not is {first}"
             faults.append(Fault(source.name, str(source.path / LOG_FILE), told, "its frames are lost"))
         with LogReader.look_into(log) as read:
             return {"n_pictures": sum(1 for _ in read.named()), "faults": faults}
@@ -205,14 +226,12 @@ def _begin(job: Job, source: Source, place: Path) -> dict[str, Any]:
 
 
 def _replay(job: Job, source: Source, file: Path) -> list[Fault]:
-    """Replay a recording or a sample as a dive, frame after frame: backgrounds and dirt are of those before."""
-    from tools.simulate import begin_replay, complete_config, open_replay, replay_into
+    """Replay a recording or a sample frame after frame: background and dirt are of those before."""
     from tools.shore.uvp6_project.replay import CastRecording
+    from tools.simulate import begin_replay, complete_config, open_replay, replay_into
 
     classifier = classifier_of(job.bundle, job.bundle_sha256)
-    recording: Recording = open_replay(
-        source.path, fps=None, pressure=None, profile=source.profile or None
-    )
+    recording: Recording = open_replay(source.path, fps=None, pressure=None, profile=source.profile or None)
     config, is_nominal = complete_config(job.config, recording.info, bundle=classifier.bundle.name)
     if is_nominal:
         raise RecordingError(
