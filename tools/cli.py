@@ -29,6 +29,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "plan": ("tools.plan:plan_dive", "Show what a budget would send of a dive, and what more would buy."),
     "climatology": ("tools.climatology:climatology", "Learn from dives what the next ones may expect."),
     "decode": ("tools.shore.decode:decode", "Turn messages into CSV and netCDF."),
+    "fleet": ("tools.fleet:fleet", "Keep what messages of any year are read with."),
     "receive": (
         "tools.shore.receive:receive",
         "Take messages from the gateway, and decode dives as they come.",

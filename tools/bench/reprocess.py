@@ -52,7 +52,14 @@ def table(objects: int) -> dict[str, Any]:
         for name, found in runs.items()
     ]  # fmt: skip
     rows.append(
-        [f"one process, {recording['frames']:.0f} frames", recording["cpu_s"], recording["wall_s"], "", "", ""]
+        [
+            f"one process, {recording['frames']:.0f} frames",
+            recording["cpu_s"],
+            recording["wall_s"],
+            "",
+            "",
+            "",
+        ]
     )
     efficiency = min(1.0, balance / 2)
     return {
@@ -64,24 +71,25 @@ def table(objects: int) -> dict[str, Any]:
         "rows": rows,
         "notes": [
             f"Wanted: {WANTED_SPEED_UP} times as fast on two workers; what Dask adds below"
-            f" {100 * WANTED_OVERHEAD:.0f} % of one process. Here {by_clock:.2f} times by the clock, with a load of"
-            f" {os.getloadavg()[0]:.1f} on {os.cpu_count()} processors shared with other work;"
+            f" {100 * WANTED_OVERHEAD:.0f} % of one process. Here {by_clock:.2f} times by the clock, with a"
+            f" load of {os.getloadavg()[0]:.1f} on {os.cpu_count()} processors shared with other work;"
             f" {balance:.2f} times by the processor time of the worker that had most to do. Dask adds"
             f" {100 * overhead:.1f} % of processor time on one worker, besides its start.",
-            f"A vignette of a dive costs {vignette_ms:.2f} ms of a core with {BUNDLE}: copying its log, reading,"
-            f" preparing, naming, writing log and tables. A frame of 2464 x 2056 px, read from PNG, costs"
-            f" {frame_ms:.0f} ms, its larger particles named.",
+            f"A vignette of a dive costs {vignette_ms:.2f} ms of a core with {BUNDLE}: copying its log,"
+            f" reading, preparing, naming, writing log and tables. A frame of 2464 x 2056 px, read from PNG,"
+            f" costs {frame_ms:.0f} ms, its larger particles named.",
             _estimate("10 million objects of UVP6 dives", UVP_OBJECTS * vignette_ms, efficiency),
             _estimate(
-                f"100 million objects of an ISIIS year as vignettes (of dives; without frames and logs less)",
+                "100 million objects of an ISIIS year as vignettes",
                 ISIIS_OBJECTS * vignette_ms, efficiency,
             ),
             _estimate(
                 f"the same from frames, {ISIIS_OBJECTS_PER_FRAME} objects each",
                 ISIIS_OBJECTS * (vignette_ms + frame_ms / ISIIS_OBJECTS_PER_FRAME), efficiency,
             ),
-            f"The cluster: {CORES} cores as fast as one here, one worker a core, and a folder that all see. It is"
-            f" assumed that {CORES} workers share the work as evenly as two did, and that the disk keeps up.",
+            f"The cluster: {CORES} cores as fast as one here, one worker a core, and a folder that all see."
+            f" It is assumed that {CORES} workers share the work as evenly as two did, and that the disk"
+            " keeps up.",
         ],
         "numbers": {
             "reprocess_vignette_ms": vignette_ms, "reprocess_frame_ms": frame_ms,
@@ -98,9 +106,8 @@ def table(objects: int) -> dict[str, Any]:
 
 def _estimate(what: str, cost_ms: float, efficiency: float) -> str:
     core_h = cost_ms / 3.6e6
-    return (
-        f"Estimate, {what}: {core_h:.0f} hours of a core, {core_h / CORES / efficiency:.2f} hours of {CORES} cores."
-    )
+    all_h = core_h / CORES / efficiency
+    return f"Estimate, {what}: {core_h:.0f} hours of one core, {all_h:.2f} hours of {CORES} cores."
 
 
 def _make_dives(folder: Path, objects: int) -> Path:
