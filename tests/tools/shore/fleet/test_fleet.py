@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import hashlib
 import shutil
 import sqlite3
@@ -105,9 +106,7 @@ def test_messages_coded_with_a_climatology_take_it_from_the_registry(tmp_path):
     with DiveLog.open(made[0]) as log:
         summary = summarise(log)
     book = msgspec.structs.replace(summary.codebook, climatology_sha256=climatology.sha256)
-    summary = DiveSummary(
-        **{**{f: getattr(summary, f) for f in summary.__dataclass_fields__}, "codebook": book}
-    )
+    summary = dataclasses.replace(summary, codebook=book)
     (tmp_path / "sent").mkdir()
     sent = plan(summary, 1 << 20, 340, climatology=climatology).messages
     for i, data in enumerate(sent):
