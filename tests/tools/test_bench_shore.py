@@ -8,6 +8,7 @@ import pytest
 from click.testing import CliRunner
 
 pytest.importorskip("gsw", reason="needs the shore extra")
+pytest.importorskip("distributed", reason="needs the scale extra")
 
 from tools.cli import cli
 
@@ -27,6 +28,15 @@ def test_a_small_run_tells_time_memory_and_size(tmp_path):
     assert 20 < numbers["export_peak_mb"] < 1000
     assert numbers["export_cpu_s"] > 0
     assert numbers["measure_ms"] > 0
+    archive = found["tables"][1]
+    assert [row[0] for row in archive["rows"]] == [
+        "one process, 40 vignettes", "Dask, one worker, 40 vignettes", "Dask, two workers, 40 vignettes",
+        "one process, 4 frames",
+    ]  # fmt: skip
+    assert all(len(row) == len(archive["columns"]) for row in archive["rows"])
+    assert numbers["reprocess_vignette_ms"] > 0
+    assert numbers["reprocess_frame_ms"] > 0
+    assert sum("Estimate" in note for note in found["notes"]) == 3
 
 
 def test_objects_go_with_the_shore_alone():

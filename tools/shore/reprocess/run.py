@@ -19,7 +19,7 @@ from typing import Any
 
 from edge.durable import write_durably
 from edge.errors import InputError
-from tools.shore.reprocess.sources import Fault, Kind, Source, find_sources
+from tools.shore.reprocess.sources import RUN_FILE, Fault, Kind, Source, find_sources
 from tools.shore.reprocess.work import (
     DONE,
     FORMAT,
@@ -34,7 +34,7 @@ from tools.shore.reprocess.work import (
     name_pictures,
 )
 
-LOCK, RUN, FAILURES = ".lock", "reprocess.json", "failures.parquet"
+LOCK, FAILURES = ".lock", "failures.parquet"
 WAITING_PER_WORKER = 3
 """Steps handed out for each worker: the next is at hand when one is done."""
 OPEN_PER_WORKER = 2
@@ -280,7 +280,7 @@ def _folder_of(job: Job) -> Iterator[None]:
         told = json.dumps(
             {"bundle_sha256": job.bundle_sha256, "format": FORMAT, "settings": job.settings}, indent=1
         )
-        file = job.out / RUN
+        file = job.out / RUN_FILE
         if file.is_file() and file.read_text(encoding="utf-8") != told + "\n":
             raise InputError(
                 "holds results of another model or of other settings", file=job.out, field="--out",

@@ -19,6 +19,8 @@ from edge.images import IMAGE_SUFFIXES
 from edge.recording import FRAMES_FILE, FRAMES_FOLDER, INFO_FILE, SENSORS_FILE
 
 LOG_FILE = "dive.sqlite"
+RUN_FILE = "reprocess.json"
+"""In a folder of results, which is never a part of an archive."""
 _BLOCK_BYTES = 1 << 20
 
 
@@ -122,6 +124,8 @@ def _walk(path: Path, archive: Path) -> Iterator[Source | Fault]:
         yield Fault.of(name, error, NOT_USED)
         return
     names = {entry.name for entry in entries}
+    if RUN_FILE in names:
+        return
     images = [entry for entry in entries if entry.suffix.lower() in IMAGE_SUFFIXES and entry.is_file()]
     if LOG_FILE in names:
         yield Source(Kind.DIVE, path, name, size_bytes=(path / LOG_FILE).stat().st_size)
@@ -207,10 +211,16 @@ def files_of(source: Source) -> list[Path]:
     elif source.kind is Kind.VIGNETTES and path.is_dir():
         found = [file for file in path.iterdir() if file.suffix.lower() in IMAGE_SUFFIXES]
     elif path.is_dir():
-        found = list(path.rglob("*"))
+        found = [file for file in path.rglob("*") if not _is_of_another(file.name, source.profile)]
     else:
         found = [path, *path.parent.glob(f"{path.name.removesuffix('_Particule.zip')}_Images.zip")]
     return sorted(file for file in found if file.is_file() and not file.name.startswith("."))
+
+
+def _is_of_another(name: str, profile: str) -> bool:
+    """Whether a file of a UVP6 project is of another of its samples: these are most of its bytes."""
+    sample, mark, end = name.rpartition("_")
+    return bool(profile and mark and end in ("Particule.zip", "Images.zip") and sample != profile)
 
 
 def content_hash(source: Source) -> str:

@@ -172,6 +172,12 @@ def test_what_has_changed_is_done_again_and_nothing_else(copy, tmp_path):
     assert len([row for row in table(out, "objects") if row["dive"] == "sorted--spheres"]) == 29
 
 
+def test_results_inside_the_archive_are_no_part_of_it(copy, tmp_path):
+    for _ in range(2):
+        run(copy / "dives", copy / "dives/results", "--dives")
+        assert {file.stem for file in (copy / "dives/results/done").iterdir()} == {"a", "b"}
+
+
 def test_results_of_another_model_are_not_mixed(archive, alone):
     said = run(archive, alone, code=2, bundle="darkfield")
     assert "holds results of another model or of other settings; choose another folder" in said
