@@ -79,7 +79,7 @@ def reprocess(
             runner: run.Runner = run.run_here
         else:
             client = open_here.enter_context(_client(workers, scheduler, dashboard))
-            n_workers = max(1, len(client.scheduler_info(n_workers=-1)["workers"]))
+            n_workers = max(1, len(client.nthreads()))
             console.print(
                 f"{n_workers} workers; dashboard: {client.dashboard_link}", highlight=False, soft_wrap=True
             )

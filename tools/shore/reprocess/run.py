@@ -249,7 +249,7 @@ def remote_client(address: str) -> Iterator[Any]:
             remedy="start it with `dask scheduler`, and give its tcp:// address",
         ) from cause  # fmt: skip
     with client:
-        if not client.scheduler_info()["workers"]:
+        if not client.nthreads():
             raise InputError(
                 f"{address} has no workers", field="--scheduler", remedy="start some with `dask worker`"
             )

@@ -11,10 +11,6 @@ import cv2
 import numpy as np
 import pytest
 
-pytest.importorskip("distributed", reason="needs the scale extra")
-pytest.importorskip("pyarrow", reason="needs the scale extra")
-pytest.importorskip("h5netcdf", reason="needs the shore extra")
-
 from tests.tools.made_dive import make_dive
 from tests.tools.shore.made_project import made_project
 from tests.tools.test_simulate import SCENARIO, seston

@@ -9,8 +9,13 @@ import zipfile
 from collections import Counter
 
 import numpy as np
-import pyarrow.dataset as ds
 import pytest
+
+pytest.importorskip("distributed", reason="needs the scale extra")
+pytest.importorskip("pyarrow", reason="needs the scale extra")
+pytest.importorskip("h5netcdf", reason="needs the shore extra")
+
+import pyarrow.dataset as ds
 import xarray as xr
 
 from edge.divelog import DiveLog

@@ -11,8 +11,13 @@ import sys
 import time
 from pathlib import Path
 
-import psutil
 import pytest
+
+pytest.importorskip("distributed", reason="needs the scale extra")
+pytest.importorskip("pyarrow", reason="needs the scale extra")
+pytest.importorskip("h5netcdf", reason="needs the shore extra")
+
+import psutil
 
 from tests.tools.shore.reprocess.conftest import draw_vignettes, tree
 from tests.tools.test_simulate import seston
