@@ -133,6 +133,6 @@ def _show(entries: list[Entry]) -> None:
 
     table = Table("unit", "kind", "SHA-256", "name", "added (UTC)", "bytes")
     for one in entries:
-        added = datetime.fromtimestamp(one.added_ms / 1000, UTC).strftime("%Y-%m-%d %H:%M")
+        added = datetime.fromtimestamp(one.added_ms / 1000, UTC).strftime("%Y-%m-%d")
         table.add_row(one.unit, one.kind.value, one.sha256[:16], one.name, added, str(one.n_bytes))
     Console().print(table)

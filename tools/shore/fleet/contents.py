@@ -93,7 +93,7 @@ def _json(data: bytes, file: Path, unit: str) -> Content:
 
 
 def _codebook(book: Codebook, unit: str) -> Content:
-    return Content(Kind.CODEBOOK, book.to_json(), book.platform or "codebook", unit or book.platform)
+    return Content(Kind.CODEBOOK, book.to_json(), f"{len(book.taxa)} taxa", unit or book.platform)
 
 
 def _climatology(found: Climatology, unit: str) -> Content:

@@ -185,7 +185,7 @@ def finish(job: Job, ready: Ready) -> Finished:
     """Put the parts together and write the results of a source; the marker comes last."""
     try:
         marker = job.marker(ready.source)
-        if not ready.is_done:
+        if not _is_done(job, ready.source, ready.key):  # by a worker that died before it could say so
             _finish(job, ready, marker)
             shutil.rmtree(job.place(ready.source, ready.key), ignore_errors=True)
         told = json.loads(marker.read_bytes())
