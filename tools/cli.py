@@ -29,6 +29,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "plan": ("tools.plan:plan_dive", "Show what a budget would send of a dive, and what more would buy."),
     "climatology": ("tools.climatology:climatology", "Learn from dives what the next ones may expect."),
     "decode": ("tools.shore.decode:decode", "Turn messages into CSV and netCDF."),
+    "fleet": ("tools.fleet:fleet", "Keep what messages of any year are read with."),
     "receive": (
         "tools.shore.receive:receive",
         "Take messages from the gateway, and decode dives as they come.",
@@ -40,6 +41,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "report": ("tools.shore.report:report", "Make one self-contained HTML page of a dive, or of a fleet."),
     "export": ("tools.export:export", "Write dives for EcoTaxa, EcoPart, netCDF, ODV, OBIS; check archives."),
     "import": ("tools.import_:import_", "Take back what a person sorted: a training set, and a score."),
+    "reprocess": ("tools.reprocess:reprocess", "Run archives through another model, on many cores."),
     "segment": ("tools.segment:segment_image", "Segment one image into a CSV of particles."),
     "classify": ("tools.classify:classify", "Classify vignettes of a folder or zip into a CSV."),
     "bundle": ("tools.bundle:bundle", "Show, verify or check a model bundle."),
@@ -60,6 +62,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
 
 EXTRA_OF = {
     "brotli": "bench", "zstandard": "bench",
+    "bokeh": "scale", "dask": "scale", "distributed": "scale", "pyarrow": "scale",
     "scipy": "calibrate", "tomli_w": "calibrate",
     "packaging": "flash",
     "gsw": "shore", "h5netcdf": "shore", "jinja2": "shore", "matplotlib": "shore", "plotly": "shore",

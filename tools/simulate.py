@@ -22,7 +22,7 @@ from edge.divelog import DiveLog
 from edge.errors import ConfigError, RecordingError
 from edge.frame import FrameOutcome, Phase
 from edge.inference.bundle import Bundle, load_bundle
-from edge.instrument import Instrument
+from edge.instrument import Instrument, Observer
 from edge.live import Live
 from edge.logged import begin_dive, climatology_in, codebook_in, plan_messages, read_climatology, summarise
 from edge.mission import Mission, State
@@ -72,34 +72,63 @@ def simulate_dive(
     `config` must hold optics. `progress` is called with each frame's record.
     """
     scorer = _scorer_of(recording, config, bundle)
-    flat = config.vision.flat_field
-    start_ms = int(recording.time_ms[0])
-    known = recording.pressure_dbar[np.isfinite(recording.pressure_dbar)]
-    rising = known.size > 0 and known[-1] < known[0] == known.max()
-    with begin_dive(
-        out / "dive.sqlite", config, bundle, dive_number=dive_number, time_ms=start_ms,
-        climatology=read_climatology(config),
-        recording={"path": recording.path.name, **msgspec.to_builtins(recording.info)},
-    ) as log:  # fmt: skip
-        instrument = Instrument(
-            config, bundle, log,
-            mission=Mission(State.ASCENT if rising else State.DESCENT),
-            flat_field=None if flat is None else read_image(flat),
+    with begin_replay(recording, config, bundle, out / "dive.sqlite", dive_number=dive_number) as log:
+        plan = replay_into(
+            log, recording, config, bundle,
             observe=None if scorer is None else scorer.observe,
             live=Live(out, (taxon.label for taxon in bundle.counted_taxa)),
+            progress=progress,
         )  # fmt: skip
-        left_out = 0
-        for frame in recording.frames(prefetch=True):
-            if not instrument.is_due(frame):
-                left_out += 1
-                continue
-            for logged in instrument.take(frame):
-                if progress is not None:
-                    progress(logged.record)
-        if left_out:
-            log.set_meta("frames_not_taken", left_out)
-        plan = instrument.finish()
         return _seen_from_shore(log, plan, plan.messages, bundle, out, scorer)
+
+
+def begin_replay(
+    recording: Recording, config: Config, bundle: Bundle, file: Path, *, dive_number: int = 0
+) -> DiveLog:
+    """Begin the log of a recording's dive."""
+    return begin_dive(
+        file, config, bundle, dive_number=dive_number, time_ms=int(recording.time_ms[0]),
+        climatology=read_climatology(config),
+        recording={"path": recording.path.name, **msgspec.to_builtins(recording.info)},
+    )  # fmt: skip
+
+
+def replay_into(
+    log: DiveLog,
+    recording: Recording,
+    config: Config,
+    bundle: Bundle,
+    *,
+    observe: Observer | None = None,
+    live: Live | None = None,
+    progress: Any = None,
+    prefetch: bool = True,
+) -> Plan:
+    """Take every frame of a recording as the instrument does, and end the dive; returns its messages' plan.
+
+    `progress` is called with each frame's record; `prefetch` reads one frame ahead, in a thread.
+    """
+    flat = config.vision.flat_field
+    known = recording.pressure_dbar[np.isfinite(recording.pressure_dbar)]
+    rising = known.size > 0 and known[-1] < known[0] == known.max()
+    instrument = Instrument(
+        config, bundle, log,
+        mission=Mission(State.ASCENT if rising else State.DESCENT),
+        flat_field=None if flat is None else read_image(flat),
+        observe=observe,
+        live=live,
+    )  # fmt: skip
+    left_out = 0
+    for frame in recording.frames(prefetch=prefetch):
+        if not instrument.is_due(frame):
+            left_out += 1
+            continue
+        for logged in instrument.take(frame):
+            if progress is not None:
+                progress(logged.record)
+    if left_out:
+        log.set_meta("frames_not_taken", left_out)
+    return instrument.finish()
 
 
 def simulate_hosted(

@@ -146,7 +146,7 @@ class _Reader:
         if not books:
             raise MessageError(
                 f"needs the codebook whose hash begins {start}, which is not at hand, or is damaged",
-                remedy="add it with --codebook",
+                remedy="add it with --codebook, or to the registry of the fleet",
             )
         for book in books[:-1]:
             try:
@@ -166,7 +166,7 @@ class _Reader:
                 raise MessageError(
                     f"is of dive {header.dive_number} and needs the climatology whose hash begins "
                     f"{book.climatology_sha256[:8] or 'with nothing'}, which is not at hand",
-                    remedy="add it with --climatology",
+                    remedy="add it with --climatology, or to the registry of the fleet",
                 )
             self._expectations[key] = Expectation(book, climatology)
         return self._expectations[key]

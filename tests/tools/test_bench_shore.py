@@ -10,6 +10,7 @@ from click.testing import CliRunner
 
 pytest.importorskip("gsw", reason="needs the shore extra")
 pytest.importorskip("plotly", reason="needs the shore extra")
+pytest.importorskip("distributed", reason="needs the scale extra")
 
 from tools.bench.chromium import NAMES
 from tools.cli import cli
@@ -34,6 +35,15 @@ def test_a_small_run_tells_time_memory_and_size(tmp_path):
     assert 4 < numbers["report_mb"] < 15
     if any(map(shutil.which, NAMES)):
         assert 0 < numbers["report_open_s"] <= numbers["report_drawn_s"]
+    archive = found["tables"][1]
+    assert [row[0] for row in archive["rows"]] == [
+        "one process, 40 vignettes", "Dask, one worker, 40 vignettes", "Dask, two workers, 40 vignettes",
+        "one process, 4 frames",
+    ]  # fmt: skip
+    assert all(len(row) == len(archive["columns"]) for row in archive["rows"])
+    assert numbers["reprocess_vignette_ms"] > 0
+    assert numbers["reprocess_frame_ms"] > 0
+    assert sum("Estimate" in note for note in found["notes"]) == 3
 
 
 def test_objects_go_with_the_shore_alone():

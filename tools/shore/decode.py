@@ -59,6 +59,7 @@ def decode_files(
     out: Path,
     codebooks: Iterable[Path] = (),
     climatologies: Iterable[Path] = (),
+    fleet: Path | None = None,
 ) -> Decoded:
     """Decode message files or folders of them into `out`: profile.csv, profile.nc, park.nc of each dive.
 
@@ -70,6 +71,8 @@ def decode_files(
         Folder to write to; made if missing.
     codebooks, climatologies
         Further files of each; every ``climatology*.json`` beside the messages is used too.
+    fleet
+        Registry of `seston fleet`: what the messages ask for is taken from it.
 
     Raises
     ------
@@ -99,6 +102,7 @@ def read_messages(
     codebooks: Iterable[Path] = (),
     climatologies: Iterable[Path] = (),
     at_hand: Sequence[Codebook | Climatology] = (),
+    fleet: Path | None = None,
 ) -> tuple[Decoding, list[tuple[Path, str]]]:
     """What message files or folders of them say, and each file that was not used with the reason.
 
@@ -109,7 +113,7 @@ def read_messages(
     known = _load(climatologies, folders, CLIMATOLOGIES, load_climatology)
     books += [one for one in at_hand if isinstance(one, Codebook)]
     known += [one for one in at_hand if isinstance(one, Climatology)]
-    result, refused = _decode(files, books, known)
+    result, refused = _decode(files, books, known, fleet)
     if not result.dives:
         file, reason = refused[0]
         problem, _, remedy = reason.rstrip(".").partition("; ")
@@ -204,7 +208,10 @@ def _load(
 
 
 def _decode(
-    files: Sequence[Path], books: Sequence[Codebook], climatologies: Sequence[Climatology]
+    files: Sequence[Path],
+    books: Sequence[Codebook],
+    climatologies: Sequence[Climatology],
+    fleet: Path | None,
 ) -> tuple[Decoding, list[tuple[Path, str]]]:
     read: list[Path] = []
     messages: list[bytes] = []
@@ -218,6 +225,12 @@ def _decode(
             read.append(file)
         except OSError as cause:
             refused.append((file, f"cannot be read ({cause})"))
+    if fleet is not None:
+        from tools.shore.fleet.registry import Registry
+
+        with Registry(fleet) as registry:
+            more_books, more_climatologies = registry.keys_to(messages)
+        books, climatologies = [*books, *more_books], [*climatologies, *more_climatologies]
     result = decode_messages(messages, books, climatologies)
     refused += [(read[position], reason) for position, reason in result.refused]
     return result, refused
@@ -234,6 +247,10 @@ def _decode(
     help="Climatology file; climatology*.json beside the messages is found without it. May be repeated.",
 )  # fmt: skip
 @click.option(
+    "--fleet", type=click.Path(dir_okay=False, path_type=Path),
+    help="Registry of seston fleet: codebooks and climatologies are taken from it by hash.",
+)  # fmt: skip
+@click.option(
     "--request", type=click.Path(dir_okay=False, path_type=Path),
     help="Write what to ask the float for again, at most 270 bytes: the body of a command.",
 )  # fmt: skip
@@ -245,6 +262,7 @@ def decode(
     messages: tuple[Path, ...],
     codebooks: tuple[Path, ...],
     climatologies: tuple[Path, ...],
+    fleet: Path | None,
     request: Path | None,
     out: Path,
 ) -> None:
@@ -252,7 +270,7 @@ def decode(
     from rich.console import Console
 
     console = Console()
-    done = decode_files(messages, out, codebooks, climatologies)
+    done = decode_files(messages, out, codebooks, climatologies, fleet)
     for dive in done.dives:
         console.print(dive_table(dive))
         if sentence := dive.missing_sentence():

@@ -48,6 +48,10 @@ Listen = Callable[[str, int], Awaitable[int]]
     "--webhook-key", type=click.Path(dir_okay=False, path_type=Path),
     help="PEM file: take from the webhook only what this RSA key has signed (RockBLOCK's JWT).",
 )  # fmt: skip
+@click.option(
+    "--fleet", type=click.Path(dir_okay=False, path_type=Path),
+    help="Registry of seston fleet: codebooks and climatologies are taken from it by hash.",
+)  # fmt: skip
 def receive(
     directip: int | None,
     webhook: int | None,
@@ -57,6 +61,7 @@ def receive(
     imeis: tuple[str, ...],
     webhook_path: str,
     webhook_key: Path | None,
+    fleet: Path | None,
 ) -> None:
     """Receive messages until stopped: keep each once, confirm it, decode its dive."""
     callers = [_caller(text, imeis) for text in calls]
@@ -64,7 +69,7 @@ def receive(
         raise click.UsageError("--webhook-key verifies what comes by --webhook, which is not given")
     key = None if webhook_key is None else WebhookKey(webhook_key)
     store = Store(folder, {*imeis, *(imei for _, imei in callers)} if imeis else ())
-    receiver = Receiver(store, click.echo, webhook_path, None if key is None else key.claims)
+    receiver = Receiver(store, click.echo, webhook_path, None if key is None else key.claims, fleet)
     try:
         if webhook is not None and key is None:
             click.echo("webhook: who has sent a message is not verified; --webhook-key FILE does")

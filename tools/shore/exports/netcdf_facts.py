@@ -29,9 +29,12 @@ def global_attributes(
     feature: str,
     extra: Mapping[str, Any],
 ) -> dict[str, Any]:
-    """Attributes of a file; those in `extra` win, `history` is put before the one here."""
+    """Attributes of a file; those in `extra` win, `history` is put before the one here.
+
+    A `date_created` in it is taken for all dates, so that a file can be made again to the same bytes.
+    """
     book = dive.codebook
-    created = now()
+    created = str(extra.get("date_created") or now())
     attributes: dict[str, Any] = {
         "Conventions": "CF-1.8, ACDD-1.3",
         "title": f"Particles and plankton counted in situ by a camera, {dive.name}",

@@ -19,8 +19,8 @@ PRODUCT = "profile.csv"
 PRODUCTS = (".csv", ".nc", ".png")
 
 
-def decode_dive(dive: Path) -> tuple[str, bool]:
-    """Decode what is there of a dive.
+def decode_dive(dive: Path, fleet: Path | None = None) -> tuple[str, bool]:
+    """Decode what is there of a dive; `fleet` is a registry of `seston fleet`.
 
     Returns
     -------
@@ -33,7 +33,8 @@ def decode_dive(dive: Path) -> tuple[str, bool]:
     shutil.rmtree(work, ignore_errors=True)
     name = f"{dive.parent.name}/{dive.name}"
     try:
-        done = decode_files([dive], work, known_files(dive, CODEBOOKS), known_files(dive, CLIMATOLOGIES))
+        books, climatologies = known_files(dive, CODEBOOKS), known_files(dive, CLIMATOLOGIES)
+        done = decode_files([dive], work, books, climatologies, fleet)
         keeps_log = is_delayed(dive / "profile.nc")  # no real-time file takes its place
         before = {file for file in dive.rglob("*") if file.suffix in PRODUCTS and work not in file.parents}
         if keeps_log:

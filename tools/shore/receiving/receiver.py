@@ -49,6 +49,8 @@ class Receiver:
         Takes one line for a person.
     webhook_path, claims
         See `Ports`.
+    fleet
+        Registry of `seston fleet`, looked into for what messages ask for.
     """
 
     def __init__(
@@ -57,8 +59,9 @@ class Receiver:
         say: Callable[[str], None],
         webhook_path: str = "",
         claims: Claims | None = None,
+        fleet: Path | None = None,
     ) -> None:
-        self._store = store
+        self._store, self._fleet = store, fleet
         self._say = say
         self._disk = ThreadPoolExecutor(max_workers=1)
         self._due: dict[Path, None] = {}
@@ -119,7 +122,7 @@ class Receiver:
             while self._due:
                 dive = next(iter(self._due))
                 del self._due[dive]
-                decoding = asyncio.ensure_future(asyncio.to_thread(decode_dive, dive))
+                decoding = asyncio.ensure_future(asyncio.to_thread(decode_dive, dive, self._fleet))
                 try:
                     await asyncio.wait([decoding])
                 except asyncio.CancelledError:
@@ -165,10 +168,11 @@ class Receiver:
         return sizes
 
     def _books(self) -> Stamp:
-        """Codebooks and climatologies that are there, and when they were written."""
+        """Codebooks, climatologies and registry that are there, and when they were written."""
         folder, found = self._store.folder, []
+        registry = [] if self._fleet is None else [self._fleet]
         for pattern in (CODEBOOKS, CLIMATOLOGIES):
-            for file in sorted([*folder.glob(pattern), *folder.glob(f"*/{pattern}")]):
+            for file in sorted([*folder.glob(pattern), *folder.glob(f"*/{pattern}"), *registry]):
                 with contextlib.suppress(OSError):
                     found.append((str(file), file.stat().st_mtime_ns))
         return tuple(found)

@@ -1,0 +1,1 @@
+"""Archives of recordings, dives and vignettes through another model, on Dask: Parquet and netCDF."""
