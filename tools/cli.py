@@ -36,6 +36,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "report": ("tools.shore.report:report", "Make one self-contained HTML page of a dive."),
     "export": ("tools.export:export", "Write dives for EcoTaxa; check any archive as it would."),
     "import": ("tools.import_:import_", "Take back what a person sorted: a training set, and a score."),
+    "sort": ("tools.sort:sort", "Sort images by clusters that grow; list what a dive has that is new."),
     "segment": ("tools.segment:segment_image", "Segment one image into a CSV of particles."),
     "classify": ("tools.classify:classify", "Classify vignettes of a folder or zip into a CSV."),
     "bundle": ("tools.bundle:bundle", "Show, verify or check a model bundle."),

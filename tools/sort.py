@@ -1,0 +1,118 @@
+"""`seston sort`: help for a taxonomist with thousands of images. Thin ends of `tools.shore.sorting`."""
+
+from __future__ import annotations
+
+import getpass
+from pathlib import Path
+
+import click
+
+from edge.optics import Polarity
+
+SHOWN = 20
+"""Lines of what was left out that are printed."""
+WORK = click.argument("work_file", metavar="WORK", type=click.Path(dir_okay=False, path_type=Path))
+BUNDLE = click.option(
+    "--bundle", "path_or_name", required=True, help="A bundle's file, or the name of a shipped one."
+)
+WHO = click.option("--who", default=getpass.getuser, show_default="this user", help="Who decides, for the log.")
+
+
+@click.group()
+def sort() -> None:
+    """Sort images by clusters that grow, as MorphoCluster does: embed, cluster, serve, export; novelty."""
+
+
+@sort.command()
+@click.argument("sources", metavar="FOLDER|ZIP|DIVE...", nargs=-1, required=True, type=click.Path(path_type=Path))
+@BUNDLE
+@click.option("--out", "work_file", required=True, type=click.Path(dir_okay=False, path_type=Path), help="Work file; made, or added to.")
+@click.option(
+    "--polarity", type=click.Choice([item.value for item in Polarity]), default=Polarity.DARK_FIELD.value,
+    show_default=True, help="bright-field images are inverted first; a dive's never.",
+)  # fmt: skip
+def embed(sources: tuple[Path, ...], path_or_name: str, work_file: Path, polarity: str) -> None:
+    """Take images into the work file OUT, with what the bundle's network sees in each.
+
+    Stopped, it goes on where it was: give the same command again. What cannot be read, and what is in already,
+    is listed and left out.
+    """
+    from edge.inference.bundle import load_bundle
+    from edge.inference.classifier import Classifier
+    from tools.shore.sorting.embedding import Embedder
+    from tools.shore.sorting.sources import Told, add_source
+    from tools.shore.sorting.work import Work
+
+    bundle = load_bundle(path_or_name)
+    classifier, embedder = Classifier(bundle), Embedder(bundle)
+    meta = {
+        "bundle": bundle.name, "bundle_sha256": bundle.sha256, "views": bundle.preprocessing.views,
+        "polarity": polarity,
+    }  # fmt: skip
+    with Work.create(work_file, meta) as work:
+        for path in sources:
+            told = Told(0, 0, [])
+            with click.progressbar(length=0, label=path.name, show_pos=True, show_percent=False) as bar:
+                for told in add_source(
+                    work, path, bundle, embedder, classifier, invert=polarity == Polarity.BRIGHT_FIELD
+                ):
+                    bar.update(told.n_new - bar.pos)
+            known = f", {told.n_known:,} were there" if told.n_known else ""
+            left_out = f", {len(told.faults):,} left out" if told.faults else ""
+            click.echo(f"{path}: {told.n_new:,} images taken{known}{left_out}")
+            tell_faults([what for _, what in told.faults])
+        n = work.n_images()
+    click.echo(f"{work_file}: {n:,} images; next: seston sort cluster {work_file}")
+
+
+@sort.command()
+@WORK
+@click.option("--size", type=click.IntRange(2), help="Least size of a cluster; by default 128, then 64, 32, 16, 8.")
+@WHO
+def cluster(work_file: Path, size: int | None, who: str) -> None:
+    """Look for dense clusters in what is in none yet: a round. The page has a button for it, too."""
+    from tools.shore.sorting.session import Session
+
+    with Session.open(work_file, who) as session:
+        n = session.cluster(size)
+        told = session.overview()
+    click.echo(
+        f"{work_file}: {n:,} clusters found; {told['sorted']:,} of {told['images']:,} images are in clusters;"
+        f" next: seston sort serve {work_file}"
+    )
+
+
+@sort.command()
+@WORK
+@click.option("--port", type=click.IntRange(0, 65535), default=8766, show_default=True, help="0: any.")
+@WHO
+def serve(work_file: Path, port: int, who: str) -> None:
+    """Serve the page to sort on, for a browser on this machine.
+
+    Every decision is on the disk before it is answered, with who made it and when; all can be undone.
+    """
+    from edge.errors import InputError
+    from tools.shore.sorting.server import Server
+
+    try:
+        server = Server(work_file, who, "127.0.0.1", port)
+    except OSError as cause:
+        raise InputError(
+            f"is {port}, which cannot be had ({cause.strerror or cause})",
+            field="--port",
+            remedy="choose another, or --port 0 for any",
+        ) from None
+    server.end_on_signals()
+    click.echo(f"http://127.0.0.1:{server.server_address[1]}  (Ctrl-C ends it)")
+    try:
+        server.serve_forever()
+    finally:
+        server.server_close()
+
+
+def tell_faults(faults: list[str]) -> None:
+    """Print what was left out, not without end."""
+    for fault in faults[:SHOWN]:
+        click.echo(f"left out: {fault}", err=True)
+    if len(faults) > SHOWN:
+        click.echo(f"left out: ... and {len(faults) - SHOWN:,} more, listed in the work file", err=True)
