@@ -41,9 +41,7 @@ class LocalServer(ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 16
 
-    def __init__(
-        self, host: str, port: int, handler: type[LocalHandler], package: str, stem: str
-    ) -> None:
+    def __init__(self, host: str, port: int, handler: type[LocalHandler], package: str, stem: str) -> None:
         self.name = host
         self.page, self.policy = read_page(package, stem)
         super().__init__((host, port), handler)
@@ -103,7 +101,9 @@ class LocalHandler(BaseHTTPRequestHandler):
 def read_page(package: str, stem: str) -> tuple[bytes, str]:
     """A page with its style and script in it, and the policy that lets nothing else run."""
     here = files(package)
-    page, style, script = ((here / f"{stem}.{kind}").read_text(encoding="utf-8") for kind in ("html", "css", "js"))
+    page, style, script = (
+        (here / f"{stem}.{kind}").read_text(encoding="utf-8") for kind in ("html", "css", "js")
+    )
     page = page.replace("/*style*/", style).replace("/*script*/", script)
     policy = (
         f"default-src 'none'; img-src 'self' data:; connect-src 'self'; style-src '{_hash(style)}'; "

@@ -15,7 +15,9 @@ WORK = click.argument("work_file", metavar="WORK", type=click.Path(dir_okay=Fals
 BUNDLE = click.option(
     "--bundle", "path_or_name", required=True, help="A bundle's file, or the name of a shipped one."
 )
-WHO = click.option("--who", default=getpass.getuser, show_default="this user", help="Who decides, for the log.")
+WHO = click.option(
+    "--who", default=getpass.getuser, show_default="this user", help="Who decides, for the log."
+)
 
 
 @click.group()
@@ -24,9 +26,17 @@ def sort() -> None:
 
 
 @sort.command()
-@click.argument("sources", metavar="FOLDER|ZIP|DIVE...", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.argument(
+    "sources", metavar="FOLDER|ZIP|DIVE...", nargs=-1, required=True, type=click.Path(path_type=Path)
+)
 @BUNDLE
-@click.option("--out", "work_file", required=True, type=click.Path(dir_okay=False, path_type=Path), help="Work file; made, or added to.")
+@click.option(
+    "--out",
+    "work_file",
+    required=True,
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Work file; made, or added to.",
+)
 @click.option(
     "--polarity", type=click.Choice([item.value for item in Polarity]), default=Polarity.DARK_FIELD.value,
     show_default=True, help="bright-field images are inverted first; a dive's never.",
@@ -34,8 +44,8 @@ def sort() -> None:
 def embed(sources: tuple[Path, ...], path_or_name: str, work_file: Path, polarity: str) -> None:
     """Take images into the work file OUT, with what the bundle's network sees in each.
 
-    Stopped, it goes on where it was: give the same command again. What cannot be read, and what is in already,
-    is listed and left out.
+    Stopped, it goes on where it was: give the same command again. What cannot be read, and what is in
+    already, is listed and left out.
     """
     from edge.inference.bundle import load_bundle
     from edge.inference.classifier import Classifier
@@ -67,7 +77,9 @@ def embed(sources: tuple[Path, ...], path_or_name: str, work_file: Path, polarit
 
 @sort.command()
 @WORK
-@click.option("--size", type=click.IntRange(2), help="Least size of a cluster; by default 128, then 64, 32, 16, 8.")
+@click.option(
+    "--size", type=click.IntRange(2), help="Least size of a cluster; by default 128, then 64, 32, 16, 8."
+)
 @WHO
 def cluster(work_file: Path, size: int | None, who: str) -> None:
     """Look for dense clusters in what is in none yet: a round. The page has a button for it, too."""
@@ -108,6 +120,46 @@ def serve(work_file: Path, port: int, who: str) -> None:
         server.serve_forever()
     finally:
         server.server_close()
+
+
+@sort.command("export")
+@WORK
+@click.option(
+    "--out", type=click.Path(path_type=Path), help="Folder to write, a folder a class: for `seston retrain`."
+)
+@click.option(
+    "--ecotaxa",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Zip to write, for EcoTaxa, all validated.",
+)
+def export_(work_file: Path, out: Path | None, ecotaxa: Path | None) -> None:
+    """Write what was accepted and named, to train with or for EcoTaxa; what has no name is left out."""
+    from tools.shore.sorting.export import write_ecotaxa, write_folders
+    from tools.shore.sorting.session import Session
+
+    if out is None and ecotaxa is None:
+        raise click.UsageError("give --out FOLDER, --ecotaxa ZIP, or both")
+    with Session.open(work_file, "") as session:
+        polarity = session.overview()["polarity"]
+        for target, write in ((out, write_folders), (ecotaxa, write_ecotaxa)):
+            if target is not None:
+                found = write(session, target)
+                click.echo(f"{target}: {found.total():,} images of {len(found)} classes")
+    if out is not None:
+        option = "" if polarity == Polarity.DARK_FIELD.value else f" --polarity {polarity}"
+        click.echo(f"next: seston retrain {out}{option} --out run")
+
+
+@sort.command()
+@WORK
+def log(work_file: Path) -> None:
+    """Print every decision: when, by whom, what, and whether it was taken back."""
+    from tools.shore.sorting.work import Work
+
+    with Work.open(work_file) as work:
+        for step, utc, who, kind, undone, undone_by in work.history():
+            gone = f"  (taken back {undone} by {undone_by})" if undone else ""
+            click.echo(f"{step:>6}  {utc}  {who}  {kind}{gone}")
 
 
 def tell_faults(faults: list[str]) -> None:

@@ -29,7 +29,7 @@ class Server(LocalServer):
 class _Handler(LocalHandler):
     server: Server
 
-    def do_GET(self) -> None:
+    def do_GET(self) -> None:  # noqa: N802 so it is called
         if not self.is_named_rightly():
             return
         asked = urlsplit(self.path)

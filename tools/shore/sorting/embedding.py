@@ -1,4 +1,4 @@
-"""What a bundle's network sees in a vignette: the tensor that its classification layer reads. Nothing is learnt.
+"""What a bundle's network sees in a vignette: the tensor that its last layer reads. Nothing is learnt.
 
 The int8 model itself is run, with its output moved one operation forward, so that shore sees what the board
 sees and TensorFlow is not needed.

@@ -1,4 +1,4 @@
-"""The page of `seston sort serve`: what it asks for, and the decisions it sends. For browsers on this machine.
+"""The page of `seston sort serve`, for browsers on this machine: what it shows, and the decisions it sends.
 
 A decision is a POST of JSON that names the step it was made at: a page that is behind is told so. Another
 site's page cannot send one (a browser asks first before it sends JSON elsewhere, and is not answered).
@@ -7,8 +7,8 @@ site's page cannot send one (a browser asks first before it sends JSON elsewhere
 from __future__ import annotations
 
 import json
-from concurrent.futures import ThreadPoolExecutor
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any, TypeVar
@@ -65,7 +65,7 @@ class Server(LocalServer):
 class _Handler(LocalHandler):
     server: Server
 
-    def do_GET(self) -> None:
+    def do_GET(self) -> None:  # noqa: N802 so it is called
         if not self.is_named_rightly():
             return
         session = self.server.session
@@ -93,7 +93,7 @@ class _Handler(LocalHandler):
             case _:
                 self.answer(HTTPStatus.NOT_FOUND, "text/plain", b"There is nothing here.\n")
 
-    def do_POST(self) -> None:
+    def do_POST(self) -> None:  # noqa: N802 so it is called
         if not self.is_named_rightly():
             return
         length = self.headers.get("Content-Length", "")
@@ -125,7 +125,7 @@ class _Handler(LocalHandler):
             case "undo":
                 said = "" if session.undo() else "There is nothing to undo."
             case "cluster":
-                n = session.cluster(data.get("size"))
+                n = session.cluster()
                 said = f"{n} clusters found." if n else "No cluster of this size is left."
             case "halve":
                 session.halve(data.get("cluster", -1))

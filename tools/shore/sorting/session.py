@@ -20,7 +20,7 @@ from edge.errors import ImageError, InputError
 from edge.images import decode_image
 from tools.shore.sorting import space
 from tools.shore.sorting.state import POOL, Cluster, State, sorted_state
-from tools.shore.sorting.work import Work
+from tools.shore.sorting.work import Decision, Work
 
 _KINDS = {b"\x89PNG": "image/png", b"\xff\xd8": "image/jpeg", b"BM": "image/bmp"}
 MAY_DECIDE = ("accept", "reject", "take_out", "split", "grow", "grown", "name", "merge", "move")
@@ -68,18 +68,27 @@ class Session:
     def _load(self) -> None:
         decisions = self._work.decisions()
         self.state: State = sorted_state(self.images.image, decisions)
-        self.step = decisions[-1].step if decisions else 0
-        self.last = decisions[-1].kind if decisions else ""
+        self.step = 0
+        self._named: dict[int, tuple[str, str]] = {}
+        for one in decisions:
+            self._note(one)
 
     def decide(self, kind: str, data: dict[str, Any]) -> None:
-        """Take a decision in and write it; raises `InputError`, with nothing changed, when it makes no sense."""
+        """Take a decision in and write it; `InputError`, with nothing changed, when it makes no sense."""
         self.state.apply(kind, data)
         try:
             made = self._work.decide(self._clock(), self._who, kind, data)
         except BaseException:
             self._load()  # the disk did not take it: neither do we
             raise
-        self.step, self.last = made.step, kind
+        self._note(made)
+
+    def _note(self, made: Decision) -> None:
+        self.step = made.step
+        if made.kind == "name":
+            self._named[made.data["cluster"]] = made.utc, made.who
+        elif made.kind == "merge":  # a name may have gone along
+            self._named.setdefault(made.data["into"], self._named.get(made.data["cluster"], ("", "")))
 
     def undo(self) -> bool:
         """Take back the last decision; says whether there was one."""
@@ -123,16 +132,37 @@ class Session:
         return len(rows)
 
     def members(self, number: int) -> NDArray[np.int64]:
-        """Where the images of a cluster stand, the most typical first; raises `InputError` if there is none."""
+        """Where a cluster's images stand, the most typical first; raises `InputError` if it is not there."""
         self._known(number)
         return space.by_typicality(self.vectors, self.state.members(number))
 
     def _known(self, number: int) -> Cluster:
-        if number not in self.state.clusters:
+        if not isinstance(number, int) or number not in self.state.clusters:
             raise InputError(
                 f"is {number}, which is not there", field="cluster", remedy="load the page again"
             )
         return self.state.clusters[number]
+
+    @property
+    def path(self) -> Path:
+        """The work file."""
+        return self._work.path
+
+    def file_bytes(self, image: int) -> bytes:
+        """The bytes of an image's file; raises `InputError` when they are gone."""
+        data = self._work.file_bytes(image)
+        if data is None:
+            raise InputError(
+                f"has lost image {image}", file=self.path, remedy="take the images into a new one"
+            )
+        return data
+
+    def named_by(self, image: int) -> tuple[str, str]:
+        """When the cluster of an image was named, or the one above it that has a name, and by whom."""
+        number = int(self.state.cluster[self.state.rows([image])[0]])
+        return next(
+            (self._named[one.number] for one in reversed(self.state.path(number)) if one.name), ("", "")
+        )
 
     def picture(self, image: int) -> tuple[str, bytes] | None:
         """Kind and bytes of an image, as a browser shows it; None when there is none."""
@@ -160,7 +190,6 @@ class Session:
             "polarity": self._work.meta("polarity"),
             "who": self._who,
             "step": self.step,
-            "last": self.last,
             "images": len(self.state.images),
             "sorted": int(in_cluster.sum()),
             "named": int(np.isin(self.state.cluster, named).sum()),

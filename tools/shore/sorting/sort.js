@@ -107,6 +107,8 @@ const ACTIONS = [
   { key: "Enter", text: "add all but the marked", on: () => isCluster() && mode === "grow" && view?.images.length, go: () => then("grow", { cluster: here, images: images(false), refused: images(true) }, () => show(here, 0)) },
   { key: "x", text: "enough: this one is done", on: () => isCluster() && mode === "grow", go: () => then("grown", { cluster: here }, next) },
   { key: "t", text: "add all near ones", on: () => isCluster() && mode === "grow" && view?.near, go: () => then("near", { cluster: here }, () => show(here, 0)) },
+  { key: "Enter", text: "name it", on: () => mode === "name" && here !== null, go: () => (document.activeElement === $("name") ? $("naming").requestSubmit() : $("name").focus()) },
+  { key: "Escape", text: "leave the field", on: () => document.activeElement === $("name"), go: () => $("grid").focus() },
   { key: "n", text: "next", on: () => state.clusters.length, go: () => next(1) },
   { key: "p", text: "previous", on: () => state.clusters.length, go: () => next(-1) },
   { key: "m", text: "merge into…", on: isMoving, go: () => choose("merge") },
@@ -115,7 +117,7 @@ const ACTIONS = [
   { key: "PageDown", text: "", on: () => view && start + view.images.length < view.total && mode !== "grow", go: () => show(here, start + view.images.length) },
   { key: "PageUp", text: "", on: () => view && start > 0, go: () => show(here, Math.max(0, start - 50)) },
 ];
-const KEYS = { Enter: "Enter", " ": "Space" };
+const KEYS = { " ": "Space", Escape: "Esc" };
 
 function mark(i) {
   const one = view.images[i];
@@ -186,7 +188,7 @@ function draw() {
     const names = [...new Set(state.clusters.map((other) => other.name).filter(Boolean))].sort();
     $("names").replaceChildren(...names.map((value) => make("option", { value })));
     $("guesses").replaceChildren(...(view?.guesses ?? []).map(([name, n]) =>
-      make("button", { type: "button", textContent: `${name} (${n})`, onclick: () => then("name", { cluster: here, name }, () => next(1)) })));
+      make("button", { type: "button", title: "The model's name", textContent: `${name} (${n})`, onclick: () => then("name", { cluster: here, name }, () => next(1)) })));
     $("name").focus();
   } else if (document.activeElement === document.body || document.activeElement === $("name")) {
     $("grid").focus();

@@ -7,7 +7,7 @@ growing by distance. The square root evens the spread of features that are sums 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import numpy as np
@@ -52,7 +52,7 @@ class Offer(NamedTuple):
 
 
 def vectors_of(totals: NDArray[np.int16], views: int) -> Floats:
-    """Points whose distances count, float32 (n, at most `N_COMPONENTS`), from `Embedder.totals` of n images."""
+    """Points whose distances count, float32 (n, `N_COMPONENTS` or fewer), from `Embedder.totals`."""
     from sklearn.decomposition import PCA
 
     roots = np.sqrt(np.maximum(totals.astype(np.float32) + 128 * views, 0))
@@ -81,18 +81,42 @@ def find_seeds(vectors: Floats, rows: NDArray[np.int64], size: int) -> list[NDAr
 def offer(vectors: Floats, state: State, number: int) -> Offer:
     """Images in no cluster by their distance to a cluster's centre, without those refused there.
 
-    The limit is the 0.9 quantile of the distances of the cluster's own images.
+    Centre and limit (the 0.9 quantile of the distances of its own images) are those of what was there before
+    anything was grown: growing does not run on by itself.
     """
-    members = state.members(number)
+    core = core_of(state, number)
     refused = state.rows(state.clusters[number].refused)
     pool = np.setdiff1d(np.flatnonzero(state.cluster == POOL), refused)
-    if not len(members):
+    if not len(core):
         return Offer(pool[:0], np.zeros(0, dtype=np.float32), 0.0)
-    centre = vectors[members].mean(axis=0)
-    own = np.linalg.norm(vectors[members] - centre, axis=1)
+    centre = vectors[core].mean(axis=0)
+    own = np.linalg.norm(vectors[core] - centre, axis=1)
     distance = np.linalg.norm(vectors[pool] - centre, axis=1)
     order = np.argsort(distance, kind="stable")
     return Offer(pool[order], distance[order], float(np.quantile(own, OWN_SHARE)))
+
+
+def core_of(state: State, number: int) -> NDArray[np.int64]:
+    """The images of a cluster that did not come by growing; all of them where none is left."""
+    members = state.members(number)
+    core = members[~state.is_grown[members]]
+    return core if len(core) else members
+
+
+def nearest_cluster(vectors: Floats, state: State, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Number of the cluster whose centre is nearest to each of the images at `rows`, int64."""
+    from scipy.spatial.distance import cdist
+
+    numbers, centres = centres_of(vectors, state, state.clusters)
+    return np.asarray(numbers[cdist(vectors[rows], centres).argmin(axis=1)])
+
+
+def centres_of(vectors: Floats, state: State, numbers: Iterable[int]) -> tuple[NDArray[np.int64], Floats]:
+    """Those clusters that have images, and their centres, (k, d)."""
+    cores = {number: core_of(state, number) for number in numbers}
+    cores = {number: core for number, core in cores.items() if len(core)}
+    centres = [vectors[core].mean(axis=0) for core in cores.values()]
+    return np.array(list(cores), dtype=np.int64), np.reshape(centres, (len(cores), vectors.shape[1]))
 
 
 def by_typicality(vectors: Floats, rows: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -102,17 +126,17 @@ def by_typicality(vectors: Floats, rows: NDArray[np.int64]) -> NDArray[np.int64]
 
 
 def halves(vectors: Floats, rows: NDArray[np.int64]) -> NDArray[np.int64]:
-    """The smaller of two halves that differ most (2-means): where its images stand; none of a single image."""
+    """The smaller of two halves that differ most (2-means): where its images stand; none of one."""
     from sklearn.cluster import KMeans
 
     if len(rows) < 2:
         return rows[:0]
     labels = KMeans(2, n_init=4, random_state=SEED).fit_predict(vectors[rows])
     smaller = int(labels.sum() * 2 <= len(labels))
-    return rows[labels == smaller]
+    return np.asarray(rows[labels == smaller])
 
 
-def tree_of(vectors: Floats, state: State, numbers: Sequence[int]) -> list[list[int]]:
+def tree_of(vectors: Floats, state: State, numbers: Iterable[int]) -> list[list[int]]:
     """Groups of clusters, each before those it is in: average linkage of centroids, cut at three heights.
 
     As `State.apply` takes them for `arrange`: a child is a cluster's number, or that of a group made before,
@@ -120,14 +144,13 @@ def tree_of(vectors: Floats, state: State, numbers: Sequence[int]) -> list[list[
     """
     from scipy.cluster.hierarchy import fcluster, linkage
 
-    numbers = [number for number in numbers if len(state.members(number))]
-    if len(numbers) < 3:
+    known, centres = centres_of(vectors, state, numbers)
+    if len(known) < 3:
         return []
-    centres = np.stack([vectors[state.members(number)].mean(axis=0) for number in numbers])
     joined = linkage(centres.astype(np.float64), method="average")
     heights = np.unique(joined[:, 2])
     groups: list[list[int]] = []
-    standing = {i: number for i, number in enumerate(numbers)}
+    standing = {i: number for i, number in enumerate(known.tolist())}
     for share in (0.3, 0.6, 0.85):
         labels = fcluster(joined, float(np.quantile(heights, share)), criterion="distance")
         merged: dict[int, list[int]] = {}
@@ -143,12 +166,3 @@ def tree_of(vectors: Floats, state: State, numbers: Sequence[int]) -> list[list[
                 groups.append(mine)
         standing = after
     return groups
-
-
-def nearest_cluster(vectors: Floats, state: State, rows: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Number of the cluster whose centre is nearest to each of the images at `rows`, int64."""
-    from scipy.spatial.distance import cdist
-
-    numbers = [number for number in state.clusters if len(state.members(number))]
-    centres = np.stack([vectors[state.members(number)].mean(axis=0) for number in numbers])
-    return np.array(numbers, dtype=np.int64)[cdist(vectors[rows], centres).argmin(axis=1)]

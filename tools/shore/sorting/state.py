@@ -1,4 +1,4 @@
-"""What a sorting has come to: clusters and who is in them, as a pure replay of its decisions. It decides nothing.
+"""What a sorting has come to: clusters and who is in them, a pure replay of its decisions. Pure.
 
 Every decision names images and clusters outright, so that a replay computes nothing anew.
 """
@@ -88,7 +88,10 @@ class State:
 
     def rows(self, images: Iterable[int]) -> NDArray[np.int64]:
         """Where images stand, int64; raises `InputError` when one is not there, or twice."""
-        wanted = np.array(list(images), dtype=np.int64)
+        listed = list(images)
+        if not all(isinstance(one, int | np.integer) and 0 <= one < 1 << 62 for one in listed):
+            raise _refused("names an image that is not there")
+        wanted = np.array(listed, dtype=np.int64)
         at = np.searchsorted(self.images, wanted)
         known = at < len(self.images)
         if not known.all() or (self.images[at] != wanted).any():

@@ -1,6 +1,6 @@
 """The work file of a sorting: images, embeddings, and every decision with who and when, in one SQLite file.
 
-Each decision is committed, synced, before it is answered; the state is a pure replay of them (`sorted_state`).
+Each decision is on the disk before it is answered; the state is a pure replay of them (`sorted_state`).
 """
 
 from __future__ import annotations
@@ -125,15 +125,7 @@ class Work:
                     rows = [(key, json.dumps(value)) for key, value in told.items()]
                     db.executemany("INSERT INTO meta VALUES (?, ?)", rows)
             work._check()
-            for key, value in meta.items():
-                if key != "bundle" and work.meta(key) != value:
-                    raise InputError(
-                        f"was made with bundle {work.meta('bundle')} ({work.meta('bundle_sha256')[:12]}),"
-                        f" not with {meta['bundle']} ({meta['bundle_sha256'][:12]})",
-                        file=path,
-                        field=key,
-                        remedy="give the same bundle and options, or another --out",
-                    )
+            work._expect(meta)
             yield work
 
     @classmethod
@@ -170,6 +162,25 @@ class Work:
             raise InputError(
                 "is not a work file of this version", file=self.path, remedy="give one of `seston sort embed`"
             )
+
+    def _expect(self, meta: dict[str, Any]) -> None:
+        """Refuse to add what was made otherwise."""
+        if self.meta("bundle_sha256") != meta["bundle_sha256"]:
+            raise InputError(
+                f"was made with bundle {self.meta('bundle')} ({str(self.meta('bundle_sha256'))[:12]}), not"
+                f" with {meta['bundle']} ({meta['bundle_sha256'][:12]})",
+                file=self.path,
+                field="bundle",
+                remedy="give that bundle, or another --out",
+            )
+        for key, value in meta.items():
+            if self.meta(key) != value:
+                raise InputError(
+                    f"is {self.meta(key)!r} in it, {value!r} was given",
+                    file=self.path,
+                    field=key,
+                    remedy="give the same, or another --out",
+                )
 
     def _changing(self) -> contextlib.AbstractContextManager[sqlite3.Connection]:
         return _changing(self._db, self.path)
@@ -212,7 +223,7 @@ class Work:
         return list(self._db.execute("SELECT source, file, what FROM faults ORDER BY rowid"))
 
     def images(self) -> Images:
-        """Everything but the bytes of the files; raises `InputError` when there is none, or one is damaged."""
+        """All but the bytes of the files; raises `InputError` when there is no image, or it is damaged."""
         rows = self._db.execute(
             "SELECT image, source, file, class, score, evidence, embedding FROM images ORDER BY image"
         ).fetchall()
