@@ -15,6 +15,10 @@ WORK = click.argument("work_file", metavar="WORK", type=click.Path(dir_okay=Fals
 BUNDLE = click.option(
     "--bundle", "path_or_name", required=True, help="A bundle's file, or the name of a shipped one."
 )
+POLARITY = click.option(
+    "--polarity", type=click.Choice([item.value for item in Polarity]), default=Polarity.DARK_FIELD.value,
+    show_default=True, help="bright-field images are inverted first; a dive's never.",
+)  # fmt: skip
 WHO = click.option(
     "--who", default=getpass.getuser, show_default="this user", help="Who decides, for the log."
 )
@@ -37,40 +41,17 @@ def sort() -> None:
     type=click.Path(dir_okay=False, path_type=Path),
     help="Work file; made, or added to.",
 )
-@click.option(
-    "--polarity", type=click.Choice([item.value for item in Polarity]), default=Polarity.DARK_FIELD.value,
-    show_default=True, help="bright-field images are inverted first; a dive's never.",
-)  # fmt: skip
+@POLARITY
 def embed(sources: tuple[Path, ...], path_or_name: str, work_file: Path, polarity: str) -> None:
     """Take images into the work file OUT, with what the bundle's network sees in each.
 
     Stopped, it goes on where it was: give the same command again. What cannot be read, and what is in
     already, is listed and left out.
     """
-    from edge.inference.bundle import load_bundle
-    from edge.inference.classifier import Classifier
-    from tools.shore.sorting.embedding import Embedder
-    from tools.shore.sorting.sources import Told, add_source
     from tools.shore.sorting.work import Work
 
-    bundle = load_bundle(path_or_name)
-    classifier, embedder = Classifier(bundle), Embedder(bundle)
-    meta = {
-        "bundle": bundle.name, "bundle_sha256": bundle.sha256, "views": bundle.preprocessing.views,
-        "polarity": polarity,
-    }  # fmt: skip
-    with Work.create(work_file, meta) as work:
-        for path in sources:
-            told = Told(0, 0, [])
-            with click.progressbar(length=0, label=path.name, show_pos=True, show_percent=False) as bar:
-                for told in add_source(
-                    work, path, bundle, embedder, classifier, invert=polarity == Polarity.BRIGHT_FIELD
-                ):
-                    bar.update(told.n_new - bar.pos)
-            known = f", {told.n_known:,} were there" if told.n_known else ""
-            left_out = f", {len(told.faults):,} left out" if told.faults else ""
-            click.echo(f"{path}: {told.n_new:,} images taken{known}{left_out}")
-            tell_faults([what for _, what in told.faults])
+    take_in(sources, path_or_name, work_file, polarity)
+    with Work.open(work_file) as work:
         n = work.n_images()
     click.echo(f"{work_file}: {n:,} images; next: seston sort cluster {work_file}")
 
@@ -160,6 +141,86 @@ def log(work_file: Path) -> None:
         for step, utc, who, kind, undone, undone_by in work.history():
             gone = f"  (taken back {undone} by {undone_by})" if undone else ""
             click.echo(f"{step:>6}  {utc}  {who}  {kind}{gone}")
+
+
+@sort.command()
+@click.argument(
+    "sources", metavar="DIVE|FOLDER|ZIP...", nargs=-1, required=True, type=click.Path(path_type=Path)
+)
+@BUNDLE
+@click.option(
+    "--known", type=click.Path(path_type=Path), help="Folder or zip of images that the bundle learnt from."
+)
+@click.option(
+    "--out", type=click.Path(file_okay=False, path_type=Path), default=Path("novelty"), show_default=True,
+    help="Folder to write.",
+)  # fmt: skip
+@POLARITY
+def novelty(
+    sources: tuple[Path, ...], path_or_name: str, known: Path | None, out: Path, polarity: str
+) -> None:
+    """List what the bundle knows least in a dive: dense clusters first, then single images.
+
+    Into OUT go novelty.html, with the vignettes, novelty.csv, and novelty.sort, a work file for `seston sort
+    serve`. With --known the distance to those images counts, otherwise how much the network says it has seen
+    the like.
+    """
+    from tools.shore.sorting import novelty_page
+    from tools.shore.sorting.novelty import novel, unlike_any, unlike_known
+    from tools.shore.sorting.session import Session
+    from tools.shore.sorting.work import Work
+
+    work_file = out / "novelty.sort"
+    take_in(sources, path_or_name, work_file, polarity)
+    how = f"how little {path_or_name} has seen the like"
+    known_totals = None
+    if known is not None:
+        take_in((known,), path_or_name, out / "known.sort", polarity)
+        with Work.open(out / "known.sort") as work:
+            known_totals = work.images().totals
+        how = f"the distance to the nearest images of {known.name}"
+    with Session.open(work_file, "") as session:
+        images, views = session.images, session.views
+        if known_totals is None:
+            unlike = unlike_any(images)
+        else:
+            unlike = unlike_known(images.totals, known_totals, views)
+        found = novel(images, unlike, views)
+        (out / "novelty.csv").write_text(novelty_page.table(images, found), encoding="utf-8")
+        title = f"What {path_or_name} does not know: {', '.join(path.name for path in sources)}"
+        text = novelty_page.page(
+            images, found, session.picture, title, how, is_light=polarity == Polarity.BRIGHT_FIELD.value
+        )
+        (out / "novelty.html").write_text(text, encoding="utf-8")
+    click.echo(f"{out / 'novelty.html'}: {len(images.file):,} images, {found.n_clusters:,} clusters first")
+    click.echo(f"{out / 'novelty.csv'}\n{work_file}  (seston sort serve takes it)")
+
+
+def take_in(sources: tuple[Path, ...], path_or_name: str, work_file: Path, polarity: str) -> None:
+    """Take sources into a work file, and say what became of each."""
+    from edge.inference.bundle import load_bundle
+    from edge.inference.classifier import Classifier
+    from tools.shore.sorting.embedding import Embedder
+    from tools.shore.sorting.sources import Told, add_source
+    from tools.shore.sorting.work import Work
+
+    bundle = load_bundle(path_or_name)
+    classifier, embedder = Classifier(bundle), Embedder(bundle)
+    meta = {
+        "bundle": bundle.name, "bundle_sha256": bundle.sha256, "views": bundle.preprocessing.views,
+        "polarity": polarity,
+    }  # fmt: skip
+    invert = polarity == Polarity.BRIGHT_FIELD.value
+    with Work.create(work_file, meta) as work:
+        for path in sources:
+            told = Told(0, 0, [])
+            with click.progressbar(length=0, label=path.name, show_pos=True, show_percent=False) as bar:
+                for told in add_source(work, path, bundle, embedder, classifier, invert=invert):
+                    bar.update(told.n_new - bar.pos)
+            known = f", {told.n_known:,} were there" if told.n_known else ""
+            left_out = f", {len(told.faults):,} left out" if told.faults else ""
+            click.echo(f"{path}: {told.n_new:,} images taken{known}{left_out}")
+            tell_faults([what for _, what in told.faults])
 
 
 def tell_faults(faults: list[str]) -> None:

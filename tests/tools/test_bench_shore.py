@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import subprocess
 
 import pytest
 from click.testing import CliRunner
 
 pytest.importorskip("gsw", reason="needs the shore extra")
 
+from tests.tools.shore.sorting.made import SHOWN, draw, typed
 from tools.cli import cli
 
 
@@ -33,3 +35,26 @@ def test_objects_go_with_the_shore_alone():
     done = CliRunner().invoke(cli, ["bench", "segment", "--objects", "40"])
     assert done.exit_code == 2
     assert "--objects goes with `bench shore`" in done.output
+
+
+def test_sorting_is_measured_on_sorted_images(tmp_path):
+    pytest.importorskip("sklearn", reason="needs the train extra")
+    from tools.bench.shore_sort import sort_table
+
+    for kind in SHOWN:
+        draw(tmp_path / "sorted" / kind, 150, kinds=(kind,))
+    found = sort_table(tmp_path / "sorted", ("demo",), is_bright_field=False)
+    assert all(len(row) == len(found["columns"]) for row in found["rows"])
+    numbers = found["numbers"]
+    assert numbers["sort_images"] == 600
+    assert numbers["demo_purity"] > 0.9
+    assert numbers["demo_sorted"] > 0.5
+    assert numbers["demo_cluster_s"] > 0
+
+
+def test_sorting_needs_data():
+    done = subprocess.run(
+        typed("bench", "shore", "--part", "sort"), capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 2
+    assert "--data: needs sorted images" in done.stderr

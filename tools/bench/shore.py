@@ -14,15 +14,35 @@ import time
 from pathlib import Path
 from typing import Any
 
+from edge.errors import InputError
 from tools.bench.memory import peak_mb
 
 OBJECTS, SMALL_SHARE = 100_000, 10
 """Objects of the dive; memory is also measured with a tenth of them, to see whether it grows."""
 WANTED_S = 60.0
+BUNDLES = ("shadowgraph", "darkfield", "demo")
+"""For sorting: what has learnt from PlanktonSet, what began with that, and what never saw plankton."""
 YARDSTICK_ROUNDS = 1000
 
 
-def bench(objects: int = OBJECTS) -> dict[str, Any]:
+def bench(objects: int = OBJECTS, data: Path | None = None, part: str | None = None) -> dict[str, Any]:
+    """The parts `export`, of a drawn dive, and `sort`, of sorted `data`; one, or what can be."""
+    tables = []
+    if part in (None, "export"):
+        tables.append(_export_table(objects))
+    if data is not None and part in (None, "sort"):
+        from tools.bench.shore_sort import sort_table
+
+        tables.append(sort_table(data, BUNDLES, is_bright_field=data.stem == "planktonset"))
+    if not tables:
+        raise InputError(
+            "needs sorted images", field="--data", remedy="give a folder or zip of class folders"
+        )
+    numbers = {name: value for one in tables for name, value in one["numbers"].items()}
+    return {**tables[0], "tables": tables, "numbers": numbers}
+
+
+def _export_table(objects: int) -> dict[str, Any]:
     """Export a drawn dive for EcoTaxa with its vignettes, and check what was written."""
     from tools.bench.drawn_dive import make_dive
 

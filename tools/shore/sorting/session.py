@@ -6,6 +6,7 @@ Not for several threads: who serves several calls it from one.
 from __future__ import annotations
 
 import contextlib
+import functools
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime
@@ -46,8 +47,8 @@ class Session:
 
     Attributes
     ----------
-    images, vectors, state
-        Of the work file; `vectors` as `space.vectors_of` gives them.
+    images, state, views
+        Of the work file, and of its bundle's preprocessing.
     step
         Number of the last decision; 0 before the first.
     """
@@ -55,7 +56,7 @@ class Session:
     def __init__(self, work: Work, who: str, clock: Callable[[], str] = now_utc) -> None:
         self._work, self._who, self._clock = work, who, clock
         self.images = work.images()
-        self.vectors = space.vectors_of(self.images.totals, int(work.meta("views") or 1))
+        self.views = int(work.meta("views") or 1)
         self._load()
 
     @classmethod
@@ -64,6 +65,11 @@ class Session:
         """Open a work file; raises `InputError` when it is none or holds no image."""
         with Work.open(path) as work:
             yield cls(work, who, clock)
+
+    @functools.cached_property
+    def vectors(self) -> space.Floats:
+        """Points whose distances count."""
+        return space.vectors_of(self.images.totals, self.views)
 
     def _load(self) -> None:
         decisions = self._work.decisions()

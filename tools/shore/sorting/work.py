@@ -245,6 +245,10 @@ class Work:
             np.frombuffer(b"".join(totals), dtype="<i2").reshape(len(rows), -1),
         )
 
+    def hashes(self) -> list[bytes]:
+        """`image_hash` of every image, in the order of `images`."""
+        return [bytes(row[0]) for row in self._db.execute("SELECT hash FROM images ORDER BY image")]
+
     def n_images(self) -> int:
         """How many images are in."""
         return int(self._db.execute("SELECT COUNT(*) FROM images").fetchone()[0])

@@ -40,7 +40,9 @@ def sort_all(session):
         session.decide("name", {"cluster": number, "name": kinds.most_common(1)[0][0]})
         session.grow_near(number)
     placed = np.flatnonzero(session.state.cluster != POOL).tolist()
-    return np.mean([session.name_of(int(session.state.cluster[row])) == kind_of(session, row) for row in placed])
+    return np.mean(
+        [session.name_of(int(session.state.cluster[row])) == kind_of(session, row) for row in placed]
+    )
 
 
 def test_drawn_particles_are_sorted_by_kind(session):

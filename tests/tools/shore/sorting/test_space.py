@@ -30,7 +30,9 @@ def test_the_vectors_keep_the_distances_between_roots():
     np.testing.assert_allclose(got, wanted, atol=1e-3)  # 20 components keep all
     np.testing.assert_array_equal(space.vectors_of(totals, 1), found)
     two_views = space.vectors_of(totals * 2, 2)
-    np.testing.assert_allclose(np.linalg.norm(two_views, axis=1), np.linalg.norm(found, axis=1) * 2**0.5, rtol=1e-4)
+    np.testing.assert_allclose(
+        np.linalg.norm(two_views, axis=1), np.linalg.norm(found, axis=1) * 2**0.5, rtol=1e-4
+    )
 
 
 def test_seeds_are_the_blobs(points):
@@ -87,7 +89,9 @@ def test_halves_and_groups(points):
     assert {frozenset(one) for one in groups} >= {frozenset((0, 1)), frozenset((2, 3)), frozenset((4, 5))}
     state.apply("arrange", {"groups": groups})
     tops = [state.path(number)[0].number for number in range(6)]
-    assert tops[0] == tops[1] == tops[2] == tops[3] != tops[4] == tops[5]  # the blobs at (0, 0) and (5, 0) are nearer to each other
+    assert (
+        tops[0] == tops[1] == tops[2] == tops[3] != tops[4] == tops[5]
+    )  # the blobs at (0, 0) and (5, 0) are nearer to each other
 
 
 def test_a_person_who_knows_all_sorts_the_blobs(points):
