@@ -63,8 +63,8 @@ def sort_table(data: Path, bundles: tuple[str, ...], *, is_bright_field: bool) -
         "columns": COLUMNS,
         "rows": rows,
         "notes": [
-            f"Wanted: one round of clustering of 25,000 images in {WANTED_S:.0f} s of two cores; of all images"
-            f" it took {rounds}; embedding and classifying {embedding}.",
+            f"Wanted: one round of clustering of 25,000 images in {WANTED_S:.0f} s of two cores; of all"
+            f" images it took {rounds}; embedding and classifying {embedding}.",
             f"A cluster is accepted when {oracle.LEAST_PURITY:.0%} of it is of one class. Whole pages: pages"
             f" of {space.PAGE} are added until the first with more than {oracle.MOST_WRONG:.0%} wrong.",
             "One by one: wrong images are clicked away, until the first page with more than"
