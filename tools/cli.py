@@ -42,6 +42,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "export": ("tools.export:export", "Write dives for EcoTaxa, EcoPart, netCDF, ODV, OBIS; check archives."),
     "import": ("tools.import_:import_", "Take back what a person sorted: a training set, and a score."),
     "reprocess": ("tools.reprocess:reprocess", "Run archives through another model, on many cores."),
+    "sort": ("tools.sort:sort", "Sort images by clusters that grow; list what a dive has that is new."),
     "segment": ("tools.segment:segment_image", "Segment one image into a CSV of particles."),
     "classify": ("tools.classify:classify", "Classify vignettes of a folder or zip into a CSV."),
     "bundle": ("tools.bundle:bundle", "Show, verify or check a model bundle."),

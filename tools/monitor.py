@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
-import threading
 from pathlib import Path
 
 import click
@@ -12,7 +10,8 @@ import click
 from edge.config import load_config
 from edge.errors import ConfigError, InputError
 from edge.run_config import RunConfig
-from tools.monitoring.server import LOCAL, Server
+from tools.local_page import LOCAL
+from tools.monitoring.server import Server
 from tools.monitoring.state import Monitor
 
 NICENESS = 10
@@ -49,8 +48,7 @@ def monitor(place: Path, folder: Path, port: int, listen: str) -> None:
             field="--port",
             remedy="choose another, or --port 0 for any",
         ) from None
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: threading.Thread(target=server.shutdown).start())
+    server.end_on_signals()
     if listen not in LOCAL:
         click.echo(
             f"seston: WARNING: whoever reaches {listen} sees this page, without password and in the clear.",

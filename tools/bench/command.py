@@ -29,7 +29,8 @@ NAMES = (
 )
 OPTIONS = {
     "images": ("train", "thumbnails"),
-    "data": ("thumbnails",),
+    "data": ("thumbnails", "shore"),
+    "part": ("shore",),
     "dives": ("telemetry",),
     "casts": ("telemetry",),
     "sessions": ("bridge",),
@@ -57,7 +58,12 @@ LEAST_IMAGES = {"train": 512}
     help="train: images of the epoch (default 2000); thumbnails: images compared (default 200).",
 )
 @click.option(
-    "--data", type=click.Path(path_type=Path), help="thumbnails: sorted dark-field images, a folder or zip."
+    "--data",
+    type=click.Path(path_type=Path),
+    help="thumbnails: sorted dark-field images, a folder or zip; shore: sorted images, for the part sort.",
+)
+@click.option(
+    "--part", type=click.Choice(["export", "report", "reprocess", "sort"]), help="shore: this part alone."
 )
 @click.option("--dives", type=click.IntRange(min=1), help="telemetry: dives of each load (default 20).")
 @click.option(

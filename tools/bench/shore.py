@@ -14,6 +14,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from edge.errors import InputError
 from tools.bench.memory import peak_mb
 
 OBJECTS, SMALL_SHARE = 100_000, 10
@@ -21,11 +22,41 @@ OBJECTS, SMALL_SHARE = 100_000, 10
 WANTED_S = 60.0
 WANTED_OPEN_S, WANTED_PAGE_MB = 2.0, 15.0
 OPENINGS = 3
+BUNDLES = ("shadowgraph", "darkfield", "demo")
+"""For sorting: what has learnt from PlanktonSet, what began with that, and what never saw plankton."""
 YARDSTICK_ROUNDS = 1000
+COLUMNS = ["part", "processor, s", "passed, s", "us an object", "peak memory, MB", "file, MB"]
 
 
-def bench(objects: int = OBJECTS) -> dict[str, Any]:
-    """Export a drawn dive for EcoTaxa, check what was written, open its report; name an archive anew."""
+def bench(objects: int = OBJECTS, data: Path | None = None, part: str | None = None) -> dict[str, Any]:
+    """The parts `export`, `report` and `reprocess`, of a drawn dive, and `sort`, of sorted `data`.
+
+    One of them, or all that can be.
+    """
+    from tools.bench import reprocess
+
+    tables = []
+    for name, make in (
+        ("export", _export_table),
+        ("report", _report_table),
+        ("reprocess", reprocess.table),
+    ):
+        if part in (None, name):
+            tables.append(make(objects))
+    if data is not None and part in (None, "sort"):
+        from tools.bench.shore_sort import sort_table
+
+        tables.append(sort_table(data, BUNDLES, is_bright_field=data.stem == "planktonset"))
+    if not tables:
+        raise InputError(
+            "needs sorted images", field="--data", remedy="give a folder or zip of class folders"
+        )
+    numbers = {name: value for one in tables for name, value in one["numbers"].items()}
+    return {**tables[0], "tables": tables, "numbers": numbers}
+
+
+def _export_table(objects: int) -> dict[str, Any]:
+    """Export a drawn dive for EcoTaxa with its vignettes, and check what was written."""
     from tools.bench.drawn_dive import make_dive
 
     rows: list[list[Any]] = []
@@ -36,45 +67,55 @@ def bench(objects: int = OBJECTS) -> dict[str, Any]:
             for part in ("export", "check"):
                 found = _measure(part, dive, Path(folder) / f"dive_{n}.zip")
                 what = {"export": "export ecotaxa", "check": "export check"}[part]
-                each_us = 1e6 * found["cpu_s"] / n
-                cells = found["cpu_s"], found["wall_s"], each_us, found["peak_mb"], found["mb"]
-                rows.append([f"{what}, {n:,} objects", *cells])
+                rows.append([f"{what}, {n:,} objects", *_cells(found, n)])
                 if n == objects:
                     numbers |= {f"{part}_{name}": value for name, value in found.items()}
                 else:
                     numbers[f"{part}_tenth_peak_mb"] = found["peak_mb"]
-        page = Path(folder) / "report.html"
-        made = _measure("report", dive, page)
-        rows.append([
-            f"report, {objects:,} objects", made["cpu_s"], made["wall_s"], 1e6 * made["cpu_s"] / objects,
-            made["peak_mb"], made["mb"],
-        ])  # fmt: skip
-        opened = _open_page(page, Path(folder))
-        for words, name in (("report opens: loaded, first plot", "open_s"), ("report: all plots", "drawn_s")):
-            rows.append([words, "", opened.get(name, "no Chromium"), "", "", made["mb"]])
-        numbers |= {f"report_{name}": value for name, value in (made | opened).items()}
     numbers["measure_ms"] = yardstick_ms = _yardstick_ms()
-    from tools.bench import reprocess
-
-    archive = reprocess.table(objects)
-    exported = {
+    return {
         "title": "The shore, one core",
-        "columns": ["part", "processor, s", "passed, s", "us an object", "peak memory, MB", "file, MB"],
+        "columns": COLUMNS,
         "rows": rows,
         "notes": [
             f"Wanted of the export: {WANTED_S:.0f} s of a core for {OBJECTS:,} objects, two images each (with"
             " the legend, and untouched), measured again as UVPapp does, in one zip or several of 500 MB.",
             f"On this machine, as busy as it is, all 72 measures of a disk of 1,005 px take"
             f" {yardstick_ms:.3f} ms of processor.",
-            f"Wanted of the report: open in {WANTED_OPEN_S:g} s, at most {WANTED_PAGE_MB:g} MB. It is open"
-            " when loaded and its first plot is drawn, from the start of the navigation (median of"
-            f" {OPENINGS}, each in a fresh headless Chromium with a screen of 1400 px).",
             "The dive is drawn: 400 particles of 9 to 60 px ESD, strewn over its frames.",
             "Importing Python, NumPy and OpenCV counts.",
         ],
-        "numbers": numbers | archive["numbers"],
+        "numbers": numbers,
     }
-    return {**exported, "tables": [exported, archive], "notes": [*exported["notes"], *archive["notes"]]}
+
+
+def _report_table(objects: int) -> dict[str, Any]:
+    """Make the report of a drawn dive, and open it."""
+    from tools.bench.drawn_dive import make_dive
+
+    with tempfile.TemporaryDirectory() as folder:
+        page = Path(folder) / "report.html"
+        made = _measure("report", make_dive(Path(folder) / "dive", objects), page)
+        opened = _open_page(page, Path(folder))
+    rows: list[list[Any]] = [[f"report, {objects:,} objects", *_cells(made, objects)]]
+    for words, name in (("report opens: loaded, first plot", "open_s"), ("report: all plots", "drawn_s")):
+        rows.append([words, "", opened.get(name, "no Chromium"), "", "", made["mb"]])
+    return {
+        "title": "The report of a dive",
+        "columns": COLUMNS,
+        "rows": rows,
+        "notes": [
+            f"Wanted: open in {WANTED_OPEN_S:g} s, at most {WANTED_PAGE_MB:g} MB. It is open when loaded and"
+            " its first plot is drawn, from the start of the navigation (median of"
+            f" {OPENINGS}, each in a fresh headless Chromium with a screen of 1400 px)."
+        ],
+        "numbers": {f"report_{name}": value for name, value in (made | opened).items()},
+    }
+
+
+def _cells(found: dict[str, float], objects: int) -> tuple[float, ...]:
+    cpu_s = found["cpu_s"]
+    return cpu_s, found["wall_s"], 1e6 * cpu_s / objects, found["peak_mb"], found["mb"]
 
 
 def _measure(part: str, dive: Path, target: Path) -> dict[str, float]:
@@ -91,7 +132,6 @@ def _measure(part: str, dive: Path, target: Path) -> dict[str, float]:
 
 def _open_page(page: Path, folder: Path) -> dict[str, float]:
     """Seconds until the page is open, and until all its plots are drawn; nothing without a Chromium."""
-    from edge.errors import InputError
     from tools.bench.chromium import Chromium
 
     found = []

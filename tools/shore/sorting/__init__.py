@@ -1,0 +1,1 @@
+"""Sorting help: embeddings, clusters, growing, names; after MorphoCluster (Schröder et al. 2020)."""
