@@ -52,7 +52,7 @@ def fleet_content(
     times = [d.started_ms for d in dives if d.started_ms is not None]
     platforms = sorted({d.platform for d in dives})
     return plots, {
-        "title": f"{len(dives)} dives of {len(platforms)} float{'s' if len(platforms) != 1 else ''}",
+        "title": f"{_number(len(dives), 'dive')} of {_number(len(platforms), 'float')}",
         "time": f"{utc_text(min(times))} to {utc_text(max(times))}" if times else "",
         "platforms": platforms,
         "rows": dive_rows(dives),
@@ -69,3 +69,7 @@ def fleet_content(
 
 def _flux(dive: Digest) -> float | None:
     return next((f.value for scope, _, f in dive.science.fluxes if scope.phase is None and f.value > 0), None)
+
+
+def _number(n: int, what: str) -> str:
+    return f"{n} {what}{'s' if n != 1 else ''}"

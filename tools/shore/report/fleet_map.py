@@ -42,6 +42,7 @@ def track_map(dives: Sequence[Digest], coast: Iterable[Sequence[int]]) -> Figure
             "x": xs,
             "y": ys,
             "hoverinfo": "skip",
+            "showlegend": False,
             "connectgaps": False,
             "line": {"color": "#6d7a83", "width": 1},
         }
