@@ -76,7 +76,7 @@ class EmulatedPi:
             ["qemu-system-aarch64", "-M", "raspi3b", "-display", "none",
              "-monitor", "none",
              "-qmp", f"tcp:127.0.0.1:{monitor},server=on,wait=off",
-             "-netdev", f"user,id=deck,net=192.168.7.0/24,restrict=on{forwards}",
+             "-netdev", f"user,id=deck,net=192.168.7.0/24,host=192.168.7.1,restrict=on{forwards}",
              "-device", "usb-net,netdev=deck,mac=b8:27:eb:00:00:17",
              # With a thread for each of its cores they wait for each other most of the time.
              "-accel", "tcg,thread=single",

@@ -79,7 +79,7 @@ def decode_files(
     MessageError
         When no file can be used, with the reason.
     """
-    result, refused = read_messages(paths, codebooks, climatologies)
+    result, refused = read_messages(paths, codebooks, climatologies, fleet=fleet)
     written: list[Path] = []
     note = ""
     for dive, folder in zip(result.dives, dive_folders(result.dives, out), strict=True):
@@ -106,7 +106,8 @@ def read_messages(
 ) -> tuple[Decoding, list[tuple[Path, str]]]:
     """What message files or folders of them say, and each file that was not used with the reason.
 
-    As `decode_files`, which writes it; `at_hand` are codebooks and climatologies that are read already.
+    As `decode_files`, which writes it; `at_hand` are codebooks and climatologies that are read already, `fleet` a
+    registry that has more.
     """
     files, folders = _find(paths)
     books = _load(codebooks, folders, CODEBOOKS, load_codebook)
