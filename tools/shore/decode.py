@@ -106,8 +106,8 @@ def read_messages(
 ) -> tuple[Decoding, list[tuple[Path, str]]]:
     """What message files or folders of them say, and each file that was not used with the reason.
 
-    As `decode_files`, which writes it; `at_hand` are codebooks and climatologies that are read already, `fleet`
-    is a registry that has more.
+    As `decode_files`, which writes it; `at_hand` are codebooks and climatologies that are read already, and
+    `fleet` is a registry that has more.
     """
     files, folders = _find(paths)
     books = _load(codebooks, folders, CODEBOOKS, load_codebook)
