@@ -53,7 +53,8 @@ def run(*args, code=0):
     return done[1]
 
 
-def test_messages_decode_with_what_the_registry_has(dive, messages, tmp_path):
+def test_messages_decode_with_what_the_registry_has(dive, messages, tmp_path, monkeypatch):
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "1780000000")
     fleet = tmp_path / "fleet.sqlite"
     book = load_codebook((dive / "messages/codebook.json").read_bytes())
     said = run("add", dive, "--fleet", fleet)
