@@ -154,7 +154,7 @@ def test_the_profile_opens_as_netcdf_with_the_counts_of_the_objects(alone):
     objects = [row for row in table(alone, "objects") if row["dive"] == "cruise--rec_2"]
     counted = Counter(row["taxon"] for row in objects)
     assert objects
-    for label, n in zip(data.taxon.values, data.taxon_count_total.values, strict=True):
+    for label, n in zip(data.taxon_name.values, data.NB_OBJECT_CATEGORY_total.values, strict=True):
         assert counted[str(label)] == n
 
 
