@@ -40,6 +40,11 @@ from edge.timeline import Fix, utc_at
 
 INPUTS, MESSAGES = "inputs (time_ms, kind, data, checksum)", "messages (part, data, checksum)"
 
+_PARTICLES = (
+    "SELECT particle, frame, x_px, y_px, width_px, height_px, area_px, on_border, esd_um, taxon,"
+    " scores, measures, evidence, numbers, {} FROM particles p"
+)
+
 
 class LogReader:
     """What a log holds. Use `look_into`, or a `DiveLog`.
@@ -233,25 +238,41 @@ class LogReader:
 
     def particles(self, *, with_vignettes: bool = False) -> Iterator[Particle]:
         """Every classified particle, in the order of capture; also those not written yet."""
-        vignette = "png, worth, v.checksum" if with_vignettes else "NULL, NULL, NULL"
-        rows = self._rows(
-            "SELECT particle, frame, x_px, y_px, width_px, height_px, area_px, on_border, esd_um, taxon,"
-            f" scores, measures, evidence, numbers, {vignette}"
-            " FROM particles p LEFT JOIN vignettes v USING (particle) ORDER BY particle"
-        )
-        for row in rows:
-            number, frame, x, y, width, height, area, on_border, esd_um, taxon = row[:10]
-            scores, measures, seen, numbers, png, worth, sealed = row[10:]
-            yield Particle(
-                frame, x, y, width, height, area, bool(on_border), esd_um, taxon,
-                np.frombuffer(scores, dtype="<f4"), np.frombuffer(measures, dtype="<f8"),
-                None if png is None else self._unless_damaged(number, png, worth, sealed),
-                math.nan if seen is None else seen,
-                numbers or b"",
-            )  # fmt: skip
+        alone = _PARTICLES.format("NULL, NULL, NULL")
+        joined = _PARTICLES.format("png, worth, v.checksum") + " LEFT JOIN vignettes v USING (particle)"
+        last = -1
+        try:
+            for row in self._rows(f"{joined if with_vignettes else alone} ORDER BY particle"):
+                last = row[0]
+                yield self._particle(row)
+        except DiveLogError:
+            if not with_vignettes:
+                raise
+            # Nobody looks at pictures when a log is opened: where they cannot be read, particles still can.
+            for row in self._rows(f"{alone} WHERE particle > ? ORDER BY particle", (last,)):
+                yield self._particle((*row[:-3], *self._picture(row[0])))
         for logged in self._pending:
             for particle in logged.particles:
                 yield particle if with_vignettes else replace(particle, vignette_png=None)
+
+    def _particle(self, row: Row) -> Particle:
+        number, frame, x, y, width, height, area, on_border, esd_um, taxon = row[:10]
+        scores, measures, seen, numbers, png, worth, sealed = row[10:]
+        return Particle(
+            frame, x, y, width, height, area, bool(on_border), esd_um, taxon,
+            np.frombuffer(scores, dtype="<f4"), np.frombuffer(measures, dtype="<f8"),
+            None if png is None else self._unless_damaged(number, png, worth, sealed),
+            math.nan if seen is None else seen,
+            numbers or b"",
+        )  # fmt: skip
+
+    def _picture(self, number: int) -> Row:
+        """The vignette of a particle, its worth and its checksum; nothing where they cannot be read."""
+        query = "SELECT png, worth, checksum FROM vignettes WHERE particle = ?"
+        with contextlib.suppress(DiveLogError):
+            for row in self._rows(query, (number,)):
+                return row
+        return (None, None, None)
 
     def vignette_numbers(self) -> set[int]:
         """Particles, numbered from 0 as `particles` gives them, whose vignette is kept."""
@@ -263,11 +284,8 @@ class LogReader:
 
     def vignette(self, number: int) -> bytes:
         """The stored vignette of one of `vignette_numbers`; empty when it is damaged."""
-        query = "SELECT png, worth, checksum FROM vignettes WHERE particle = ?"
-        with contextlib.suppress(DiveLogError):
-            for row in self._rows(query, (number,)):
-                return self._unless_damaged(number, *row) or b""
-        return b""
+        png, worth, sealed = self._picture(number)
+        return b"" if png is None else self._unless_damaged(number, png, worth, sealed) or b""
 
     def messages(self) -> list[bytes]:
         """Messages of the dive, in the order of their parts."""

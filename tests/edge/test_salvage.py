@@ -290,6 +290,7 @@ def wound(file: Path, wounds) -> None:
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(wounds(), min_size=1, max_size=3))
 @example([("", 0.375, bytes(19) + b"\x08\x00\x06\x00\x01\x00\x01")])
+@example([("", 0.578125, bytes(48))])
 def test_any_damage_costs_frames_but_never_adds_or_changes_one(whole, wounds):
     with tempfile.TemporaryDirectory() as folder:
         file = copied(whole, Path(folder))
