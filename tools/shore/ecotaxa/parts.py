@@ -159,7 +159,6 @@ def _store(into: zipfile.ZipFile, entry: zipfile.ZipInfo, data: bytes) -> None:
     into.start_dir = file.tell()
     into.filelist.append(entry)
     into.NameToInfo[entry.filename] = entry
-    into._didModify = True  # type: ignore[attr-defined]
 
 
 def _entry(name: str, *, packed: bool = False) -> zipfile.ZipInfo:

@@ -80,13 +80,15 @@ def page(
     n_clusters = found.n_clusters
     for one in range(min(n_clusters, MOST_CLUSTERS)):
         rows = [row for row in found.order.tolist() if found.cluster[row] == one]
-        parts.append(f"<h2>Cluster {one + 1}: {len(rows):,} images</h2>")
+        shown = f", the {MOST_OF_CLUSTER} least known of them" if len(rows) > MOST_OF_CLUSTER else ""
+        parts.append(f"<h2>Cluster {one + 1}: {len(rows):,} images{shown}</h2>")
         parts.append(f'<div class="grid">{"".join(map(figure, rows[:MOST_OF_CLUSTER]))}</div>')
     if n_clusters > MOST_CLUSTERS:
         parts.append(f"<p>{n_clusters - MOST_CLUSTERS} more clusters are in the table.</p>")
-    single = [row for row in found.order.tolist() if found.cluster[row] < 0][:MOST_SINGLE]
-    parts.append("<h2>In no cluster, the least known first</h2>")
-    parts.append(f'<div class="grid">{"".join(map(figure, single))}</div>')
+    single = [row for row in found.order.tolist() if found.cluster[row] < 0]
+    shown = f", {MOST_SINGLE} of {len(single):,}" if len(single) > MOST_SINGLE else ""
+    parts.append(f"<h2>In no cluster, the least known first{shown}</h2>")
+    parts.append(f'<div class="grid">{"".join(map(figure, single[:MOST_SINGLE]))}</div>')
     return (
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
