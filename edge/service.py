@@ -2,7 +2,7 @@
 
 One thread, but for a live camera's own: a camera asked frame by frame; a host on a line, or pressure alone;
 messages to the host, to a satellite modem, or into a folder. What decides is `mission`, `instrument` and
-`orders`; what is open is `ends`'; here is who is asked when.
+`orders`; what is open is `ends`'; the dive itself is `diving`'s; here is who is asked when.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ from pathlib import Path
 
 import msgspec
 
-from edge import dive as dives
 from edge import mission
 from edge.cameras.replay import ReplayCamera
 from edge.clock import Clock, SystemClock, WallClock
@@ -23,6 +22,7 @@ from edge.deck import Deck, deck_flag
 from edge.dive import Dive
 from edge.dive_end import finish
 from edge.divelog_schema import LoggedFrame
+from edge.diving import Diving
 from edge.ends import (
     Pressure,
     Replay,
@@ -36,7 +36,6 @@ from edge.ends import (
 from edge.errors import SestonError
 from edge.fetching import Shelf
 from edge.frame import Frame, Phase
-from edge.health import read_health
 from edge.hosts import (
     BudgetSaid,
     DiveBeginSaid,
@@ -59,20 +58,15 @@ from edge.mission import (
     Command,
     HostStands,
     LinkDone,
-    Mission,
     PhaseGiven,
     PressureRead,
-    SelfTested,
     State,
-    Stop,
     Tick,
-    step,
 )
 from edge.orders import DeckOpened, MessagesQueued, Orders
 from edge.outbox import Outbox
 from edge.run_config import Delivery, PressureSource
 from edge.sensors.serial import SerialPressure
-from edge.telemetry.health import HealthReading
 from edge.trial import TrialWatch
 from edge.updates import Updates, intake_of
 from edge.watchdog import Watchdog
@@ -84,12 +78,6 @@ LONGEST_POLL_S = 20.0
 """Well below what the watchdog allows, however far off the next frame is."""
 CAMERA_POLL_S = 0.05
 """How long the host is served between two looks for a frame."""
-HEALTH_EVERY_S = 600
-"""Time between two readings of battery, temperature and disk during a dive."""
-BEGIN_AGAIN_S = 30.0
-"""Time until a dive that could not begin, for want of room on the disk, is tried again."""
-LONG_STEP_S = 1800.0
-"""Time to begin a dive on a disk that is full of old ones, or to make the messages of a long one, at most."""
 
 
 class Service:
@@ -138,14 +126,14 @@ class Service:
         self._watchdog = watchdog or Watchdog({})
         self._live = Live(folder, (taxon.label for taxon in bundle.counted_taxa))
         say = self._live.listen(say)
-        self._bundle, self._say, self._replay = bundle, say, replay
+        self._say = say
         self._clock = clock or SystemClock()
         self._wall = WallClock(self._clock)
         self._run = config.run
-        self._dives, messages = folder / config.run.dives_dir, folder / config.run.messages_dir
-        self._dives.mkdir(parents=True, exist_ok=True)
+        dives, messages = folder / config.run.dives_dir, folder / config.run.messages_dir
+        dives.mkdir(parents=True, exist_ok=True)
         messages.mkdir(parents=True, exist_ok=True)
-        self._outbox = Outbox(self._dives / "outbox.sqlite")
+        self._outbox = Outbox(dives / "outbox.sqlite")
         self._orders = Orders(
             folder, config, self._outbox.requeue, updates, "" if updates is None else updates.mark
         )
@@ -153,7 +141,7 @@ class Service:
             say(problem)
         self._trial = TrialWatch(updates, self._clock, self._watchdog, say, self._orders.sync_updates)
         tie = tie or tie_to_ports(self._clock.monotonic_s, say if is_alone else None)
-        shelf = Shelf(self._dives, lambda: self._dive is not None)
+        shelf = Shelf(dives, lambda: self._diving.dive is not None)
         intake = intake_of(updates, self._obey, bundle)
         self._host = open_host(self._orders.config, bundle, self._clock, self._wall, tie, shelf, intake)
         self._deck = Deck(
@@ -172,21 +160,19 @@ class Service:
             self._pressure = SerialPressure(
                 config.run.pressure, self._clock.monotonic_s, must_open=not is_alone
             )
-        self._namer = open_classifier(config, bundle, say, is_replay=replay is not None, is_alone=is_alone)
-        self._camera = (
+        namer = open_classifier(config, bundle, say, is_replay=replay is not None, is_alone=is_alone)
+        camera = (
             open_camera(config.run.camera, self._wall, self._clock.monotonic_s, say, must_open=not is_alone)
             if replay is None
             else ReplayCamera(replay.frames, replay.period_s)
         )
         # What is wrong in these is known on deck too.
-        self._climatology = read_climatology(config)
+        climatology = read_climatology(config)
         priorities_of(config.telemetry)
-        self._mission, _ = step(Mission(State.SELF_TEST), SelfTested(self._now_ms()), config.mission)
-        self._last_dive = dives.last_number(self._dives)
-        self._begin_due_s = -math.inf
-        self._health, self._health_due_s = HealthReading(), -math.inf
-        self._dive: Dive | None = None
-        self._asked: tuple[float | None, int | None] | None = None
+        self._diving = Diving(
+            dives, bundle, climatology, camera, namer, None if replay is None else replay.observe,
+            self._wall, self._clock, self._watchdog, self._live, say, config.mission,
+        )  # fmt: skip
         self._resume()
 
     def run(self, stop: Callable[[], bool]) -> None:
@@ -200,14 +186,14 @@ class Service:
         self._surface()
         self._trial.begin()
         while not stop() and not self.is_behind:
-            if is_over and self._dive is None and self._host.is_silent and self._courier.is_done:
+            if is_over and self._diving.dive is None and self._host.is_silent and self._courier.is_done:
                 break
-            if self._dive is None or self._host.is_cutting or (is_over and not self._host.is_silent):
+            if self._diving.dive is None or self._host.is_cutting or (is_over and not self._host.is_silent):
                 self._stand_by(may_begin=not is_over)
                 due_s = self._clock.monotonic_s()
                 continue
-            frame = self._camera.next_frame(0.0)
-            if frame is None and not self._camera.is_over:
+            frame = self._diving.camera.next_frame(0.0)
+            if frame is None and not self._diving.camera.is_over:
                 self._poll(CAMERA_POLL_S)
                 continue
             if frame is None:
@@ -217,17 +203,17 @@ class Service:
                     continue
                 self._say("the camera has no more frames: the host ends the dive")
                 continue
-            dive, begun_s = self._dive, self._clock.monotonic_s()
+            dive, begun_s = self._diving.dive, self._clock.monotonic_s()
             self._take(dive, frame)
             dive.instrument.was_busy(self._clock.monotonic_s() - begun_s)
             self._went_on()
-            self._keep_schedule()
-            period_s = self._camera.period_s(frame)
+            self._diving.keep_schedule()
+            period_s = self._diving.camera.period_s(frame)
             due_s = max(due_s + period_s, self._clock.monotonic_s() - period_s)
             self._serve_until(due_s)
-        if self._dive is not None:
-            self._dive.close()
-            self._say(f"stopped in dive {self._dive.folder.name}; the next start goes on with it")
+        if self._diving.dive is not None:
+            self._diving.dive.close()
+            self._say(f"stopped in dive {self._diving.dive.folder.name}; the next start goes on with it")
         self._trial.end()
         self.close()
 
@@ -235,14 +221,13 @@ class Service:
         """Let camera, ports and files go."""
         if not self.is_behind:
             self._watchdog.stopping()
-        self._camera.close()
+        self._diving.close()
         if self._pressure is not None:
             self._pressure.close()
         self._host.close()
         self._deck.close()
         self._courier.close()
         self._orders.close()
-        self._namer.close()
 
     @property
     def is_behind(self) -> bool:
@@ -276,29 +261,29 @@ class Service:
         for said in self._host.poll(self._deck.poll(self._courier.poll(min(wait_s, LONGEST_POLL_S)))):
             self._on(said)
         self._went_on()
-        is_idle = self._dive is None and self._mission.state in (State.STANDBY, State.SLEEP)
+        is_idle = self._diving.dive is None and self._diving.mission.state in (State.STANDBY, State.SLEEP)
         self._trial.look(
-            has_host=not self._host.is_silent, is_classifier_well=not self._namer.restarts,
+            has_host=not self._host.is_silent, is_classifier_well=not self._diving.namer.restarts,
             is_idle=is_idle and not self._host.is_cutting,
         )  # fmt: skip
 
     def _went_on(self) -> None:
         """Something went forward."""
-        if not self._camera.is_stuck:
-            dive = self._dive
+        if not self._diving.camera.is_stuck:
+            dive = self._diving.dive
             told = "" if dive is None else f", dive {dive.folder.name}, {dive.next_frame} frames"
-            self._watchdog.went_on(f"{self._mission.state}{told}")
+            self._watchdog.went_on(f"{self._diving.mission.state}{told}")
 
     def _now_ms(self) -> int:
         return self._wall.now_ms()
 
     def _stand_by(self, *, may_begin: bool) -> None:
         """Serve host and modem for a moment; begin the dive that the host or pressure asks for."""
-        self._poll(SLEEP_POLL_S if self._mission.state is State.SLEEP else STANDBY_POLL_S)
-        if self._dive is not None:
+        self._poll(SLEEP_POLL_S if self._diving.mission.state is State.SLEEP else STANDBY_POLL_S)
+        if self._diving.dive is not None:
             return
         now_ms = self._now_ms()
-        if self._mission.state is State.TRANSMIT and self._courier.is_done:
+        if self._diving.mission.state is State.TRANSMIT and self._courier.is_done:
             self._happened(LinkDone(now_ms))
         self._happened(HostStands(now_ms, not self._host.is_silent))
         self._happened(Tick(now_ms))
@@ -307,12 +292,12 @@ class Service:
         reading = self._read_pressure()
         pressure_dbar = math.nan if reading is None else reading.pressure_dbar
         self._begin_if(PressureRead(now_ms, pressure_dbar), f"at {pressure_dbar:.1f} dbar")
-        if self._dive is None and self._wished is not None:  # one that could not begin before
+        if self._diving.dive is None and self._wished is not None:  # one that could not begin before
             self._begin_if(PhaseGiven(now_ms, self._wished), "by the host")
 
     def _serve_until(self, until_s: float) -> None:
         """Serve the host until it is time for the next frame, or the dive has ended."""
-        while self._dive is not None:
+        while self._diving.dive is not None:
             self._poll(max(0.0, until_s - self._clock.monotonic_s()))
             if self._clock.monotonic_s() >= until_s:
                 return
@@ -322,10 +307,10 @@ class Service:
         match said:
             case PhaseSaid(phase):
                 self._host_phase = phase
-                if self._dive is None:
+                if self._diving.dive is None:
                     self._wish(phase, f"in {phase.name.lower()} by the host")
             case DiveBeginSaid():
-                if self._dive is None:
+                if self._diving.dive is None:
                     self._wish(Phase.DESCENT, "by the host")
             case DiveEndSaid():
                 self._host_phase = self._wished = None
@@ -346,8 +331,7 @@ class Service:
 
     def _happened(self, event: mission.Event) -> None:
         """Step the mission, between dives or with what begins and ends none, and do what it says."""
-        self._mission, commands = step(self._mission, event, self._config.mission)
-        for command in commands:
+        for command in self._diving.happened(event, self._config.mission):
             match command:
                 case Command.TRANSMIT:
                     self._surface()
@@ -365,8 +349,8 @@ class Service:
         """Take bytes from shore, verified or not."""
         outcome = self._orders.take(data, self._now_ms())
         self._say(outcome.sentence)
-        if self._dive is not None:
-            self._dive.note("command", {"data": data.hex(), "outcome": outcome.sentence})
+        if self._diving.dive is not None:
+            self._diving.dive.note("command", {"data": data.hex(), "outcome": outcome.sentence})
         if isinstance(outcome.change, MessagesQueued):
             self._courier.hand_over()
             self._tell_standing()
@@ -381,10 +365,10 @@ class Service:
     def _is_told(self, utc_ms: int, source: str) -> None:
         """Somebody says what time it is: a dive writes it down, and its times are put right from it."""
         fix = self._wall.is_told(utc_ms)
-        if self._dive is None:
+        if self._diving.dive is None:
             self._wall.set(fix)
         else:
-            self._dive.is_told(fix, source)
+            self._diving.dive.is_told(fix, source)
 
     def _set_budget(self, said: BudgetSaid) -> None:
         try:
@@ -393,8 +377,8 @@ class Service:
             self._say(f"the host's budget is not used: {error}")
             return
         self._host_budget = said
-        if self._dive is not None:
-            self._dive.note("budget", msgspec.to_builtins(telemetry))
+        if self._diving.dive is not None:
+            self._diving.dive.note("budget", msgspec.to_builtins(telemetry))
 
     def _within(self, telemetry: TelemetryConfig, budget: BudgetSaid) -> TelemetryConfig:
         """Raises ValueError when no message fits."""
@@ -404,8 +388,8 @@ class Service:
     def _commit_all(self) -> None:
         """Before power may be cut."""
         try:
-            if self._dive is not None:
-                self._tell_seen(self._dive.instrument.close_bloc())
+            if self._diving.dive is not None:
+                self._tell_seen(self._diving.dive.instrument.close_bloc())
         except SestonError as error:
             self._say(f"power is not let go: {error}")
             return
@@ -415,31 +399,30 @@ class Service:
         waiting = self._courier.waiting()
         if waiting is None:
             return
-        dive = self._dive
-        is_done = dive is None and self._last_dive is not None
+        dive = self._diving.dive
+        is_done = dive is None and self._diving.last_number is not None
         self._host.stands(
             Standing(
-                State.SURFACE if is_done else self._mission.state,
-                self._last_dive,
+                State.SURFACE if is_done else self._diving.mission.state,
+                self._diving.last_number,
                 0 if dive is None else dive.next_frame,
                 min(waiting[0], 0xFFFF),
                 waiting[1],
-                self._health,
+                self._diving.health,
             )
         )
 
     def _live_state(self) -> LiveState:
         """Where it stands, for who looks."""
-        dive, waiting = self._dive, self._courier.waiting()
-        asked_s = None if self._asked is None else self._asked[0]
+        dive, waiting = self._diving.dive, self._courier.waiting()
         return LiveState(
-            state=self._mission.state.value,
+            state=self._diving.mission.state.value,
             dive=None if dive is None else dive.number,
             frames=0 if dive is None else dive.next_frame,
-            period_s=asked_s or 1 / self._run.camera.frame_rate_hz,
+            period_s=self._diving.asked_period_s or 1 / self._run.camera.frame_rate_hz,
             waiting=None if waiting is None else waiting[0],
-            restarts=getattr(self._namer, "restarts", None),
-            pace_s=self._namer.pace_s,
+            restarts=getattr(self._diving.namer, "restarts", None),
+            pace_s=self._diving.namer.pace_s,
             spent={} if dive is None else dive.instrument.spent,
         )
 
@@ -448,58 +431,23 @@ class Service:
 
     def _begin_if(self, event: PressureRead | PhaseGiven, why: str) -> None:
         """Begin a dive when the mission says so; one that cannot begin is tried again."""
-        config = self._config
-        begun, commands = step(self._mission, event, config.mission)
-        if Command.START_DIVE not in commands or self._clock.monotonic_s() < self._begin_due_s:
+        if not self._diving.begin(event, self._config) or self._diving.dive is None:
             return
-        try:
-            with self._watchdog.at_most(LONG_STEP_S, "beginning a dive"):
-                self._dive = dives.begin(
-                    self._dives, config, self._bundle, self._wall, self._say, mission=begun,
-                    climatology=self._climatology, namer=self._namer, live=self._live,
-                    observe=None if self._replay is None else self._replay.observe,
-                )  # fmt: skip
-        except SestonError as error:
-            self._begin_due_s = self._clock.monotonic_s() + BEGIN_AGAIN_S
-            self._say(f"ALARM: the dive cannot begin: {error}")
-            return
-        self._namer.renew()
-        self._mission, self._wished = begun, None
-        self._begin_due_s = self._health_due_s = -math.inf
-        self._asked = None
-        self._keep_schedule()
+        self._wished = None
         self._courier.dive()
-        self._last_dive = self._dive.number
         self._tell_standing()
-        self._say(f"dive {self._dive.folder.name} begins {why}")
+        self._say(f"dive {self._diving.dive.folder.name} begins {why}")
 
     def _take(self, dive: Dive, frame: Frame) -> None:
         reading = self._read_pressure()
-        before = dive.mission.state
         self._trial.frames += 1
-        self._tell_seen(dive.take(frame, reading, None if self._host.is_silent else self._host_phase))
-        self._mission = dive.mission
-        if self._mission.state is not before:
-            where = "an unknown pressure" if reading is None else f"{reading.pressure_dbar:.1f} dbar"
-            self._say(f"{self._mission.state} at {where}, frame {dive.next_frame - 1}")
+        phase = None if self._host.is_silent else self._host_phase
+        self._tell_seen(self._diving.take(dive, frame, reading, phase))
         self._tell_standing()
-        if self._clock.monotonic_s() >= self._health_due_s:
+        if self._diving.is_health_due:
             self._log_health(dive)
-        if self._mission.state is State.SURFACE:
+        if self._diving.mission.state is State.SURFACE:
             self._end_dive()
-
-    def _keep_schedule(self) -> None:
-        """Ask the camera for what the schedule says of this place, when that is news."""
-        if self._dive is None:
-            return
-        orders = self._dive.instrument.orders
-        wanted = orders.period_s, orders.black_every
-        if wanted != self._asked:
-            self._asked = wanted
-            default_hz = self._dive.config.run.camera.frame_rate_hz
-            self._camera.start(
-                default_hz if orders.period_s is None else 1 / orders.period_s, orders.black_every
-            )
 
     def _tell_seen(self, settled: Sequence[LoggedFrame]) -> None:
         """Tell the host of frames that have their outcome."""
@@ -507,43 +455,27 @@ class Service:
             self._host.seen(logged)
 
     def _log_health(self, dive: Dive) -> None:
-        """Log how the board fares."""
-        self._health_due_s = self._clock.monotonic_s() + HEALTH_EVERY_S
         waiting = self._courier.waiting()
-        self._health = read_health(
-            dive.folder, None if waiting is None else waiting[0],
-            dirt_permille=dive.instrument.dirt_permille, classifier_restarts=self._namer.restarts,
-        )  # fmt: skip
-        dive.note("health", msgspec.to_builtins(self._health))
-        dive.note("spent", {**dive.instrument.spent})
+        self._diving.log_health(dive, None if waiting is None else waiting[0])
 
     def _end_dive(self) -> None:
         """Make the messages of the dive, queue them, and hand them over."""
-        dive, self._dive = self._dive, None
-        self._camera.stop()
+        dive = self._diving.end()
         if dive is None:
             return
-        self._mission, _ = step(dive.mission, Stop(self._now_ms()), dive.config.mission)
         self._log_health(dive)
         finish(
             dive, self._orders, self._courier, self._say, self._tell_seen,
-            lambda: self._watchdog.at_most(LONG_STEP_S, f"making the messages of dive {dive.folder.name}"),
+            lambda: self._diving.making_messages(dive),
         )  # fmt: skip
         dive.close()
         self._happened(Closed(self._now_ms()))
 
     def _resume(self) -> None:
         """Go on with the last dive, or end it, if it has not ended; end those before it that have not."""
-        unfinished = dives.resume(
-            self._dives, self._bundle, self._wall, self._say,
-            quota_mb=self._config.log.vignette_quota_mb,
-            observe=None if self._replay is None else self._replay.observe, namer=self._namer,
-            live=self._live,
-        )  # fmt: skip
-        for dive in unfinished:
-            self._dive, self._mission = dive, dive.mission
-            if self._mission.state is State.SURFACE:
+        for dive in self._diving.resume(self._config.log.vignette_quota_mb):
+            if dive.mission.state is State.SURFACE:
                 self._end_dive()
             else:
-                self._keep_schedule()
+                self._diving.keep_schedule()
                 self._say(f"dive {dive.folder.name} goes on after {dive.next_frame} frames")

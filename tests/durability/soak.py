@@ -121,7 +121,7 @@ def soak(
     bundle = load_bundle("demo")
     service = Service(config, bundle, folder, lambda _said: None, clock, None, replay)
     if own_process:
-        service._namer = WorkerClassifier(bundle)
+        service._diving.namer = WorkerClassifier(bundle)
     service.run(lambda: False)
     found.append((n_frames, held()))
     return found

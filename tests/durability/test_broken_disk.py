@@ -38,7 +38,7 @@ def test_the_dive_goes_on_in_memory_and_its_messages_have_every_frame(tmp_path, 
         folder = disk.place / "float"
         folder.mkdir()
         floating = Float(folder, bundle)
-        camera = floating.service._camera
+        camera = floating.service._diving.camera
         camera._frames = breaking(camera._frames, disk)
         floating.run(60, *START, (40, wire.Stop()))
         said, messages = floating.log, floating.messages()
@@ -61,7 +61,7 @@ def test_after_a_repair_the_dive_goes_on_with_what_the_disk_had(tmp_path, bundle
         folder = disk.place / "float"
         folder.mkdir()
         floating = Float(folder, bundle)
-        camera = floating.service._camera
+        camera = floating.service._diving.camera
         camera._frames = breaking(camera._frames, disk)
         floating.run(30, *START)
         assert any("waits in memory" in one for one in floating.log)

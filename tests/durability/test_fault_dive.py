@@ -208,8 +208,8 @@ class Dive:
         self.service = Service(
             CONFIG, self.bundle, self.folder, self.said.append, self.clock, tie, replay
         )  # fmt: skip
-        self.camera = self.service._camera = Camera(self.course, self.service._wall, chance)
-        self.namer = self.service._namer = WorkerClassifier(
+        self.camera = self.service._diving.camera = Camera(self.course, self.service._wall, chance)
+        self.namer = self.service._diving.namer = WorkerClassifier(
             self.bundle, accelerator=str(self.library), say=self.said.append
         )
 

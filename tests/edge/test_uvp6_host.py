@@ -348,7 +348,7 @@ class Dive:
 
         with pytest.raises(PowerIsCutError):
             self.service.run(stop)
-        self.service._dive.log._db.close()  # what was not committed is gone
+        self.service._diving.dive.log._db.close()  # what was not committed is gone
         self.clock.line.peers[0] = Nobody()
         self.clock.sleep(off_s)
         self.service = self._service()

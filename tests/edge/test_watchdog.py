@@ -200,7 +200,7 @@ def fed_during(tmp_path, systemd, driver, *, seconds):
         replay=Replay(iter(()), lambda _: 1.0, pressure=deep),
         watchdog=Watchdog(systemd.environ, deep.monotonic_s),
     )  # fmt: skip
-    service._camera = LiveCamera(
+    service._diving.camera = LiveCamera(
         config, lambda hz: driver, ForeignStrobe(), wall, deep.monotonic_s, lambda _: None
     )
 
