@@ -106,7 +106,7 @@ def compare_with(board: EmulatedRoot, folder: Path, suite: str, data: Path) -> b
 def test(board: EmulatedRoot, chosen: list[str]) -> bool:
     """Run tests there; all that are marked `board` when none are chosen."""
     command = ["python3", "-m", "pytest", "-p", "no:cacheprovider", "-p", "tests.board.plugin", "-m", "board"]
-    command += chosen or ["-n", "2", "tests"]
+    command += chosen or ["-n", "2", "--dist", "worksteal", "--durations", "20", "tests"]
     return board.run(command, str(ROOT), timeout_s=LIMIT_S).returncode == 0
 
 
