@@ -17,6 +17,8 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
+
 from edge.divelog import DiveLog
 from edge.logged import plan_messages
 from tests.board import debian, findings
@@ -27,6 +29,7 @@ from tests.board.inputs import make_inputs
 
 ROOT = debian.ROOT
 LIMIT_S = 3600
+TWO_AT_A_TIME = ("-n", "2", "--dist", "worksteal", "--durations", "20")
 PYTHONS = {"bookworm": "3.11", "trixie": "3.13"}
 """Of the Debian releases that Raspberry Pi OS is made of."""
 
@@ -57,7 +60,7 @@ def main() -> int:
         is_right = compare_with(board, folder, arguments.suite, arguments.shared / "data")
     if arguments.tests or arguments.pytest:
         with _told("tests marked `board`, emulated"):
-            is_right &= test(board, arguments.pytest)
+            is_right &= test(board, arguments.pytest, folder / "pytest-cache")
     return int(not is_right)
 
 
@@ -103,11 +106,19 @@ def compare_with(board: EmulatedRoot, folder: Path, suite: str, data: Path) -> b
     return is_right
 
 
-def test(board: EmulatedRoot, chosen: list[str]) -> bool:
-    """Run tests there; all that are marked `board` when none are chosen."""
-    command = ["python3", "-m", "pytest", "-p", "no:cacheprovider", "-p", "tests.board.plugin", "-m", "board"]
-    command += chosen or ["-n", "2", "--dist", "worksteal", "--durations", "20", "tests"]
-    return board.run(command, str(ROOT), timeout_s=LIMIT_S).returncode == 0
+def test(board: EmulatedRoot, chosen: list[str], cache: Path) -> bool:
+    """Run the tests there that are marked `board`, or those of them that are chosen.
+
+    Those that fail run a second time, one after the other: where everything takes ten to fifty times longer
+    and the machine is busy, waits run out that never would on a board.
+    """
+    command = ["python3", "-m", "pytest", "-p", "tests.board.plugin", "-o", f"cache_dir={cache}"]
+    command += ["-m", "board", *(chosen or [*TWO_AT_A_TIME, "tests"])]
+    code = board.run(command, str(ROOT), timeout_s=LIMIT_S).returncode
+    if code == pytest.ExitCode.TESTS_FAILED:
+        say("those that failed, a second time:")
+        code = board.run([*command, "-n", "0", "--last-failed"], str(ROOT), timeout_s=LIMIT_S).returncode
+    return code == 0
 
 
 @contextmanager

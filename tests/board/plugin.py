@@ -17,9 +17,11 @@ TOO_LONG = {
         "test_who_reads_logs_is_no_host", "test_a_float_that_was_not_reset",
         "test_a_dive_goes_on_and_ends_though", "test_a_dive_that_has_no_room",
     ),
+    "test_fetch.py": ("test_in_a_dive_nothing_is_sent",),
     "test_live.py": ("test_the_log_and_the_messages", "test_an_instrument_that_nobody"),
     "test_overload.py": ("test_who_is_left_unnamed", "test_a_dive_without_overload"),
     "test_quantification.py": ("test_of_many_objects",),
+    "test_run.py": ("test_a_dive_from_a_video",),
     "test_segmentation.py": ("test_twenty_thousand_particles",),
     "test_watchdog.py": ("test_a_real_run_is_ready",),
 }  # fmt: skip
