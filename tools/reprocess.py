@@ -80,9 +80,10 @@ def reprocess(
         else:
             client = open_here.enter_context(_client(workers, scheduler, dashboard))
             n_workers = max(1, len(client.nthreads()))
-            console.print(
-                f"{n_workers} workers; dashboard: {client.dashboard_link}", highlight=False, soft_wrap=True
-            )
+            has_page = "dashboard" in client.scheduler_info()["services"]
+            page = f"; dashboard: {client.dashboard_link}" if has_page else ""
+            told = f"{n_workers} worker{'' if n_workers == 1 else 's'}{page}"
+            console.print(told, highlight=False, soft_wrap=True)
             doer = run.do_on(client, n_workers)
         bar = open_here.enter_context(_progress(console))
         summary = run.reprocess(archive, job, doer, n_workers, bar)

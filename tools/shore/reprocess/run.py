@@ -14,6 +14,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,12 @@ QUIET = {
 }
 """Dask looks after itself less often: that is most of what it costs, 4 % of a core else, and 1 % so."""
 Answer = Ready | Finished | None
+VERSION = version("seston")
+_VERSION = (
+    '__import__("importlib.metadata").metadata.version("seston"), '
+    '__import__("tools.shore.reprocess.job", fromlist=["FORMAT"]).FORMAT'
+)
+"""What a worker is asked, in words that it understands whichever seston it has."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,7 +170,7 @@ def reprocess(archive: Path, job: Job, doer: Doer, n_workers: int, watch: Watch)
     InputError
         When nothing in the archive is a source, or the folder holds results of other settings.
     """
-    sources, strange = find_sources(archive)
+    sources, strange = find_sources(archive.absolute())  # workers may be in another folder
     with _folder_of(job):
         course = Course(sources, OPEN_PER_WORKER * n_workers)
         watch(course)
@@ -244,7 +251,7 @@ def local_client(n_workers: int, dashboard_port: int, scratch: Path) -> Iterator
     import dask
     from distributed import Client, LocalCluster
 
-    logging.getLogger("distributed").setLevel(logging.CRITICAL)  # what matters comes back as an answer
+    _be_quiet()
     with (
         dask.config.set(QUIET),
         LocalCluster(
@@ -259,12 +266,19 @@ def local_client(n_workers: int, dashboard_port: int, scratch: Path) -> Iterator
 
 @contextmanager
 def remote_client(address: str) -> Iterator[Any]:
-    """A client of a scheduler that runs already; its workers must see archive, bundle and results."""
+    """A client of a scheduler that runs already; its workers must see archive, bundle and results.
+
+    Raises
+    ------
+    InputError
+        When it does not answer, has no workers, or one that has not this seston.
+    """
     from distributed import Client
 
+    _be_quiet()
     try:
         client = Client(address, timeout=10)
-    except (OSError, ValueError) as cause:
+    except (OSError, ValueError, ImportError, TypeError) as cause:
         raise InputError(
             f"{address} does not answer ({cause})", field="--scheduler",
             remedy="start it with `dask scheduler`, and give its tcp:// address",
@@ -274,7 +288,19 @@ def remote_client(address: str) -> Iterator[Any]:
             raise InputError(
                 f"{address} has no workers", field="--scheduler", remedy="start some with `dask worker`"
             )
+        for worker, found in client.run(eval, _VERSION, on_error="return").items():
+            if found != (VERSION, FORMAT):
+                told = f" ({found})" if isinstance(found, Exception) else ""
+                raise InputError(
+                    f"the worker {worker} has another seston than this process, or none{told}",
+                    field="--scheduler", remedy="start it with the same",
+                )  # fmt: skip
         yield client
+
+
+def _be_quiet() -> None:
+    """What matters comes back as an answer."""
+    logging.getLogger("distributed").setLevel(logging.CRITICAL)
 
 
 @contextmanager

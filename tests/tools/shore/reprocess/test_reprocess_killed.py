@@ -136,18 +136,21 @@ def test_two_runs_do_not_share_a_folder(large, tmp_path):
     assert "is in use by another run; wait, or choose another" in said
 
 
-def test_a_cluster_that_runs_already(large, alone, tmp_path):
+def test_a_cluster_that_runs_already(large, alone, tmp_path, monkeypatch):
     from distributed import LocalCluster
 
     with LocalCluster(
         n_workers=1, threads_per_worker=2, host="127.0.0.1", dashboard_address=None, silence_logs=50,
         local_directory=str(tmp_path / "scratch"),
     ) as cluster:  # fmt: skip
-        code, said = seston(
-            "reprocess", large, "--bundle", "demo", "--out", tmp_path / "out",
-            "--scheduler", cluster.scheduler_address,
-        )  # fmt: skip
+        monkeypatch.chdir(large.parent)  # its worker is elsewhere
+        arguments = (large.name, "--bundle", "demo", "--out", tmp_path / "out")
+        code, said = seston("reprocess", *arguments, "--scheduler", cluster.scheduler_address)
+        monkeypatch.setattr(run, "VERSION", "0.0")
+        refused = seston("reprocess", *arguments, "--scheduler", cluster.scheduler_address)
     assert code == 0, said
+    assert refused[0] == 2
+    assert "has another seston than this process, or none; start it with the same" in refused[1]
     assert tree(tmp_path / "out") == alone
 
 
