@@ -188,7 +188,7 @@ def _spent_s() -> tuple[float, float]:
     """Processor seconds of the thread of a worker that takes its steps, and of the whole worker."""
     import threading
 
-    takers = [one.native_id for one in threading.enumerate() if one.name.startswith("Dask-Default-Threads")]
+    takers = [one.native_id for one in threading.enumerate() if "Dask-Default-Threads" in one.name]
     stats = [Path(f"/proc/self/task/{number}/stat").read_text(encoding="ascii") for number in takers]
     spent = [stat.rpartition(")")[2].split()[11:13] for stat in stats]  # proc(5): utime, stime
     return sum(int(user) + int(own) for user, own in spent) / os.sysconf("SC_CLK_TCK"), time.process_time()
