@@ -76,16 +76,17 @@ def reprocess(
     with contextlib.ExitStack() as open_here:
         if workers == 0:
             n_workers = 1
-            runner: run.Runner = run.run_here
+            doer: run.Doer = run.do_here
         else:
             client = open_here.enter_context(_client(workers, scheduler, dashboard))
             n_workers = max(1, len(client.nthreads()))
-            console.print(
-                f"{n_workers} workers; dashboard: {client.dashboard_link}", highlight=False, soft_wrap=True
-            )
-            runner = run.run_on(client, n_workers)
+            has_page = "dashboard" in client.scheduler_info()["services"]
+            page = f"; dashboard: {client.dashboard_link}" if has_page else ""
+            told = f"{n_workers} worker{'' if n_workers == 1 else 's'}{page}"
+            console.print(told, highlight=False, soft_wrap=True)
+            doer = run.do_on(client, n_workers)
         bar = open_here.enter_context(_progress(console))
-        summary = run.reprocess(archive, job, runner, n_workers, bar)
+        summary = run.reprocess(archive, job, doer, n_workers, bar)
     _show(summary, out, console)
     if any(fault.lost == NOT_USED for fault in summary.faults):
         raise SystemExit(1)
@@ -94,7 +95,8 @@ def reprocess(
 def make_job(path_or_name: str, out: Path, config_file: Path | None, *, invert: bool, keep: bool) -> Any:
     """What is the same for all sources; raises `SestonError` when the bundle does not work here."""
     from edge.inference.bundle import load_bundle
-    from tools.shore.reprocess.work import Job, model_of
+    from tools.shore.reprocess.job import Job
+    from tools.shore.reprocess.naming import classifier_of
 
     config = Config() if config_file is None else load_config(config_file)
     flat = config.vision.flat_field
@@ -111,7 +113,7 @@ def make_job(path_or_name: str, out: Path, config_file: Path | None, *, invert: 
         None if config_file is None else config_file.absolute(),
         hashlib.sha256(told.encode()).hexdigest(), invert, keep,
     )  # fmt: skip
-    model_of(job)  # the goldens, before anything is begun
+    classifier_of(job.bundle, job.bundle_sha256)  # the goldens, before anything is begun
     return job
 
 
@@ -133,18 +135,16 @@ def _client(workers: int | None, scheduler: str | None, dashboard: int) -> Itera
 
 @contextlib.contextmanager
 def _progress(console: Any) -> Iterator[Any]:
-    """Shows how far a run is: sources that are through, vignettes that were named."""
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+    """Shows how far a run is: sources that are through, objects that were named."""
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-    told = TextColumn("{task.fields[pictures]} vignettes of dives and folders named")
-    columns = TextColumn("sources"), BarColumn(), MofNCompleteColumn(), told, TimeElapsedColumn()
-    with Progress(*columns, console=console, transient=True) as bar:
-        task = bar.add_task("sources", total=None, pictures=0)
+    told = TextColumn("{task.fields[told]}")
+    with Progress(BarColumn(), told, TimeElapsedColumn(), console=console, transient=True) as bar:
+        task = bar.add_task("", total=None, told="looking")
 
         def watch(course: Any) -> None:
-            bar.update(
-                task, total=course.n_sources, completed=len(course.finished), pictures=course.n_pictures
-            )
+            told = f"{len(course.finished)} of {course.n_sources} sources, {course.n_objects} objects named"
+            bar.update(task, total=course.n_sources, completed=course.n_through, told=told)
 
         yield watch
 
@@ -154,8 +154,8 @@ def _show(summary: Any, out: Path, console: Any) -> None:
     from rich.table import Table
 
     table = Table("sources", "number", "failed", "objects", title="Reprocessed")
-    for kind in dict.fromkeys(one.source.kind for one in summary.finished):
-        found = [one for one in summary.finished if one.source.kind is kind]
+    for kind in dict.fromkeys(one.kind for one in summary.finished):
+        found = [one for one in summary.finished if one.kind is kind]
         failed = sum(one.is_failed for one in found)
         table.add_row(kind.value, str(len(found)), str(failed), str(sum(one.objects for one in found)))
     console.print(table)

@@ -32,8 +32,13 @@ NAMES = (
     "cts5",
     "webhook",
     "config",
+    "project",
+    "ecopart",
+    "torn",
 )
 MAX_INPUT_BYTES = 1200
+LONGER_INPUT_BYTES = {"project": 3000, "ecopart": 6000}
+"""Where one good file is longer than that."""
 SLOWEST_INPUT_S = 20
 MOST_MEMORY_MB = 1024
 KEPT_FILES = 40
@@ -73,8 +78,9 @@ def _fuzz(name: str, seconds: int, seed: int) -> int:
     for old in folder.glob("*-*"):
         old.unlink()
     _write_seeds(name, found)
+    longest = LONGER_INPUT_BYTES.get(name, MAX_INPUT_BYTES)
     limits = [
-        f"-max_total_time={seconds}", f"-seed={seed}", f"-max_len={MAX_INPUT_BYTES}",
+        f"-max_total_time={seconds}", f"-seed={seed}", f"-max_len={longest}",
         f"-timeout={SLOWEST_INPUT_S}", f"-rss_limit_mb={MOST_MEMORY_MB}",
         f"-artifact_prefix={folder}/", "-print_final_stats=1",
     ]  # fmt: skip

@@ -1,7 +1,8 @@
 """What is fuzzed: functions that take any bytes and hold for all of them.
 
 Each asserts what must be true of hostile input; none needs the fuzzer. Here are those of telemetry; those of
-the ground floor are `bridge_targets`, those of files and of the shore's webhook `file_targets`.
+the ground floor are `bridge_targets`, those of files and of the shore's webhook `file_targets`, those of UVP6
+projects `project_targets`.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from edge.telemetry.parity import parity_bodies, restore
 from tests.fuzz.bridge_targets import BRIDGE_TARGETS, bridge_seeds
 from tests.fuzz.file_targets import FILE_TARGETS, file_seeds
 from tests.fuzz.inputs import Reader, joined
+from tests.fuzz.project_targets import PROJECT_TARGETS, project_seeds
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "telemetry-1.json"
 CORPUS = Path(__file__).parent / "corpus"
@@ -149,6 +151,7 @@ TARGETS: dict[str, Callable[[bytes], None]] = {
     "request": request,
     **BRIDGE_TARGETS,
     **FILE_TARGETS,
+    **PROJECT_TARGETS,
 }
 
 
@@ -158,6 +161,8 @@ def seeds(target: str) -> list[bytes]:
         return bridge_seeds(target)
     if target in FILE_TARGETS:
         return file_seeds(target)
+    if target in PROJECT_TARGETS:
+        return project_seeds(target)
     sent, book = golden()
     if target == "messages":
         return [*sent, joined(sent), joined([sent[0], sent[0], sent[-1][:-1]])]

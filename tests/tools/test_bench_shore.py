@@ -42,11 +42,12 @@ def test_a_small_run_tells_time_memory_and_size(tmp_path):
     if any(map(shutil.which, NAMES)):
         assert 0 < numbers["report_open_s"] <= numbers["report_drawn_s"]
     assert [row[0] for row in archive["rows"]] == [
+        "one process, 4 vignettes", "Dask, one worker, 4 vignettes", "Dask, two workers, 4 vignettes",
         "one process, 40 vignettes", "Dask, one worker, 40 vignettes", "Dask, two workers, 40 vignettes",
-        "one process, 4 frames",
+        "one process, 4 frames", "one process, 24 frames",
     ]  # fmt: skip
-    assert numbers["reprocess_vignette_ms"] > 0
-    assert numbers["reprocess_frame_ms"] > 0
+    for workers in range(3):
+        assert 0 < numbers[f"reprocess_{workers}_steps_s"] < numbers[f"reprocess_{workers}_cpu_s"]
     assert sum("Estimate" in note for note in archive["notes"]) == 3
 
 

@@ -5,6 +5,7 @@ A part is a run of pictures by number, the same however many workers there are.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import io
 import json
@@ -21,12 +22,19 @@ from edge.errors import BundleError, ImageError
 from edge.inference.bundle import load_bundle
 from edge.inference.classifier import Answers, Classifier
 from edge.log_reader import LogReader
+from edge.recording import FRAMES_FOLDER, INFO_FILE
 from edge.vision.vignette import decode_vignette
+from tools.shore.reprocess.sources import LOG_FILE, Kind, Source
 from training.datasets import ImageStore
 
-PART_SIZE = 512
-"""Pictures of a part: a second or two of work, so that what Dask adds to each does not count."""
-
+PART_SIZE = 2048
+"""Pictures of a part: some seconds of work, so that what Dask adds to each does not count."""
+BATCH_SIZE = 128
+"""Pictures that are in memory at a time."""
+LOOKED_AT, FRAME_PX = 5, 1_000_000
+"""Pictures of a folder or zip that are looked at first; from this area on, pictures all alike are frames."""
+BRIGHT = 128
+"""Median of a picture that is mostly bright water."""
 
 _NONE = np.zeros((0, 1), dtype=np.float32)
 NO_ANSWERS = Answers(_NONE, _NONE, _NONE[:, 0], np.zeros(0, dtype=np.int64))
@@ -91,6 +99,17 @@ class StoredPictures:
         return self._names[number]
 
 
+@contextlib.contextmanager
+def open_pictures(source: Source, place: Path, n_pictures: int, *, invert: bool) -> Iterator[Pictures]:
+    """Pictures of a source: of a dive, those in the copy of its log in the folder `place`."""
+    if source.kind is Kind.VIGNETTES:
+        with ImageStore(source.path) as store:
+            yield StoredPictures(store, invert=invert)
+    else:
+        with LogReader.look_into(place / LOG_FILE) as log:
+            yield DivePictures(log, n_pictures, source.path / LOG_FILE)
+
+
 @functools.lru_cache(maxsize=1)
 def classifier_of(bundle: Path, sha256: str) -> Classifier:
     """The classifier of this process, with one thread; raises `BundleError` when it is of another bundle."""
@@ -105,19 +124,44 @@ def classifier_of(bundle: Path, sha256: str) -> Classifier:
     return Classifier(found, threads=1)
 
 
+def check_vignettes(pictures: Pictures, source: Source) -> None:
+    """Raise `ImageError` when pictures of a folder or zip, to judge by some, are no vignettes on black."""
+    seen = []
+    for number in range(0, len(pictures), max(1, len(pictures) // LOOKED_AT)):
+        with contextlib.suppress(ImageError):  # it is told where it is to be named
+            if (pixels := pictures.read(number)) is not None:
+                seen.append(pixels)
+    if len(seen) < 2:
+        return
+    height, width = seen[0].shape
+    if height * width >= FRAME_PX and {one.shape for one in seen} == {(height, width)}:
+        raise ImageError(
+            f"holds frames, to judge by {len(seen)} of {len(pictures)}: all are {width} x {height} px",
+            file=source.path, remedy=f"put them into {FRAMES_FOLDER}/ beside a {INFO_FILE}",
+        )  # fmt: skip
+    if all(np.median(one) >= BRIGHT for one in seen):
+        raise ImageError(
+            "holds images whose background is bright, as --polarity has them", file=source.path,
+            remedy="give the other --polarity",
+        )  # fmt: skip
+
+
 def name_part(pictures: Pictures, first: int, stop: int, classifier: Classifier, file: Path) -> None:
     """Name pictures `first` to `stop - 1`, and write into `file` what was said, whole or not at all."""
-    rows, found, faults = [], [], []
-    for number in range(first, min(stop, len(pictures))):
-        try:
-            pixels = pictures.read(number)
-        except ImageError as error:
-            faults.append((number, f"{error.problem}; {error.remedy}"))
-            continue
-        if pixels is not None:
-            rows.append(number)
-            found.append(pixels)
-    answers = classifier.answer(found)
+    rows, said, faults = list[int](), list[Answers](), list[tuple[int, str]]()
+    for begin in range(first, stop, BATCH_SIZE):
+        found = []
+        for number in range(begin, min(begin + BATCH_SIZE, stop)):
+            try:
+                pixels = pictures.read(number)
+            except ImageError as error:
+                faults.append((number, f"{error.problem}; {error.remedy}"))
+                continue
+            if pixels is not None:
+                rows.append(number)
+                found.append(pixels)
+        said.append(classifier.answer(found))
+    answers = _joined(said)
     data = io.BytesIO()
     np.savez(
         data, rows=np.array(rows, dtype=np.int64), faults=np.array(json.dumps(faults)), **answers._asdict(),
@@ -130,8 +174,13 @@ def parts_of(n: int) -> Iterator[tuple[int, int]]:
     return ((first, min(first + PART_SIZE, n)) for first in range(0, n, PART_SIZE))
 
 
-def read_parts(files: list[Path], n: int) -> tuple[NDArray[np.int64], Answers, list[tuple[int, str]]]:
-    """What was said of n pictures.
+def part_file(place: Path, first: int) -> Path:
+    """What was said of the part that begins with picture `first`."""
+    return place / f"named-{first:09d}.npz"
+
+
+def read_parts(place: Path, n: int) -> tuple[NDArray[np.int64], Answers, list[tuple[int, str]]]:
+    """What was said of n pictures, from the files of their parts.
 
     Returns
     -------
@@ -143,16 +192,18 @@ def read_parts(files: list[Path], n: int) -> tuple[NDArray[np.int64], Answers, l
         Number and reason of each picture that is damaged.
     """
     rows = np.full(n, -1, dtype=np.int64)
-    named: list[NDArray[np.int64]] = []
-    columns: list[Answers] = []
-    faults: list[tuple[int, str]] = []
-    for file in files:
-        with np.load(file, allow_pickle=False) as part:
+    named, said, faults = list[NDArray[np.int64]](), list[Answers](), list[tuple[int, str]]()
+    for first, _ in parts_of(n):
+        with np.load(part_file(place, first), allow_pickle=False) as part:
             named.append(part["rows"])
-            columns.append(Answers(*(part[name] for name in Answers._fields)))
+            said.append(Answers(*(part[name] for name in Answers._fields)))
             faults += [(number, reason) for number, reason in json.loads(str(part["faults"]))]
-    if not columns:
+    if not said:
         return rows, NO_ANSWERS, faults
     order = np.concatenate(named)
     rows[order] = np.arange(len(order))
-    return rows, Answers(*(np.concatenate(column) for column in zip(*columns, strict=True))), faults
+    return rows, _joined(said), faults
+
+
+def _joined(said: list[Answers]) -> Answers:
+    return Answers(*(np.concatenate(column) for column in zip(*said, strict=True)))

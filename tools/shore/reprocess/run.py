@@ -14,44 +14,45 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from edge.durable import write_durably
 from edge.errors import InputError
+from tools.shore.reprocess.job import DONE, FORMAT, WORK, Finished, Job, Ready, failed
 from tools.shore.reprocess.sources import RUN_FILE, Fault, Kind, Source, find_sources
-from tools.shore.reprocess.work import (
-    DONE,
-    FORMAT,
-    UNFINISHED,
-    WORK,
-    Finished,
-    Job,
-    Ready,
-    failed,
-    finish,
-    make_ready,
-    name_pictures,
-)
+from tools.shore.reprocess.work import UNFINISHED, begin, finish, name
 
 LOCK, FAILURES = ".lock", "failures.parquet"
-WAITING_PER_WORKER = 3
+WAITING_PER_WORKER = 2
 """Steps handed out for each worker: the next is at hand when one is done."""
 OPEN_PER_WORKER = 2
 """Sources begun and not finished for each worker: what they need on the disk is bounded by it."""
-QUIET = {"distributed.worker.profile.enabled": False, "distributed.admin.system-monitor.gil.enabled": False}
-"""Dask looks at its workers less often: that is most of what it costs."""
+QUIET = {
+    "distributed.admin.system-monitor.gil.enabled": False,
+    "distributed.admin.system-monitor.interval": "2s",
+    "distributed.admin.tick.interval": "1s",
+    "distributed.scheduler.active-memory-manager.start": False,
+    "distributed.worker.profile.enabled": False,
+}
+"""Dask looks after itself less often: that is most of what it costs, 4 % of a core else, and 1 % so."""
 Answer = Ready | Finished | None
+VERSION = version("seston")
+_VERSION = (
+    '__import__("importlib.metadata").metadata.version("seston"), '
+    '__import__("tools.shore.reprocess.job", fromlist=["FORMAT"]).FORMAT'
+)
+"""What a worker is asked, in words that it understands whichever seston it has."""
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One call that a worker makes."""
+    """One call that a worker makes, of these arguments and the job."""
 
     work: Callable[..., Answer]
     source: Source
-    args: tuple[Any, ...] = ()
-    n_pictures: int = 0
+    args: tuple[Any, ...]
 
 
 class Course:
@@ -70,8 +71,8 @@ class Course:
         In all.
     finished
         Sources that are through.
-    n_pictures
-        Pictures named so far.
+    n_objects
+        Named so far.
     """
 
     def __init__(self, sources: Iterable[Source], most_open: int) -> None:
@@ -81,8 +82,14 @@ class Course:
         self._most_open, self._n_open = most_open, 0
         self._due: deque[Step] = deque()
         self._left: dict[str, int] = {}
+        self._done: dict[str, float] = {}
         self.finished: list[Finished] = []
-        self.n_pictures = 0
+        self.n_objects = 0
+
+    @property
+    def n_through(self) -> float:
+        """Sources that are through, and what is done of those that are not."""
+        return len(self.finished) + sum(self._done.values())
 
     def next(self) -> Step | None:
         """A step that can be done now; None when others must be done before, or nothing is left."""
@@ -91,31 +98,31 @@ class Course:
         if self._new and self._n_open < self._most_open:
             self._n_open += 1
             source = self._new.popleft()
-            return Step(make_ready, source)
+            return Step(begin, source, (source,))
         return None
 
     def take(self, step: Step, answer: Answer) -> None:
         """What became of a step."""
-        name = step.source.name
+        source = step.source
         if isinstance(answer, Finished):
-            if step.work is name_pictures and self._left.pop(name, None) is None:
+            if step.work is name and self._left.pop(source.name, None) is None:
                 return  # another part of it was refused before
-            self._due = deque(one for one in self._due if one.source.name != name)
+            self._due = deque(one for one in self._due if one.source is not source)
+            self._done.pop(source.name, None)
             self._n_open -= 1
             self.finished.append(answer)
+            if step.work is begin:
+                self.n_objects += answer.objects
         elif isinstance(answer, Ready):
-            parts = answer.parts
-            self._left[name] = len(parts)
-            self._due.extend(
-                Step(name_pictures, step.source, (answer, first, stop), stop - first) for first, stop in parts
-            )
-            if not parts:
-                self._due.append(Step(finish, step.source, (answer,)))
-        elif name in self._left:
-            self.n_pictures += step.n_pictures
-            self._left[name] -= 1
-            if not self._left[name]:
-                self._due.append(Step(finish, step.source, step.args[:1]))
+            self._left[source.name] = len(answer.parts)
+            self._due.extend(Step(name, source, (answer, *part)) for part in answer.parts)
+        elif source.name in self._left:
+            ready, first, stop = step.args
+            self.n_objects += stop - first
+            self._left[source.name] -= 1
+            self._done[source.name] = 1 - (self._left[source.name] + 1) / (len(ready.parts) + 1)
+            if not self._left[source.name]:
+                self._due.append(Step(finish, source, (ready,)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,10 +158,11 @@ class Summary:
 
 
 Watch = Callable[[Course], None]
-Runner = Callable[[Job, Course, Watch], None]
+Doer = Callable[[Job, Course], Iterator[tuple[Step, Answer]]]
+"""Has steps of the course done, and yields each with its answer, until there are none."""
 
 
-def reprocess(archive: Path, job: Job, runner: Runner, n_workers: int, watch: Watch) -> Summary:
+def reprocess(archive: Path, job: Job, doer: Doer, n_workers: int, watch: Watch) -> Summary:
     """Process what an archive holds into the folder of the job, and go on where an earlier run was cut off.
 
     Raises
@@ -162,11 +170,13 @@ def reprocess(archive: Path, job: Job, runner: Runner, n_workers: int, watch: Wa
     InputError
         When nothing in the archive is a source, or the folder holds results of other settings.
     """
-    sources, strange = find_sources(archive)
+    sources, strange = find_sources(archive.absolute())  # workers may be in another folder
     with _folder_of(job):
-        course = Course(sources, max(1, OPEN_PER_WORKER * n_workers))
+        course = Course(sources, OPEN_PER_WORKER * n_workers)
         watch(course)
-        runner(job, course, watch)
+        for step, answer in doer(job, course):
+            course.take(step, answer)
+            watch(course)
         summary = _sum_up(job, course, sources, strange)
         from tools.shore.reprocess.tables import faults_table, parquet_of
 
@@ -176,31 +186,36 @@ def reprocess(archive: Path, job: Job, runner: Runner, n_workers: int, watch: Wa
     return summary
 
 
-def run_here(job: Job, course: Course, watch: Watch) -> None:
+def do_here(job: Job, course: Course) -> Iterator[tuple[Step, Answer]]:
     """Do all steps in this process, one after another."""
     while (step := course.next()) is not None:
-        try:
-            answer = step.work(job, *_arguments(step))
-        except Exception as error:  # noqa: BLE001 our own fault in one source must not stop the others
-            answer = failed(step.source, error)
-        course.take(step, answer)
-        watch(course)
+        yield step, step.work(job, *step.args)
 
 
-def run_on(client: Any, n_workers: int) -> Runner:
-    """Who has the steps done by workers of Dask; a step whose worker dies is done again by another."""
+def do_on(client: Any, n_workers: int) -> Doer:
+    """Who has the steps done by workers of Dask; a step whose worker dies is done again by another.
 
-    def run(job: Job, course: Course, watch: Watch) -> None:
-        from distributed import as_completed
+    What died with several workers may only have been beside what killed them: it is done again alone.
+    """
+
+    def do(job: Job, course: Course) -> Iterator[tuple[Step, Answer]]:
+        from distributed import KilledWorker, as_completed
 
         out: dict[str, Step] = {}
+        suspects, alone = deque[Step](), list[Step]()
         done = as_completed(loop=client.loop)
+
+        def submit(step: Step) -> None:
+            future = client.submit(step.work, job, *step.args, pure=False)
+            out[future.key] = step
+            done.add(future)
 
         def hand_out() -> None:
             while len(out) < WAITING_PER_WORKER * n_workers and (step := course.next()) is not None:
-                future = client.submit(step.work, job, *_arguments(step), pure=False)
-                out[future.key] = step
-                done.add(future)
+                submit(step)
+            if suspects and not out:
+                alone.append(suspects.popleft())
+                submit(alone[-1])
 
         hand_out()
         for future in done:
@@ -210,12 +225,24 @@ def run_on(client: Any, n_workers: int) -> Runner:
                     "has gone", field="the scheduler of Dask", remedy="run again: it goes on where it was"
                 )
             error = future.exception()
-            course.take(step, future.result() if error is None else failed(step.source, error))
+            if isinstance(error, KilledWorker) and step in alone:
+                error = _killer(step.source)
+            answer = future.result() if error is None else failed(step.source, error)
             future.release()
-            watch(course)
+            if isinstance(error, KilledWorker):
+                suspects.append(step)
+            else:
+                yield step, answer
             hand_out()
 
-    return run
+    return do
+
+
+def _killer(source: Source) -> InputError:
+    return InputError(
+        "ends every process that works on it, by a crash or for want of memory", file=source.path,
+        remedy="look at it alone, with --workers 0",
+    )  # fmt: skip
 
 
 @contextmanager
@@ -224,12 +251,13 @@ def local_client(n_workers: int, dashboard_port: int, scratch: Path) -> Iterator
     import dask
     from distributed import Client, LocalCluster
 
-    logging.getLogger("distributed").setLevel(logging.CRITICAL)  # what matters comes back as an answer
+    _be_quiet()
     with (
         dask.config.set(QUIET),
         LocalCluster(
             n_workers=n_workers, threads_per_worker=1, processes=True, host="127.0.0.1",
             dashboard_address=f"127.0.0.1:{dashboard_port}", local_directory=str(scratch), silence_logs=50,
+            memory_limit=0,  # nothing lies in Dask's memory, and a worker paused for others' would not go on
         ) as cluster,
         Client(cluster) as client,
     ):  # fmt: skip
@@ -238,12 +266,19 @@ def local_client(n_workers: int, dashboard_port: int, scratch: Path) -> Iterator
 
 @contextmanager
 def remote_client(address: str) -> Iterator[Any]:
-    """A client of a scheduler that runs already; its workers must see archive, bundle and results."""
+    """A client of a scheduler that runs already; its workers must see archive, bundle and results.
+
+    Raises
+    ------
+    InputError
+        When it does not answer, has no workers, or one that has not this seston.
+    """
     from distributed import Client
 
+    _be_quiet()
     try:
         client = Client(address, timeout=10)
-    except (OSError, ValueError) as cause:
+    except (OSError, ValueError, ImportError, TypeError) as cause:
         raise InputError(
             f"{address} does not answer ({cause})", field="--scheduler",
             remedy="start it with `dask scheduler`, and give its tcp:// address",
@@ -253,11 +288,19 @@ def remote_client(address: str) -> Iterator[Any]:
             raise InputError(
                 f"{address} has no workers", field="--scheduler", remedy="start some with `dask worker`"
             )
+        for worker, found in client.run(eval, _VERSION, on_error="return").items():
+            if found != (VERSION, FORMAT):
+                told = f" ({found})" if isinstance(found, Exception) else ""
+                raise InputError(
+                    f"the worker {worker} has another seston than this process, or none{told}",
+                    field="--scheduler", remedy="start it with the same",
+                )  # fmt: skip
         yield client
 
 
-def _arguments(step: Step) -> tuple[Any, ...]:
-    return step.args or (step.source,)
+def _be_quiet() -> None:
+    """What matters comes back as an answer."""
+    logging.getLogger("distributed").setLevel(logging.CRITICAL)
 
 
 @contextmanager
@@ -295,7 +338,7 @@ def _folder_of(job: Job) -> Iterator[None]:
 
 
 def _sum_up(job: Job, course: Course, sources: list[Source], strange: list[Fault]) -> Summary:
-    finished = tuple(sorted(course.finished, key=lambda one: one.source.name))
+    finished = tuple(sorted(course.finished, key=lambda one: one.source))
     frames: Counter[str] = Counter()
     for one in finished:
         frames.update(one.frames)

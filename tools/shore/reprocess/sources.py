@@ -229,9 +229,13 @@ def content_hash(source: Source) -> str:
     Raises
     ------
     RecordingError
-        When a file cannot be read.
+        When it is gone, or a file cannot be read.
     """
     digest = hashlib.sha256(f"{source.kind.value}\0{source.profile}\0".encode())
+    if not source.path.exists():
+        raise RecordingError(
+            "is not there", file=source.path, remedy="keep the archive where all workers see it at this path"
+        )
     for file in files_of(source):
         digest.update(os.path.relpath(file, source.path).encode("utf-8", "surrogateescape") + b"\0")
         inner = hashlib.sha256()

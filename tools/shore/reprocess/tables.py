@@ -75,8 +75,8 @@ def parquet_of(table: Any) -> bytes:
     return data.getvalue()
 
 
-def objects_of(log: LogReader, source: str, before: Sequence[str | None]) -> Any:
-    """Every named particle of a dive; `before` is what the earlier model took each for."""
+def objects_of(log: LogReader, source: str, before: Sequence[str]) -> Any:
+    """Every named particle of a dive; `before`: what an earlier model took each for, if there was one."""
     counted = [taxon.label for taxon in codebook_in(log).taxa]
     files = {row["frame"]: row["source"] for row in log.frames()}
     where = {number: (phase.name.lower(), dbar) for number, phase, dbar in log.places()}
@@ -98,7 +98,7 @@ def objects_of(log: LogReader, source: str, before: Sequence[str | None]) -> Any
             "pressure_dbar": [where[one.frame][1] for one in found],
             **{name: [getattr(one, called) for one in found] for name, called in _BOX.items()},
             "taxon": [counted[one.taxon] for one in found],
-            "taxon_before": list(before),
+            "taxon_before": list(before) or [None] * n,
             "top_taxon": [counted[i] for i in scores.argmax(axis=1).tolist()] if n else [],
             "score": scores.max(axis=1) if n else [],
             "evidence": np.array([one.evidence for one in found], dtype=np.float32),

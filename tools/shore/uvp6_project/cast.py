@@ -255,12 +255,13 @@ def optics_in(hardware: str, place: str) -> Optics:
     try:
         threshold, aa_um2, exp, pixel_um, volume_l = (float(value) for value in values[-26:-21])
         limits = tuple(float(value) for value in values[-18:])
-    except ValueError:
+        whole_threshold = int(threshold)
+    except (ValueError, OverflowError):
         raise RecordingError(
             "does not end as a UVP6 writes it", file=place, field="HW_CONF", remedy=_REMEDY
         ) from None
     data: dict[str, Any] = {
-        "threshold": int(threshold), "aa_um2": aa_um2, "exp": exp, "pixel_um": pixel_um,
+        "threshold": whole_threshold, "aa_um2": aa_um2, "exp": exp, "pixel_um": pixel_um,
         "image_volume_l": volume_l, "size_class_limits_um": limits,
     }  # fmt: skip
     return to_struct(data, Optics, file=place, error=RecordingError)

@@ -105,7 +105,7 @@ def _header_faults(place: str, table: TextTable) -> Iterator[str]:
             yield f"{place}: column {column}: is missing; add it, empty where nothing is known."
     for column in lower:
         if column not in HEADER_COLUMNS:
-            yield f"{place}: column {column}: is not known here; columns are {', '.join(HEADER_COLUMNS)}."
+            yield f"{place}: column {column}: is not known here; take it away, or correct its name."
     if not table.rows:
         yield f"{place}: has no samples; write a row each."
     for line, about in zip(table.lines, table.records(), strict=True):

@@ -260,7 +260,7 @@ def counts_in(table: TextTable) -> list[list[int]]:
     """Particles by size class of each row of an LPM table, as EcoPart reads them."""
     found = []
     for record in table.records():
-        n_images = number(record[IMAGES.lower()]) or 0
+        n_images = number(record.get(IMAGES.lower(), "")) or 0
         cells = [number(record.get(COUNT.format(n).lower(), "")) or 0 for n in _CLASSES]
         found.append([round(cell * n_images) for cell in cells])
     return found

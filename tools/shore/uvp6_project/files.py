@@ -21,6 +21,7 @@ MAX_MEMBER_BYTES = 1 << 30
 _HEAD = struct.Struct("<4sHHHHHIIIHH")
 _MAGIC = b"PK\x03\x04"
 _HAS_DESCRIPTOR, _IS_ENCRYPTED, _IS_UTF8, _STORED, _DEFLATED = 0x8, 0x1, 0x800, 0, 8
+_BLOCK_BYTES = 1 << 12
 _UNREADABLE = (OSError, zipfile.BadZipFile, zlib.error, RuntimeError, NotImplementedError, EOFError)
 
 
@@ -120,16 +121,14 @@ def torn_members(data: bytes) -> Iterator[tuple[str, bytes, bool]]:
                 return
             content, after, is_whole = data[at : at + size], at + size, len(data) >= at + size
         else:
-            unpacker = zlib.decompressobj(-zlib.MAX_WBITS)
+            end = min(len(data), at + packed) if is_known else len(data)
             try:
-                packed_bytes = data[at : at + packed] if is_known else data[at:]
-                content = unpacker.decompress(packed_bytes, MAX_MEMBER_BYTES + 1)
+                content, after, is_whole = _unpacked(data, at, end)
             except zlib.error:
                 return
             if len(content) > MAX_MEMBER_BYTES:
                 return
-            is_whole = unpacker.eof
-            after = at + packed if is_known else len(data) - len(unpacker.unused_data)
+            after = at + packed if is_known else after
         if is_whole and is_known and zlib.crc32(content) != crc:
             return
         if not name.endswith("/"):
@@ -139,6 +138,20 @@ def torn_members(data: bytes) -> Iterator[tuple[str, bytes, bool]]:
         at = after
         if not is_known:  # a descriptor follows, with or without its mark
             at += 16 if data[at : at + 4] == b"PK\x07\x08" else 12
+
+
+def _unpacked(data: bytes, at: int, end: int) -> tuple[bytes, int, bool]:
+    """What is packed from `at` on, where that ends, and whether it is whole.
+
+    It goes block by block: how much of the rest is not of this member is known at its end alone.
+    """
+    unpacker = zlib.decompressobj(-zlib.MAX_WBITS)
+    content = bytearray()
+    while at < end and not unpacker.eof and len(content) <= MAX_MEMBER_BYTES:
+        block = unpacker.unconsumed_tail or data[at : min(end, at + _BLOCK_BYTES)]
+        content += unpacker.decompress(block, MAX_MEMBER_BYTES + 1 - len(content))
+        at += len(block) - len(unpacker.unconsumed_tail) - len(unpacker.unused_data)
+    return bytes(content), at, unpacker.eof
 
 
 class Files:

@@ -145,8 +145,8 @@ def _taxo(values: Mapping[str, str], lines: Mapping[str, str]) -> dict[str, str]
     if "Taxo_conf" in values:
         return {"Taxo_flag": "0" if values["Taxo_conf"] in (NO_TAXO, "") else "1"}
     is_off = values.get("Taxo_flag", "0").lower() in ("0", "false", "")
-    own = lines.get("TAXO_CONF", f",{NO_TAXO}").split(",")[1]
-    return {"Taxo_conf": NO_TAXO if is_off else own}
+    own = lines.get("TAXO_CONF", "").split(",")[1:2] or [NO_TAXO]
+    return {"Taxo_conf": NO_TAXO if is_off else own[0]}
 
 
 def _read_kept(project: Project) -> dict[str, Kept]:
@@ -157,7 +157,7 @@ def _read_kept(project: Project) -> dict[str, Kept]:
     try:
         told = json.loads(read())
         return {name: to_struct(one, Kept, file=place, error=RecordingError) for name, one in told.items()}
-    except (ValueError, AttributeError, UnicodeDecodeError) as cause:
+    except (ValueError, AttributeError, RecursionError) as cause:
         raise RecordingError(
             f"is not what seston wrote ({cause})", file=place, remedy="bring the file back, or remove it"
         ) from None

@@ -5,6 +5,7 @@ Cells are kept as they stand; what they mean, and whether they may, is judged el
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -44,9 +45,8 @@ class TextTable:
     encoding: str = "latin-1"
 
     def record(self, row: int) -> dict[str, str]:
-        """Cells of a row by column in lower case; those that it lacks are empty."""
-        cells = [cell.strip() for cell in self.rows[row]]
-        cells += [""] * (len(self.columns) - len(cells))
+        """Cells of a row by column in lower case; those that it lacks are not there."""
+        cells = (cell.strip() for cell in self.rows[row])
         return dict(zip((name.lower() for name in self.columns), cells, strict=False))
 
     def records(self) -> list[dict[str, str]]:
@@ -92,6 +92,6 @@ def shape_faults(table: TextTable, place: str) -> list[str]:
         for line, row in zip(table.lines, table.rows, strict=True)
         if len(row) != len(table.columns)
     ]
-    lower = [name.lower() for name in table.columns]
-    twice = sorted({name for name in lower if lower.count(name) > 1 and name})
+    count = Counter(name.lower() for name in table.columns)
+    twice = sorted(name for name, n in count.items() if n > 1 and name)
     return [*faults, *(f"{place}: column {name}: is there twice; take one away." for name in twice)]

@@ -89,11 +89,12 @@ def instant(text: str) -> tuple[datetime.datetime, str] | str:
             moment = datetime.datetime.strptime(day + clock, "%Y%m%d%H%M%S").replace(tzinfo=datetime.UTC)
             return moment + datetime.timedelta(milliseconds=int(more) if more and len(more) == 3 else 0), ""
         moment = datetime.datetime.fromisoformat(text.strip())
-    except ValueError:
+        in_utc = moment.replace(tzinfo=moment.tzinfo or datetime.UTC).astimezone(datetime.UTC)
+    except (ValueError, OverflowError):
         return f"holds {text!r}, which is no time YYYYMMDD-HHMMSS"
     if moment.tzinfo is None:
-        return moment.replace(tzinfo=datetime.UTC), f"holds {text!r}, a time without zone, taken for UTC"
-    return moment.astimezone(datetime.UTC), ""
+        return in_utc, f"holds {text!r}, a time without zone, taken for UTC"
+    return in_utc, ""
 
 
 def read_values(text: str, comment: str = "//") -> dict[str, str]:

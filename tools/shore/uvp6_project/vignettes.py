@@ -89,15 +89,21 @@ def read_picture(archive: Archive | None, name: str) -> NDArray[np.uint8]:
 
 def read_objects(archive: Archive) -> tuple[list[EcotaxaRow], list[str]]:
     """Rows of the archive's EcoTaxa table, and what is wrong with it and its pictures, a sentence each."""
+    faults: list[str] = []
     with tempfile.TemporaryDirectory() as folder:
         for name in archive.names:
             if is_safe(name) and not archive.is_cut(name):
                 file = Path(folder) / name
-                file.parent.mkdir(parents=True, exist_ok=True)
-                file.write_bytes(archive.read(name))
+                try:
+                    file.parent.mkdir(parents=True, exist_ok=True)
+                    file.write_bytes(archive.read(name))
+                except InputError as error:
+                    faults.append(str(error))
+                except (OSError, ValueError):  # a file where a folder is, or no name for one
+                    faults.append(f"{archive.place}: {name!r}: cannot be unpacked; give it another name.")
         try:
             with EcotaxaArchive(folder) as found:
-                faults = [f"{archive.place}: {fault}" for fault in found.faults]
+                faults += [f"{archive.place}: {fault}" for fault in found.faults]
                 for row in found.rows:
                     if found.image_name(row) is not None:
                         try:
@@ -109,4 +115,4 @@ def read_objects(archive: Archive) -> tuple[list[EcotaxaRow], list[str]]:
                 return list(found.rows), faults
         except InputError as error:
             where = f"{error.field}: " if error.field else ""
-            return [], [f"{archive.place}: {where}{error.problem}; {error.remedy}."]
+            return [], [*faults, f"{archive.place}: {where}{error.problem}; {error.remedy}."]

@@ -12,14 +12,15 @@ from hypothesis import strategies as st
 pytest.importorskip("pyarrow", reason="needs the scale extra")
 pytest.importorskip("distributed", reason="needs the scale extra")
 
+from tools.shore.reprocess.job import Finished, Ready
 from tools.shore.reprocess.naming import PART_SIZE, parts_of
 from tools.shore.reprocess.run import Course
 from tools.shore.reprocess.sources import Kind, Source
-from tools.shore.reprocess.work import Finished, Ready, finish, make_ready, name_pictures
+from tools.shore.reprocess.work import begin, finish, name
 
 
 @given(
-    sizes=st.lists(st.integers(0, 3000), max_size=8),
+    sizes=st.lists(st.integers(0, 6 * PART_SIZE), max_size=8),
     fails=st.sets(st.tuples(st.integers(0, 7), st.integers(0, 5))),
     order=st.randoms(use_true_random=False),
     most_open=st.integers(1, 4),
@@ -28,30 +29,36 @@ def test_every_source_is_finished_once_in_whatever_order_steps_are_done(sizes, f
     sources = [Source(Kind.VIGNETTES, Path(str(i)), str(i), size_bytes=n) for i, n in enumerate(sizes)]
     course = Course(sources, most_open)
     out, named, ended, begun = [], Counter(), Counter(), 0
+    through = 0.0
     while True:
         while len(out) < 5 and (step := course.next()) is not None:
             out.append(step)
-            begun += step.work is make_ready
+            begun += step.work is begin
         assert begun - len(course.finished) <= most_open
         if not out:
             break
         step = out.pop(order.randrange(len(out)))
         i = int(step.source.name)
-        if step.work is make_ready:
+        answer = Finished(step.source.name, step.source.kind)
+        if step.work is begin and sizes[i] > PART_SIZE:
             answer = Ready(step.source, "key", sizes[i])
-        elif step.work is name_pictures:
+        elif step.work is name:
             _, first, stop = step.args
             named[i, first, stop] += 1
-            broken = (i, first // PART_SIZE) in fails
-            answer = Finished(step.source, is_failed=True) if broken else None
-        else:
-            assert step.work is finish
+            if (i, first // PART_SIZE) not in fails:
+                answer = None
+        elif step.work is finish:
             ended[i] += 1
-            answer = Finished(step.source)
         course.take(step, answer)
-    assert sorted(one.source.name for one in course.finished) == sorted(str(i) for i in range(len(sizes)))
+        assert through <= course.n_through + 1e-9
+        through = course.n_through
+    assert through == len(sizes)
+    assert sorted(one.source for one in course.finished) == sorted(str(i) for i in range(len(sizes)))
     assert set(named.values()) <= {1}
     for i, n in enumerate(sizes):
+        if n <= PART_SIZE:
+            assert not ended[i]
+            continue
         is_broken = any((i, first // PART_SIZE) in fails for first, _ in parts_of(n))
         assert ended[i] == (not is_broken)
         if not is_broken:

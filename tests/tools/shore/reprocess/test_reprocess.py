@@ -266,3 +266,23 @@ def test_a_recording_without_optics_is_not_guessed_at(copy, tmp_path):
     toml = copy / "cruise/rec_1/recording.toml"
     toml.write_text(toml.read_text().partition("[optics]")[0])
     assert "does not say its optics; give --config" in run(copy / "cruise/rec_1", tmp_path / "out", code=1)
+
+
+def test_images_that_are_no_vignettes_are_refused(archive, tmp_path):
+    import cv2
+
+    (tmp_path / "frames").mkdir()
+    for i in range(3):
+        cv2.imwrite(str(tmp_path / f"frames/{i}.png"), np.full((1000, 1000), i, dtype=np.uint8))
+    said = run(tmp_path / "frames", tmp_path / "one", code=1)
+    assert "holds frames, to judge by 3 of 3: all are 1000 x 1000 px; put them into frames/ beside a" in said
+    said = run(archive / "sorted/spheres", tmp_path / "two", "--polarity", "bright-field", code=1)
+    assert "whose background is bright, as --polarity has them; give the other --polarity" in said
+
+
+def test_a_cast_without_vignettes_says_so(archive, tmp_path):
+    cast = next((archive / "uvp6_project").rglob("*_Particule.zip"))
+    shutil.copy(cast, tmp_path / cast.name)
+    said = run(tmp_path / cast.name, tmp_path / "out")
+    assert "its particles are counted, none is named" in said
+    assert len(table(tmp_path / "out", "frames")) > 0

@@ -24,10 +24,11 @@ from tests.tools.test_simulate import seston
 from tools.reprocess import make_job
 from tools.shore.reprocess import run, work
 from tools.shore.reprocess.naming import PART_SIZE
-from tools.shore.reprocess.run import local_client, reprocess, run_here, run_on
+from tools.shore.reprocess.run import do_here, do_on, local_client, reprocess
 
 pytestmark = pytest.mark.slow
-N_VIGNETTES = 4 * PART_SIZE + 7
+N_VIGNETTES, N_DRAWN = 2 * PART_SIZE + 7, 300
+"""Files, and how many of them differ."""
 ROOT = Path(__file__).resolve().parents[4]
 
 
@@ -35,7 +36,9 @@ ROOT = Path(__file__).resolve().parents[4]
 def large(archive, tmp_path_factory):
     """A set of vignettes of several parts, and a dive and a recording."""
     root = tmp_path_factory.mktemp("large") / "archive"
-    draw_vignettes(root / "vignettes", N_VIGNETTES, 7)
+    drawn = sorted(draw_vignettes(root / "vignettes", N_DRAWN, 7).iterdir())
+    for i in range(N_DRAWN, N_VIGNETTES):
+        os.link(drawn[i % N_DRAWN], root / f"vignettes/{i:04d}.png")
     shutil.copytree(archive / "dives/a", root / "a")
     shutil.copytree(archive / "cruise/rec_1", root / "rec")
     return root
@@ -57,12 +60,12 @@ def test_a_worker_killed_in_the_middle_changes_nothing(large, alone, tmp_path):
     killed = []
 
     def kill_one(course):
-        if course.n_pictures >= PART_SIZE and not killed:
+        if course.n_objects >= PART_SIZE and not killed:
             killed.extend(client.run(os.getpid).values())
             os.kill(killed[0], signal.SIGKILL)
 
     with local_client(2, 0, tmp_path / "scratch") as client:
-        summary = reprocess(large, job_for(tmp_path / "out"), run_on(client, 2), 2, kill_one)
+        summary = reprocess(large, job_for(tmp_path / "out"), do_on(client, 2), 2, kill_one)
         assert killed
         assert killed[0] not in client.run(os.getpid).values()
     assert not summary.failed
@@ -73,15 +76,15 @@ def die_of_dives(job, source):
     """What a picture does that crashes a decoder."""
     if source.name == "a":
         os._exit(1)
-    return work.make_ready(job, source)
+    return work.begin(job, source)
 
 
 def test_what_kills_every_worker_is_given_up_and_named(large, alone, tmp_path, monkeypatch):
-    monkeypatch.setattr(run, "make_ready", die_of_dives)
+    monkeypatch.setattr(run, "begin", die_of_dives)
     with local_client(2, 0, tmp_path / "scratch") as client:
-        summary = reprocess(large, job_for(tmp_path / "out"), run_on(client, 2), 2, lambda course: None)
-    assert [one.source.name for one in summary.failed] == ["a"]
-    assert "KilledWorker" in summary.failed[0].faults[0].reason
+        summary = reprocess(large, job_for(tmp_path / "out"), do_on(client, 2), 2, lambda course: None)
+    assert [one.source for one in summary.failed] == ["a"]
+    assert "ends every process that works on it" in summary.failed[0].faults[0].reason
     found = tree(tmp_path / "out")
     others = {
         name for name in alone if "dive=a/" not in name and name not in ("done/a.json", "failures.parquet")
@@ -117,11 +120,11 @@ def test_a_run_killed_in_the_middle_goes_on_where_it_was(large, alone, tmp_path,
     monkeypatch.setattr(
         work, "_begin", lambda job, source, place: begun.append(source.name) or begin(job, source, place)
     )
-    summary = reprocess(large, job_for(out), run_here, 1, lambda course: None)
+    summary = reprocess(large, job_for(out), do_here, 1, lambda course: None)
     assert not summary.failed
     assert "vignettes" not in begun
     of_set = [file for file in named if file.parent.name.startswith("vignettes.")]
-    assert len(of_set) == 5 - n_before
+    assert len(of_set) == 3 - n_before
     assert not {json.loads((out / "done" / name).read_text())["source"] for name in done_before} & set(begun)
     assert tree(out) == alone
 
@@ -133,18 +136,21 @@ def test_two_runs_do_not_share_a_folder(large, tmp_path):
     assert "is in use by another run; wait, or choose another" in said
 
 
-def test_a_cluster_that_runs_already(large, alone, tmp_path):
+def test_a_cluster_that_runs_already(large, alone, tmp_path, monkeypatch):
     from distributed import LocalCluster
 
     with LocalCluster(
         n_workers=1, threads_per_worker=2, host="127.0.0.1", dashboard_address=None, silence_logs=50,
         local_directory=str(tmp_path / "scratch"),
     ) as cluster:  # fmt: skip
-        code, said = seston(
-            "reprocess", large, "--bundle", "demo", "--out", tmp_path / "out",
-            "--scheduler", cluster.scheduler_address,
-        )  # fmt: skip
+        monkeypatch.chdir(large.parent)  # its worker is elsewhere
+        arguments = (large.name, "--bundle", "demo", "--out", tmp_path / "out")
+        code, said = seston("reprocess", *arguments, "--scheduler", cluster.scheduler_address)
+        monkeypatch.setattr(run, "VERSION", "0.0")
+        refused = seston("reprocess", *arguments, "--scheduler", cluster.scheduler_address)
     assert code == 0, said
+    assert refused[0] == 2
+    assert "has another seston than this process, or none; start it with the same" in refused[1]
     assert tree(tmp_path / "out") == alone
 
 
