@@ -32,8 +32,8 @@ def weighted(
 ) -> tuple[Floats, Floats]:
     """Interval of the mean of a sum of weights, one weight a particle counted: biovolume, carbon, flux.
 
-    Fay and Feuer (1997), Statistics in Medicine 16, 791, equation 8: a gamma interval. With equal weights it
-    is Garwood's, times the weight.
+    Fay and Feuer (1997), Statistics in Medicine 16, 791: a gamma interval, as R's dsrTest has it. With
+    equal weights it is Garwood's, times the weight.
 
     Parameters
     ----------
