@@ -9,6 +9,7 @@ from typing import Any
 
 from edge.errors import InputError
 from tools.shore.decode import dive_folders
+from tools.shore.exports.about import About
 from tools.shore.exports.compare import Change, compare
 from tools.shore.exports.dives import Source, open_log, sha256_of
 from tools.shore.exports.from_log import frame_tables, read_frames
@@ -28,16 +29,19 @@ class Written:
 
 
 def write_dives(
-    sources: Sequence[Source], out: Path, extra: Mapping[str, str], *, with_frames: bool
+    sources: Sequence[Source], out: Path, about: About, extra: Mapping[str, str], *, with_frames: bool
 ) -> Iterator[Written | InputError]:
     """Write each dive into `out`, or into a folder of its own there when they are several.
+
+    `about` says who made them; `extra` are more global attributes, which win.
 
     A refusal takes the place of a dive that cannot be written.
     """
     folders = dive_folders([one.dive.decoded for one in sources], out)
     for source, folder in zip(sources, folders, strict=True):
         try:
-            yield _write(source, folder, extra, with_frames=with_frames)
+            facts = about.of(source.dive.codebook.platform) | dict(extra)
+            yield _write(source, folder, facts, with_frames=with_frames)
         except InputError as refused:
             yield refused
         except OSError as cause:

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from tools.shore.decode import CLIMATOLOGIES, CODEBOOKS
+from tools.shore.decode import CLIMATOLOGIES, CODEBOOKS, ShoreFiles
 from tools.shore.receiving import orders
 from tools.shore.receiving.arrival import (
     MAX_PAYLOAD_BYTES,
@@ -25,7 +25,7 @@ from tools.shore.receiving.arrival import (
 from tools.shore.receiving.calls import Calls
 from tools.shore.receiving.ports import Ports
 from tools.shore.receiving.products import decode_dive, is_due
-from tools.shore.receiving.store import Store
+from tools.shore.receiving.store import DIVE, Store
 
 INBOX = "inbox"
 POLL_S = 1.0
@@ -49,8 +49,8 @@ class Receiver:
         Takes one line for a person.
     webhook_path, claims
         See `Ports`.
-    fleet
-        Registry of `seston fleet`, looked into for what messages ask for.
+    shore
+        What else shore knows: registry, positions, who made the data; read at each decoding.
     """
 
     def __init__(
@@ -59,9 +59,9 @@ class Receiver:
         say: Callable[[str], None],
         webhook_path: str = "",
         claims: Claims | None = None,
-        fleet: Path | None = None,
+        shore: ShoreFiles | None = None,
     ) -> None:
-        self._store, self._fleet = store, fleet
+        self._store, self._shore = store, shore or ShoreFiles()
         self._say = say
         self._disk = ThreadPoolExecutor(max_workers=1)
         self._due: dict[Path, None] = {}
@@ -108,6 +108,10 @@ class Receiver:
             raise
         if dive is not None:
             self._mark(dive)
+            # Where its sessions were tells where the next dive began.
+            later = [one for one in dive.parent.glob(f"{DIVE}*") if one.name > dive.name]
+            if later:
+                self._mark(min(later))
 
     def _mark(self, dive: Path) -> None:
         self._due[dive] = None
@@ -122,7 +126,7 @@ class Receiver:
             while self._due:
                 dive = next(iter(self._due))
                 del self._due[dive]
-                decoding = asyncio.ensure_future(asyncio.to_thread(decode_dive, dive, self._fleet))
+                decoding = asyncio.ensure_future(asyncio.to_thread(decode_dive, dive, self._shore))
                 try:
                     await asyncio.wait([decoding])
                 except asyncio.CancelledError:
@@ -170,7 +174,7 @@ class Receiver:
     def _books(self) -> Stamp:
         """Codebooks, climatologies and registry that are there, and when they were written."""
         folder, found = self._store.folder, []
-        registry = [] if self._fleet is None else [self._fleet]
+        registry = [] if self._shore.fleet is None else [self._shore.fleet]
         for pattern in (CODEBOOKS, CLIMATOLOGIES):
             for file in sorted([*folder.glob(pattern), *folder.glob(f"*/{pattern}"), *registry]):
                 with contextlib.suppress(OSError):
