@@ -167,6 +167,8 @@ def _tell(done: Written) -> None:
     click.echo(f"{dive.name} ({mode}): {', '.join(map(str, done.files))}")
     if done.replaced:
         click.echo(f"  replaces {done.replaced}")
+    for sentence in done.since:
+        click.echo(f"  since that one: {sentence}")
     if dive.mode.value == "D" and done.source.said is None:
         click.echo("  no message of it is at hand: nothing to compare with; give --received")
     if done.changes:

@@ -225,6 +225,9 @@ def _place(positions: Sequence[Position], dims: Any) -> Variables:
         return kind(values[0]) if dims == () else np.array(values, dtype=kind)
 
     is_known = any(one.is_known for one in positions)
+    words = [one.words for one in positions]
+    by_frame = dims == "obs"  # a text a frame would be larger than all the rest
+    beside = "POSITION_QC position_uncertainty" + ("" if by_frame else " position_source")
     found: Variables = {}
     for name, values, standard, units in (
         ("lat", [one.latitude_deg for one in positions], "latitude", "degrees_north"),
@@ -233,9 +236,11 @@ def _place(positions: Sequence[Position], dims: Any) -> Variables:
         told = {
             "standard_name": standard, "long_name": standard, "units": units,
             "axis": "Y" if name == "lat" else "X",
-            "ancillary_variables": "POSITION_QC position_uncertainty position_source",
+            "ancillary_variables": beside,
             "comment": "where the float was between its fixes nobody knows" if is_known else "not known",
         } | _COORDINATE  # fmt: skip
+        if by_frame:
+            told["source"] = "; ".join(dict.fromkeys(words))
         found[name] = (dims, laid(values), told)
     flag = _flag_facts("position") | {
         "comment": "0: as it was given; 1, 2: a fix at the surface at that time; 3: Argo's test 5 (drifts of "
@@ -251,11 +256,11 @@ def _place(positions: Sequence[Position], dims: Any) -> Variables:
             "coverage_content_type": "qualityInformation",
         },
     )  # fmt: skip
-    words = [one.words for one in positions]
-    found["position_source"] = (
-        dims, words[0] if dims == () else words,
-        {"long_name": "where the position is from", "coverage_content_type": "qualityInformation"},
-    )  # fmt: skip
+    if not by_frame:
+        found["position_source"] = (
+            dims, words[0] if dims == () else words,
+            {"long_name": "where the position is from", "coverage_content_type": "qualityInformation"},
+        )  # fmt: skip
     return found
 
 

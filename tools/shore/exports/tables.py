@@ -228,6 +228,12 @@ class DiveTables:
         return None if start is None or duration is None else start + duration
 
     @property
+    def n_frames(self) -> int:
+        """Frames of which anything is known, with and without pressure."""
+        frames = [one.cells[Quantity.FRAMES].values for one in self.phases]
+        return round(sum(float(np.nansum(one)) for one in (*frames, *(p.unplaced for p in self.phases))))
+
+    @property
     def profiles(self) -> tuple[PhaseTables, ...]:
         """Phases along depth."""
         return tuple(one for one in self.phases if one.phase is not Phase.PARK)

@@ -59,6 +59,8 @@ def decode_dive(dive: Path, shore: ShoreFiles | None = None) -> tuple[str, bool]
         parts.append(f"{len(done.refused)} messages not used: {done.refused[0][1]}")
     if done.note:
         parts.append(done.note.rstrip("."))
+    if keeps_log:
+        parts.append("its netCDF stays, for it was made from the log; export that again to compare")
     return f"{name}: {'; '.join(parts)}", not done.refused
 
 

@@ -21,6 +21,7 @@ from tools.shore.receiving.arrival import (
     Unreadable,
     check,
     read_file_name,
+    read_mail,
 )
 from tools.shore.receiving.calls import Calls
 from tools.shore.receiving.ports import Ports
@@ -34,6 +35,21 @@ SETTLE_S = 0.2
 """A dive is decoded so long after a message: others often follow at once."""
 STATUS_EVERY_S = 10.0
 UNUSED_SUFFIX = ".unused"
+MAX_FILE_BYTES = 2 * MAX_PAYLOAD_BYTES
+"""A mail with the largest message in Base64."""
+
+
+def _in_file(file: Path) -> tuple[Arrival | Unreadable | None, bytes]:
+    """The message in a file of the inbox, and its bytes; None when it is no message's file."""
+    raw = file.read_bytes()
+    if file.suffix == ".eml":
+        found = read_mail(raw)
+        return (None if isinstance(found, Unreadable) else found), raw
+    named = read_file_name(file.name)
+    if named is None or len(raw) > MAX_PAYLOAD_BYTES:
+        return None, raw
+    return check(Arrival(*named, UNKNOWN_TIME_S, raw, "file")), raw
+
 
 Stamp = tuple[tuple[str, int], ...]
 
@@ -156,18 +172,20 @@ class Receiver:
     async def _take_files(self, seen: dict[Path, int]) -> dict[Path, int]:
         """Take files that have not grown since the last look; returns the sizes of those that are there."""
         sizes: dict[Path, int] = {}
-        for file in sorted(self.inbox.glob("*.sbd")):
+        for file in sorted([*self.inbox.glob("*.sbd"), *self.inbox.glob("*.eml")]):
             with contextlib.suppress(OSError):
                 sizes[file] = file.stat().st_size
                 if seen.get(file) != sizes[file]:
                     continue
-                named = read_file_name(file.name)
-                if named is None or sizes[file] > MAX_PAYLOAD_BYTES:
+                found, raw = _in_file(file) if sizes[file] <= MAX_FILE_BYTES else (None, b"")
+                if found is None:
                     file.replace(file.with_name(file.name + UNUSED_SUFFIX))
-                    self._say(f"{file.name} in the inbox is not named IMEI_MOMSN.sbd, or too long: left out")
+                    self._say(
+                        f"{file.name} in the inbox is not named IMEI_MOMSN.sbd, no mail of Iridium's, or too "
+                        "long: left out"
+                    )
                     continue
-                payload = file.read_bytes()
-                await self._take(check(Arrival(*named, UNKNOWN_TIME_S, payload, "file")), payload)
+                await self._take(found, raw)
                 file.unlink()
         return sizes
 
