@@ -148,6 +148,11 @@ def read_messages(
     books += [one for one in at_hand if isinstance(one, Codebook)]
     known += [one for one in at_hand if isinstance(one, Climatology)]
     result, refused = _decode(files, books, known, fleet)
+    if not result.dives and not refused:
+        raise MessageError(
+            "tells nothing without other messages of its dive: it is parity or a picture", file=files[0],
+            remedy="wait for more of them",
+        )  # fmt: skip
     if not result.dives:
         file, reason = refused[0]
         problem, _, remedy = reason.rstrip(".").partition("; ")

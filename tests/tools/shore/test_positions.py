@@ -1,11 +1,13 @@
-"""Where profiles are, from fixes of a satellite network and a host's GPS: rules by hand, files on disk."""
+"""Where profiles were, by rules worked by hand and by files on disk; and who made the data."""
 
 from __future__ import annotations
 
 import dataclasses
 import json
 import math
+import zipfile
 from datetime import UTC, datetime
+from xml.etree import ElementTree as Xml
 
 import msgspec
 import pytest
@@ -16,8 +18,10 @@ from edge.errors import InputError
 from edge.frame import Phase
 from edge.telemetry.planner import plan
 from tests.edge.telemetry.dives import simulated_dive, with_extras
+from tests.tools.shore.exported import seston
 from tools.shore.decode import ShoreFiles, decode_files
 from tools.shore.ecotaxa.dive import Place
+from tools.shore.exports.about import About, Facts, of_all, read_about
 from tools.shore.exports.from_log import lossless_dive
 from tools.shore.exports.positions import Fix, Positions, located, read_positions
 from tools.shore.exports.qc import Flag
@@ -273,3 +277,71 @@ def test_decode_takes_a_table_and_who_made_the_data(tmp_path, summary):
     with pytest.raises(InputError, match=r"about.toml: creator_nam: .*creator_name"):
         decode_files([folder], tmp_path / "out2", shore=shore)
     assert not (tmp_path / "out2").exists()
+
+
+# --- one file of who made the data, for all exports
+
+
+def test_one_file_says_who_made_the_data_in_every_format(tmp_path, summary):
+    pytest.importorskip("gsw", reason="needs the shore extra")
+    folder = received(tmp_path, summary, [(600, 43.5, -7.5, 3.0)])
+    about = tmp_path / "about.toml"
+    about.write_text(
+        'title = "Dives <&>"\ncreator_name = "A. Person"\ncreator_email = "a@example.org"\n'
+        'institution = "Sea Institute"\nproject = "Eyes"\nlicense = "cc-by-4.0"\n',
+        encoding="utf-8",
+    )
+    words = (folder, "--codebook", tmp_path / "codebook.json", "--about", about)
+    for kind, name in (("netcdf", "nc"), ("odv", "dives.txt"), ("dwca", "dives.zip")):
+        code, told = seston("export", kind, *words, "--out", tmp_path / name)
+        assert code == 0, told
+    data = opened(tmp_path / "nc/profile.nc")
+    assert data.attrs["creator_email"] == "a@example.org"
+    assert data.attrs["institution"] == "Sea Institute"
+    lines = (tmp_path / "dives.txt").read_text(encoding="utf-8").split("\n")
+    assert "//<Creator>A. Person (a@example.org)</Creator>" in lines
+    assert "//<Owner1>Sea Institute</Owner1>" in lines
+    assert "//license: cc-by-4.0" in lines
+    labels = next(line for line in lines if line.startswith("Cruise\t")).split("\t")
+    at_column = labels.index("Position uncertainty [km]")
+    rows = [line.split("\t") for line in lines if "-ASC\t" in line or "-DES\t" in line]
+    told = {row[1][-3:]: (row[5], row[at_column], row[at_column + 1]) for row in rows}
+    assert told == {"ASC": ("43.500000", "3", "1"), "DES": ("43.500000", "", "8")}
+    with zipfile.ZipFile(tmp_path / "dives.zip") as archive:
+        eml = Xml.fromstring(archive.read("eml.xml"))
+        events = archive.read("event.txt").decode().splitlines()
+    assert eml.findtext("dataset/title") == "Dives <&>"
+    assert eml.findtext("dataset/creator/individualName/surName") == "A. Person"
+    assert eml.findtext("dataset/creator/electronicMailAddress") == "a@example.org"
+    assert eml.findtext("dataset/project/title") == "Eyes"
+    link = eml.find("dataset/intellectualRights/para/ulink")
+    assert link.get("url") == "http://creativecommons.org/licenses/by/4.0/legalcode"
+    columns = events[0].split("\t")
+    ascents = [dict(zip(columns, row.split("\t"), strict=True)) for row in events[1:] if "_ascent" in row]
+    assert {one["coordinateUncertaintyInMeters"] for one in ascents} == {"3000"}
+    assert {one["decimalLatitude"] for one in ascents} == {"43.500000"}
+    assert all("Argo flag 1" in one["georeferenceRemarks"] for one in ascents)
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ('creator_email = "nobody"\n', "creator_email: "), ('license = ""\n', "license: "),
+        ('[unit."f7"]\nlicence = "CC0-1.0"\n', "perhaps `license` is meant"), ("license =\n", "is not TOML"),
+    ],
+)  # fmt: skip
+def test_a_wrong_file_of_who_made_the_data_is_a_sentence(tmp_path, text, sentence):
+    about = tmp_path / "about.toml"
+    about.write_text(text, encoding="utf-8")
+    with pytest.raises(InputError, match=sentence) as refused:
+        read_about(about)
+    assert "about.toml" in str(refused.value)
+
+
+def test_facts_of_a_unit_win_and_those_of_several_dives_are_listed():
+    about = About(license="CC0-1.0", project="A", unit={"f7": Facts(project="B")})
+    assert about.of("f7") == {"project": "B", "license": "CC0-1.0"}
+    assert about.of("f8") == {"project": "A", "license": "CC0-1.0"}
+    assert of_all([about.of("f7"), about.of("f8"), about.of("f9")]) == {
+        "project": "B; A", "license": "CC0-1.0",
+    }  # fmt: skip
