@@ -25,9 +25,16 @@ from tools.shore.ecotaxa.dive import software
 from tools.shore.exports.dwca_files import Extent, Row, write_archive
 from tools.shore.exports.netcdf_axes import lsid
 from tools.shore.exports.netcdf_facts import iso
-from tools.shore.exports.poisson import poisson_interval
 from tools.shore.exports.qc import Flag, PhaseQc, flags_of
-from tools.shore.exports.tables import DataMode, DiveTables, PhaseTables, Position, sample_name
+from tools.shore.exports.tables import (
+    INTERVAL_LEVEL,
+    DataMode,
+    DiveTables,
+    PhaseTables,
+    Position,
+    sample_name,
+)
+from tools.shore.science.intervals import poisson
 
 P01, P06 = (
     "http://vocab.nerc.ac.uk/collection/P01/current/",
@@ -246,9 +253,7 @@ class _Samples:
             }
         )  # fmt: skip
         if litres > 0:
-            low, high = (
-                float(end[0]) for end in poisson_interval(np.array([float(count)]), np.array([float(count)]))
-            )
+            low, high = (float(end) for end in poisson(count, INTERVAL_LEVEL))
             per_m3 = 1000 / litres
             self._rows.measurements.append(
                 {

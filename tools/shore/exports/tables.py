@@ -31,6 +31,10 @@ TABLES = (
 """Quantities that samples have."""
 
 
+INTERVAL_LEVEL = 0.95
+"""Of the Poisson intervals of concentrations, two-sided."""
+
+
 class DataMode(enum.StrEnum):
     """Argo's reference table 19: how the data came to be."""
 

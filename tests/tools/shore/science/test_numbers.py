@@ -59,6 +59,15 @@ def test_poisson_intervals_are_garwoods(n):
     assert (float(low), float(high)) == pytest.approx(GARWOOD_95[n], abs=0.006)
 
 
+def test_poisson_intervals_are_quantiles_of_chi_squared_and_unknown_of_what_is_unknown():
+    n = np.arange(0, 200, dtype=np.float64)
+    low, high = poisson(n, 0.95)
+    np.testing.assert_allclose(low[1:], stats.chi2.ppf(0.025, 2 * n[1:]) / 2)
+    np.testing.assert_allclose(high, stats.chi2.ppf(0.975, 2 * n + 2) / 2)
+    assert low[0] == 0
+    assert np.isnan(poisson(np.nan)).all()
+
+
 @pytest.mark.parametrize("n", [0, 1, 3, 17, 400])
 def test_a_poisson_interval_leaves_half_of_the_rest_on_each_side(n):
     low, high = poisson(n, 0.9)
