@@ -93,7 +93,7 @@ def ecotaxa(
         legend=Legend() if legend_file is None else _legend(legend_file),
         categories={} if taxa is None else read_categories(taxa),
         only_known=only_known,
-        places=places | ({} if positions is None else read_positions(positions)),
+        places={**places, **({} if positions is None else read_positions(positions).places)},
         fields=_fields(fields),
         most_bytes=max_mb * 2**20,
     )

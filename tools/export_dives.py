@@ -11,6 +11,7 @@ import click
 from edge.errors import InputError
 
 if TYPE_CHECKING:
+    from tools.shore.exports.about import About
     from tools.shore.exports.dives import Source, Wishes
     from tools.shore.exports.netcdf_files import Written
 
@@ -20,7 +21,11 @@ _OPTIONS = (
     click.option("--lon", type=click.FloatRange(-180, 180), help="Longitude of all dives, degrees east."),
     click.option(
         "--positions", type=FILE,
-        help="CSV with the columns sample, lat, lon: where each dive was; a sample is its name or number.",
+        help="CSV with lat, lon, and a sample (name or number) or a time: where dives or floats were.",
+    ),
+    click.option(
+        "--about", type=FILE,
+        help="TOML: who made the data, licence and so on, by ACDD's names; [unit.NAME] for one unit.",
     ),
     click.option("--cruise", default="", help="Name of the cruise, where the recording has none."),
     click.option("--codebook", "codebooks", multiple=True, type=PATH, help="As for seston decode."),
@@ -42,11 +47,11 @@ def _shared(command: Callable[..., Any]) -> Callable[..., Any]:
 @click.option("--received", multiple=True, type=PATH,
               help="Messages as shore received them, to compare the log with.")  # fmt: skip
 @click.option("--attribute", "attributes", multiple=True, metavar="NAME=VALUE",
-              help="A global attribute, say creator_name=...; may be given again.")  # fmt: skip
+              help="A global attribute, say creator_name=...; wins over --about.")  # fmt: skip
 @click.option("--no-frames", is_flag=True, help="Do not write frames.nc, the log frame by frame.")
 def netcdf(
     dives: tuple[Path, ...], out: Path, received: tuple[Path, ...], attributes: tuple[str, ...],
-    no_frames: bool, **said: Any,
+    no_frames: bool, about: Path | None, **said: Any,
 ) -> None:  # fmt: skip
     """Write dives as netCDF (CF, ACDD): from a log (a folder with dive.sqlite) delayed mode, else real time.
 
@@ -60,7 +65,7 @@ def netcdf(
     sources, faults = read_dives(dives, _wishes(**said, received=received))
     refusals: list[InputError] = []
     written = 0
-    for done in write_dives(sources, out, extra, with_frames=not no_frames):
+    for done in write_dives(sources, out, _about(about), extra, with_frames=not no_frames):
         if isinstance(done, InputError):
             refusals.append(done)
         else:
@@ -72,13 +77,14 @@ def netcdf(
 @click.command()
 @_shared
 @click.option("--out", type=FILE, default=Path("dives.odv.txt"), show_default=True, help="File to write.")
-def odv(dives: tuple[Path, ...], out: Path, **said: Any) -> None:
+def odv(dives: tuple[Path, ...], out: Path, about: Path | None, **said: Any) -> None:
     """Write dives as one Ocean Data View spreadsheet, with Argo's quality flags."""
     from tools.shore.exports.dives import read_dives
     from tools.shore.exports.odv import write_odv
 
+    told = _about(about)
     sources, faults = read_dives(dives, _wishes(**said))
-    done = write_odv([one.dive for one in sources], out)
+    done = write_odv([one.dive for one in sources], out, _of_all(told, sources))
     click.echo(f"{out}: {done.stations:,} stations, {done.samples:,} samples, {done.columns} variables.")
     _tell_places(sources)
     for remark in done.remarks:
@@ -90,15 +96,17 @@ def odv(dives: tuple[Path, ...], out: Path, **said: Any) -> None:
 @_shared
 @click.option("--out", type=FILE, default=Path("dives.dwca.zip"), show_default=True, help="Zip to write.")
 @click.option("--attribute", "attributes", multiple=True, metavar="NAME=VALUE",
-              help="title, creator_name, creator_email, institution or license of the data set.")  # fmt: skip
-def dwca(dives: tuple[Path, ...], out: Path, attributes: tuple[str, ...], **said: Any) -> None:
+              help="title, creator_name, license ... of the data set; wins over --about.")  # fmt: skip
+def dwca(
+    dives: tuple[Path, ...], out: Path, attributes: tuple[str, ...], about: Path | None, **said: Any
+) -> None:
     """Write dives as a Darwin Core Archive for OBIS: events, occurrences, measurements."""
     from tools.shore.exports.dives import read_dives
     from tools.shore.exports.dwca import write_dwca
 
-    facts = _attributes(attributes)
+    facts, told = _attributes(attributes), _about(about)
     sources, faults = read_dives(dives, _wishes(**said))
-    done = write_dwca([one.dive for one in sources], out, facts)
+    done = write_dwca([one.dive for one in sources], out, _of_all(told, sources) | facts)
     click.echo(
         f"{out}: {done.events:,} events, {done.occurrences:,} occurrences, {done.measurements:,} "
         "measurements."
@@ -120,14 +128,27 @@ def _wishes(
 ) -> Wishes:
     from tools.shore.ecotaxa.dive import Place
     from tools.shore.exports.dives import Wishes
-    from tools.shore.exports.positions import read_positions
+    from tools.shore.exports.positions import NO_POSITIONS, Positions, read_positions
 
     if (lat is None) != (lon is None):
         raise click.UsageError("--lat and --lon go together")
-    places = {} if lat is None else {"": Place(lat, lon)}
-    if positions is not None:
-        places |= read_positions(positions)
-    return Wishes(places, cruise, codebooks, climatologies, received)
+    known = NO_POSITIONS if positions is None else read_positions(positions)
+    if lat is not None:
+        known = Positions({"": Place(lat, lon), **known.places}, known.fixes)
+    return Wishes(known, cruise, codebooks, climatologies, received)
+
+
+def _about(file: Path | None) -> About:
+    from tools.shore.exports.about import About, read_about
+
+    return About() if file is None else read_about(file)
+
+
+def _of_all(about: About, sources: list[Source]) -> dict[str, str]:
+    """Facts of a file that holds several dives."""
+    from tools.shore.exports.about import of_all
+
+    return of_all(about.of(one.dive.codebook.platform) for one in sources)
 
 
 def _attributes(given: tuple[str, ...]) -> dict[str, str]:
@@ -146,6 +167,8 @@ def _tell(done: Written) -> None:
     click.echo(f"{dive.name} ({mode}): {', '.join(map(str, done.files))}")
     if done.replaced:
         click.echo(f"  replaces {done.replaced}")
+    for sentence in done.since:
+        click.echo(f"  since that one: {sentence}")
     if dive.mode.value == "D" and done.source.said is None:
         click.echo("  no message of it is at hand: nothing to compare with; give --received")
     if done.changes:

@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 import cv2
@@ -22,6 +22,10 @@ from edge.telemetry.decoder import Decoding, decode_messages
 from edge.telemetry.missing import Request, encode_request
 from edge.telemetry.summary import Quantity
 from tools.shore.exports.tidy_csv import NAMES, write_csv
+
+if TYPE_CHECKING:
+    from tools.shore.exports.about import About
+    from tools.shore.exports.positions import Positions
 
 SUFFIXES = (".msg", ".sbd", ".bin")
 CODEBOOKS, CLIMATOLOGIES = "codebook*.json", "climatology*.json"
@@ -54,12 +58,31 @@ class Decoded:
     note: str
 
 
+@dataclass(frozen=True, slots=True)
+class ShoreFiles:
+    """What shore knows beside the messages, a file each, all optional.
+
+    Attributes
+    ----------
+    fleet
+        Registry of `seston fleet`: what the messages ask for is taken from it.
+    positions
+        Where dives and floats were (`exports.positions`).
+    about
+        Who made the data (`exports.about`).
+    """
+
+    fleet: Path | None = None
+    positions: Path | None = None
+    about: Path | None = None
+
+
 def decode_files(
     paths: Iterable[Path],
     out: Path,
     codebooks: Iterable[Path] = (),
     climatologies: Iterable[Path] = (),
-    fleet: Path | None = None,
+    shore: ShoreFiles | None = None,
 ) -> Decoded:
     """Decode message files or folders of them into `out`: profile.csv, profile.nc, park.nc of each dive.
 
@@ -71,15 +94,25 @@ def decode_files(
         Folder to write to; made if missing.
     codebooks, climatologies
         Further files of each; every ``climatology*.json`` beside the messages is used too.
-    fleet
-        Registry of `seston fleet`: what the messages ask for is taken from it.
+    shore
+        What else is known.
 
     Raises
     ------
     MessageError
         When no file can be used, with the reason.
+    InputError
+        When a file of `shore` is wrong.
     """
-    result, refused = read_messages(paths, codebooks, climatologies, fleet=fleet)
+    from tools.shore.exports.about import About, read_about
+    from tools.shore.exports.positions import NO_POSITIONS, read_positions
+
+    shore = shore or ShoreFiles()
+    about = About() if shore.about is None else read_about(shore.about)
+    known = NO_POSITIONS if shore.positions is None else read_positions(shore.positions)
+    paths = list(paths)
+    result, refused = read_messages(paths, codebooks, climatologies, fleet=shore.fleet)
+    messages = message_files(paths)
     written: list[Path] = []
     note = ""
     for dive, folder in zip(result.dives, dive_folders(result.dives, out), strict=True):
@@ -88,7 +121,7 @@ def decode_files(
             write_csv(dive, folder / "profile.csv")
             written.append(folder / "profile.csv")
             written += _write_pictures(dive, folder / "pictures")
-            made, note = _write_netcdf(dive, folder)
+            made, note = _write_netcdf(dive, folder, messages, known, about)
             written += made
         except OSError as cause:
             raise MessageError(
@@ -115,6 +148,11 @@ def read_messages(
     books += [one for one in at_hand if isinstance(one, Codebook)]
     known += [one for one in at_hand if isinstance(one, Climatology)]
     result, refused = _decode(files, books, known, fleet)
+    if not result.dives and not refused:
+        raise MessageError(
+            "tells nothing without other messages of its dive: it is parity or a picture", file=files[0],
+            remedy="wait for more of them",
+        )  # fmt: skip
     if not result.dives:
         file, reason = refused[0]
         problem, _, remedy = reason.rstrip(".").partition("; ")
@@ -139,7 +177,10 @@ def _write_pictures(dive: DecodedDive, folder: Path) -> list[Path]:
     return written
 
 
-def _write_netcdf(dive: DecodedDive, folder: Path) -> tuple[list[Path], str]:
+def _write_netcdf(
+    dive: DecodedDive, folder: Path, messages: Sequence[Path], known: Positions, about: About
+) -> tuple[list[Path], str]:
+    from tools.shore.exports.positions import located
     from tools.shore.exports.tables import from_messages
 
     try:
@@ -148,7 +189,8 @@ def _write_netcdf(dive: DecodedDive, folder: Path) -> tuple[list[Path], str]:
 
         if is_delayed(folder / PROFILE):
             return [], f"{folder / PROFILE} stays: it was made from the log, which knows more than messages."
-        return write_netcdf(from_messages(dive), folder), ""
+        tables = located(from_messages(dive), messages, known)
+        return write_netcdf(tables, folder, about.of(dive.codebook.platform)), ""
     except ImportError as missing:
         return [], f"No netCDF: {missing.name or missing}; pip install 'seston[shore]'."
 
@@ -163,6 +205,12 @@ def dive_folders(dives: Sequence[DecodedDive], out: Path) -> list[Path]:
         for n, dive in zip(numbers, dives, strict=True)
     ]
     return [out / name for name in names]
+
+
+def message_files(paths: Iterable[Path]) -> list[Path]:
+    """The files of `read_messages`; [] of none."""
+    given = list(paths)
+    return _find(given)[0] if given else []
 
 
 def _find(paths: Iterable[Path]) -> tuple[list[Path], list[Path]]:
@@ -252,6 +300,14 @@ def _decode(
     help="Registry of seston fleet: codebooks and climatologies are taken from it by hash.",
 )  # fmt: skip
 @click.option(
+    "--positions", type=click.Path(dir_okay=False, path_type=Path),
+    help="CSV with lat, lon and a sample or a time: where dives, or the float, were.",
+)  # fmt: skip
+@click.option(
+    "--about", type=click.Path(dir_okay=False, path_type=Path),
+    help="TOML: who made the data, licence and so on, for the netCDF.",
+)  # fmt: skip
+@click.option(
     "--request", type=click.Path(dir_okay=False, path_type=Path),
     help="Write what to ask the float for again, at most 270 bytes: the body of a command.",
 )  # fmt: skip
@@ -264,6 +320,8 @@ def decode(
     codebooks: tuple[Path, ...],
     climatologies: tuple[Path, ...],
     fleet: Path | None,
+    positions: Path | None,
+    about: Path | None,
     request: Path | None,
     out: Path,
 ) -> None:
@@ -271,7 +329,7 @@ def decode(
     from rich.console import Console
 
     console = Console()
-    done = decode_files(messages, out, codebooks, climatologies, fleet)
+    done = decode_files(messages, out, codebooks, climatologies, ShoreFiles(fleet, positions, about))
     for dive in done.dives:
         console.print(dive_table(dive))
         if sentence := dive.missing_sentence():

@@ -16,6 +16,9 @@ from pathlib import Path
 import click
 
 from edge.errors import InputError
+from tools.shore.decode import ShoreFiles
+from tools.shore.exports.about import read_about
+from tools.shore.exports.positions import read_positions
 from tools.shore.receiving.receiver import Receiver
 from tools.shore.receiving.signature import WebhookKey
 from tools.shore.receiving.store import Store
@@ -52,6 +55,14 @@ Listen = Callable[[str, int], Awaitable[int]]
     "--fleet", type=click.Path(dir_okay=False, path_type=Path),
     help="Registry of seston fleet: codebooks and climatologies are taken from it by hash.",
 )  # fmt: skip
+@click.option(
+    "--positions", type=click.Path(dir_okay=False, path_type=Path),
+    help="CSV with lat, lon and a sample or a time: where dives, or floats, were. It may grow.",
+)  # fmt: skip
+@click.option(
+    "--about", type=click.Path(dir_okay=False, path_type=Path),
+    help="TOML: who made the data, licence and so on, for the netCDF.",
+)  # fmt: skip
 def receive(
     directip: int | None,
     webhook: int | None,
@@ -62,14 +73,26 @@ def receive(
     webhook_path: str,
     webhook_key: Path | None,
     fleet: Path | None,
+    positions: Path | None,
+    about: Path | None,
 ) -> None:
     """Receive messages until stopped: keep each once, confirm it, decode its dive."""
     callers = [_caller(text, imeis) for text in calls]
     if webhook_key is not None and webhook is None:
         raise click.UsageError("--webhook-key verifies what comes by --webhook, which is not given")
+    if positions is not None:
+        read_positions(positions)
+    if about is not None:
+        read_about(about)
     key = None if webhook_key is None else WebhookKey(webhook_key)
     store = Store(folder, {*imeis, *(imei for _, imei in callers)} if imeis else ())
-    receiver = Receiver(store, click.echo, webhook_path, None if key is None else key.claims, fleet)
+    receiver = Receiver(
+        store,
+        click.echo,
+        webhook_path,
+        None if key is None else key.claims,
+        ShoreFiles(fleet, positions, about),
+    )
     try:
         if webhook is not None and key is None:
             click.echo("webhook: who has sent a message is not verified; --webhook-key FILE does")

@@ -15,7 +15,11 @@ from edge.frame import SIZED_OUTCOMES, FrameOutcome, Phase
 from edge.logged import summarise
 from edge.telemetry.decoded import Provenance
 from tests.tools.made_dive import make_dive
+from tests.tools.shore.compliance import findings
 from tests.tools.shore.exported import seston
+from tools.shore.receiving.arrival import Arrival
+from tools.shore.receiving.products import decode_dive
+from tools.shore.receiving.store import Store
 
 xr = pytest.importorskip("xarray", reason="needs the shore extra")
 pytest.importorskip("h5netcdf", reason="needs the shore extra")
@@ -24,7 +28,7 @@ pytest.importorskip("gsw", reason="needs the shore extra")
 WITHOUT_STANDARD_NAME = re.compile(
     r"(CONCENTRATION_LPM|GREY_SIZE_SPECTRA_PARTICLES|taxon_mean_esd|NB_OBJECT_CATEGORY_expected_wrong)(_\w+)?"
     r"|\w+_cell|volume_(sized|classified)|taxon_esd_quantile|CONCENTRATION_CATEGORY_(low|high)"
-    r"|time_in_park|time_uncertainty|frame_number|reply_detail|ECOTAXA_CATEGORY_ID"
+    r"|time_in_park|(time|position)_uncertainty|frame_number|reply_detail|ECOTAXA_CATEGORY_ID"
     r"|battery_voltage|board_temperature_(min|max)|disk_free|restarts|over_exposed_frames|worst_sharpness"
     r"|messages_waiting|(un)?lit_mean_grey|noise_threshold|dirt_share|drift|clock_correction_max|memory_max"
     r"|written_to_disk|classifier_restarts"
@@ -57,24 +61,6 @@ def profile_of(dive):
         return summarise(log).profile
 
 
-def checked(path, suite):
-    """Groups of what a checker found wrong: (weight, name, sentences)."""
-    from compliance_checker.runner import CheckSuite
-
-    CheckSuite.load_all_available_checkers()
-    checks = CheckSuite()
-    data = checks.load_dataset(str(path))
-    results, errors = checks.run_all(data, [suite], [])[suite]
-    assert not errors, errors
-    found = []
-    for one in results:
-        right = one.value if isinstance(one.value, bool) else one.value[0] == one.value[1]
-        if not right:  # what is right may say where it found what it looked for
-            found.append((one.weight, one.name, tuple(one.msgs or ())))
-    return found
-
-
-@pytest.mark.slow
 @pytest.mark.parametrize("name", ["profile.nc", "park.nc", "frames.nc"])
 @pytest.mark.parametrize("mode", ["real_time", "delayed"])
 def test_the_compliance_checker_finds_no_fault(request, mode, name):
@@ -83,9 +69,10 @@ def test_the_compliance_checker_finds_no_fault(request, mode, name):
     if not path.exists():
         assert (mode, name) == ("real_time", "frames.nc")
         return
-    assert checked(path, "cf:1.8") == []
+    found = findings(path, ("cf:1.8", "acdd:1.3"))
+    assert found["cf:1.8"] == []
     wrong = []
-    for weight, group, sentences in checked(path, "acdd:1.3"):
+    for weight, group, sentences in found["acdd:1.3"]:
         named = re.search(r'variable "(\w+)" missing', str(group))
         if named and set(sentences) == {"standard_name"}:
             assert WITHOUT_STANDARD_NAME.fullmatch(named[1]), named[1]
@@ -94,6 +81,23 @@ def test_the_compliance_checker_finds_no_fault(request, mode, name):
         elif weight > 1:
             wrong.append((weight, group, sentences))
     assert wrong == []
+
+
+def test_the_compliance_checker_finds_faults_that_were_put_in(delayed, tmp_path):
+    pytest.importorskip("compliance_checker", reason="needs compliance-checker")
+    netcdf = pytest.importorskip("netCDF4", reason="needs netCDF4")
+    shutil.copy(delayed / "park.nc", tmp_path / "bad.nc")
+    with netcdf.Dataset(tmp_path / "bad.nc", "a") as data:
+        data["volume_sized"].units = "buckets"
+        data["TEMP"].standard_name = "water_temperature_of_ours"
+        data["time"].axis = "Z"
+        data["frames"].coordinates = "time lat lon nowhere"
+        del data.title
+    found = findings(tmp_path / "bad.nc", ("cf:1.8", "acdd:1.3"))
+    told = " ".join(sentence for _, _, sentences in found["cf:1.8"] for sentence in sentences)
+    for fault in ("buckets", "water_temperature_of_ours", "positive attribute", "nowhere"):
+        assert fault in told, fault
+    assert any("title" in str(one) for one in found["acdd:1.3"])
 
 
 def test_a_file_from_the_log_holds_what_the_instrument_counted(dive, delayed):
@@ -198,6 +202,103 @@ def test_the_log_takes_the_place_of_the_messages_and_says_what_changed(dive, tmp
     code, told = seston("export", "netcdf", other, "--out", out)
     assert code == 2
     assert "holds dive 12" in told
+
+
+def values_of(path):
+    with xr.open_dataset(path, engine="h5netcdf") as data:
+        return data.load()
+
+
+def test_a_late_message_leaves_what_the_log_made_and_is_compared_with_when_that_is_made_again(dive, tmp_path):
+    """The log came back before the last message did."""
+    messages = sorted((dive / "messages").glob("*.msg"))
+    store = Store(tmp_path)
+    (tmp_path / "codebook.json").write_bytes((dive / "messages/codebook.json").read_bytes())
+    for i, message in enumerate(messages[1:]):
+        folder = store.take(Arrival("3" * 15, i, 1_741_200_000, message.read_bytes(), "file"), b"")[1]
+    said, _ = decode_dive(folder)
+    assert "is complete" not in said
+    code, told = seston("export", "netcdf", dive, "--received", folder, "--out", folder)
+    assert code == 0, told
+    made = {file.name: file.read_bytes() for file in folder.glob("*.nc")}
+    assert set(made) == {"profile.nc", "park.nc", "frames.nc"}
+    early = values_of(folder / "profile.nc")
+    assert "all messages" not in early.attrs["comparison_messages"]
+
+    store.take(Arrival("3" * 15, 99, 1_741_300_000, messages[0].read_bytes(), "file"), b"")
+    store.close()
+    csv_before = (folder / "profile.csv").read_bytes()
+    said, complete = decode_dive(folder)
+    assert complete
+    assert "its netCDF stays, for it was made from the log" in said
+    assert made == {file.name: file.read_bytes() for file in folder.glob("*.nc")}, "no byte of it is another"
+    assert (folder / "profile.csv").read_bytes() != csv_before, "what messages say is told beside it"
+    decoded, told = seston("decode", folder, "--codebook", tmp_path / "codebook.json", "--out", folder)
+    assert decoded == 0, told
+    assert "stays: it was made from the log" in " ".join(told.split())
+    assert made == {file.name: file.read_bytes() for file in folder.glob("*.nc")}
+
+    code, told = seston("export", "netcdf", dive, "--received", folder, "--out", folder)
+    assert code == 0, told
+    assert re.search(r"since that one: 0 bins are new, 0 are gone", told)
+    assert re.search(r"since that one: NB_SIZE_SPECTRA_PARTICLES: [\d,]+ numbers, 0 changed", told)
+    late = values_of(folder / "profile.nc")
+    assert late.attrs["comparison_messages"] == "all messages"
+    assert len(late.attrs["history"].splitlines()) == 3
+    code, _ = seston("export", "netcdf", dive, "--received", folder, "--out", tmp_path / "at-once")
+    assert code == 0
+    xr.testing.assert_equal(late, values_of(tmp_path / "at-once/profile.nc"))
+    xr.testing.assert_equal(early, late)
+
+
+def test_messages_in_any_order_give_the_same_files(dive, tmp_path, monkeypatch):
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "1750000000")
+    messages = sorted((dive / "messages").glob("*.msg"))
+    products = []
+    for name, order in (("one", messages), ("other", messages[::-1])):
+        (tmp_path / name).mkdir()
+        store = Store(tmp_path / name)
+        (tmp_path / name / "codebook.json").write_bytes((dive / "messages/codebook.json").read_bytes())
+        for message in order:
+            n = messages.index(message)
+            came = Arrival("3" * 15, n, 1_741_200_000 + n, message.read_bytes(), "file", 43.5, -7.5, 3.0)
+            folder = store.take(came, b"")[1]
+            if name == "other":
+                decode_dive(folder)  # after each message, as the receiver does
+        store.close()
+        decode_dive(folder)
+        products.append(
+            {file.name: file.read_bytes() for file in folder.iterdir() if file.suffix in (".nc", ".csv")}
+        )
+    assert products[0] == products[1]
+
+
+def test_a_more_complete_log_takes_the_place_of_a_lesser_one_and_never_the_other_way(dive, tmp_path):
+    less = tmp_path / "less"
+    shutil.copytree(dive, less)
+    with sqlite3.connect(less / "dive.sqlite") as db:
+        (last,) = db.execute("SELECT max(frame) FROM frames").fetchone()
+        gone = f"frame > {last - 40}"
+        db.execute(f"DELETE FROM vignettes WHERE particle IN (SELECT particle FROM particles WHERE {gone})")
+        db.execute(f"DELETE FROM particles WHERE {gone}")
+        db.execute(f"DELETE FROM frames WHERE {gone}")
+    out = tmp_path / "out"
+    assert seston("export", "netcdf", less, "--no-frames", "--out", out)[0] == 0
+    short = values_of(out / "profile.nc")
+    code, told = seston("export", "netcdf", dive, "--no-frames", "--out", out)
+    assert code == 0, told
+    assert re.search(r"since that one: [1-9]\d* bins are new, 0 are gone", told) or re.search(
+        r"since that one: frames: [\d,]+ numbers, [1-9][\d,]* changed", told
+    ), told
+    whole = values_of(out / "profile.nc")
+    assert whole.attrs["log_frames"] == short.attrs["log_frames"] + 40
+    assert "changed" in whole.attrs["comparison_with_replaced"]
+    code, told = seston("export", "netcdf", less, "--no-frames", "--out", out)
+    assert code == 2
+    assert "was made from a log with 300 frames, this one has 260" in told
+    xr.testing.assert_equal(whole, values_of(out / "profile.nc"))
+    assert seston("export", "netcdf", dive, "--no-frames", "--out", tmp_path / "alone")[0] == 0
+    xr.testing.assert_equal(whole, values_of(tmp_path / "alone/profile.nc"))
 
 
 def test_cells_outside_their_stated_uncertainty_are_named(dive, tmp_path):

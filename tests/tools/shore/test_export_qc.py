@@ -13,7 +13,6 @@ from edge.frame import FrameOutcome, Phase
 from edge.telemetry.summary import Quantity
 from tests.edge.telemetry.dives import simulated_dive, with_extras
 from tools.shore.exports.from_log import lossless_dive
-from tools.shore.exports.poisson import poisson_interval
 from tools.shore.exports.qc import (
     FLAG_OF,
     Flag,
@@ -153,23 +152,3 @@ def test_frames_without_pressure_make_every_bin_less_sure(dive):
     lost[FrameOutcome.ANALYSED] = 10 * phase.n
     phase = dataclasses.replace(phase, unplaced=lost)
     assert (PhaseQc(dive, phase).of_pressure() & Reason.FRAMES_WITHOUT_PRESSURE).all()
-
-
-def test_the_poisson_interval_is_garwoods():
-    pytest.importorskip("scipy", reason="needs the shore extra")
-    from scipy.stats import chi2
-
-    n = np.arange(0, 200, dtype=np.float64)
-    low, high = poisson_interval(n, n)
-    np.testing.assert_allclose(low[1:], chi2.ppf(0.025, 2 * n[1:]) / 2)
-    np.testing.assert_allclose(high, chi2.ppf(0.975, 2 * n + 2) / 2)
-    assert low[0] == 0
-    # As published tables have them (Garwood 1936; Crow & Gardner 1959 quote the same for 0, 1 and 10).
-    np.testing.assert_allclose(
-        [high[0], low[1], high[1], low[10], high[10]], [3.69, 0.025, 5.57, 4.80, 18.39], atol=6e-3
-    )
-    wide = poisson_interval(np.array([0.0, np.nan]), np.array([10.0, np.nan]))
-    assert wide[0][0] == 0
-    assert wide[1][0] == pytest.approx(high[10])
-    assert np.isnan(wide[0][1])
-    assert np.isnan(wide[1][1])

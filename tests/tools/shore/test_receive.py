@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import email.message
 import json
 import os
 import re
@@ -32,7 +33,7 @@ from tools.command import command
 from tools.keys import keys
 from tools.shore.receive import receive
 from tools.shore.receiving import http
-from tools.shore.receiving.arrival import Arrival, Unreadable, check, read_file_name, read_webhook
+from tools.shore.receiving.arrival import Arrival, Unreadable, check, read_file_name, read_mail, read_webhook
 from tools.shore.receiving.directip import packet_bytes, read_packet
 from tools.shore.receiving.ports import MAX_CONNECTIONS
 from tools.shore.receiving.products import decode_dive, is_due
@@ -473,6 +474,41 @@ def test_json_with_anything_in_its_place_is_a_message_or_none(names, data):
         found = read_webhook("application/json", json.dumps(one).encode())
         assert isinstance(found, Arrival | Unreadable)
         assert not isinstance(found, Arrival) or check(found) == found
+
+
+def mail(payload, place=True, subject=f"SBD Msg From Unit: {IMEI}", when="Sat Aug 20 15:24:57 2016"):
+    """A mail as Iridium's gateway sends it, from examples that its users show."""
+    made = email.message.EmailMessage()
+    made["From"], made["To"], made["Subject"] = "sbdservice@sbd.iridium.com", "shore@example.org", subject
+    where = "Unit Location: Lat = 55.87465 Long = -2.37135\r\nCEPradius = 4\r\n" if place else ""
+    made.set_content(
+        f"MOMSN: 29\r\nMTMSN: 0\r\nTime of Session (UTC): {when}\r\nSession Status: 00 - Transfer OK\r\n"
+        f"Message Size (bytes): {len(payload)}\r\n\r\n{where}"
+    )
+    made.add_attachment(
+        payload, maintype="application", subtype="x-zip-compressed", filename="300_000029.sbd"
+    )
+    return made.as_bytes()
+
+
+_MAIL = mail(b"abc")
+
+
+def test_a_mail_of_iridium_says_when_and_where():
+    found = read_mail(mail(bytes(range(256))))
+    when = 1_471_706_697  # 2016-08-20 15:24:57 UTC
+    assert found == Arrival(IMEI, 29, when, bytes(range(256)), "mail", 55.87465, -2.37135, 4.0)
+    nowhere = read_mail(mail(b"abc", place=False, when="soon"))
+    assert (nowhere.latitude_deg, nowhere.cep_km, nowhere.time_s) == (None, None, 0), (
+        "no message is lost for it"
+    )
+    assert isinstance(read_mail(mail(b"abc", subject="SBD Msg From Unit: 12")), Unreadable)
+
+
+@given(st.binary(max_size=400), st.integers(0, 900))
+def test_any_bytes_are_a_mail_or_none(data, cut):
+    for one in (data, _MAIL[:cut], _MAIL[:cut] + data):
+        assert isinstance(read_mail(one), Arrival | Unreadable)
 
 
 def test_webhooks_say_the_same_in_every_form():

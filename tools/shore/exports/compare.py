@@ -1,8 +1,11 @@
-"""What the recovered log changes of what the messages said: variable by variable, cell by cell. Pure."""
+"""What the recovered log changes of what the messages said, cell by cell; and of a file made before."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -88,6 +91,36 @@ def compare(said: DecodedDive, dive: DiveTables, names: dict[Quantity, str]) -> 
         if all_of_them.size or new:
             found.append(_change(names[quantity], all_of_them, outside, new))
     return found
+
+
+def compare_files(path: Path, data: Any, variables: Sequence[str]) -> tuple[str, ...]:
+    """What an `xarray.Dataset` of profiles changes of a file with profiles of the same dive, by variable.
+
+    Samples are met by phase and bin.
+    """
+    import xarray as xr
+
+    with xr.open_dataset(path, engine="h5netcdf") as there:
+        before = there.load()
+    old, new = ({one: i for i, one in enumerate(_bins(part))} for part in (before, data))
+    both = [one for one in old if one in new]
+    told = [f"{len(new) - len(both):,} bins are new, {len(old) - len(both):,} are gone"]
+    for name in (one for one in variables if one in before and one in data):
+        if before[name].shape[1:] != data[name].shape[1:]:
+            told.append(f"{name}: has other columns")
+            continue
+        was = before[name].values[[old[one] for one in both]]
+        now = data[name].values[[new[one] for one in both]]
+        n = int((~np.isclose(was, now, rtol=_SLACK, equal_nan=True)).sum())
+        told.append(f"{name}: {was.size:,} numbers, {n:,} changed")
+    return tuple(told)
+
+
+def _bins(data: Any) -> list[tuple[int, float, float]]:
+    if "PRES_bounds" not in data:
+        return []
+    edges = data["PRES_bounds"].values.tolist()
+    return [(int(phase), *ends) for phase, ends in zip(data["phase"].values, edges, strict=True)]
 
 
 def _change(name: str, differences: Floats, outside: list[str], new: int) -> Change:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import re
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from edge.divelog import DiveLog
@@ -16,9 +15,9 @@ from edge.logged import climatology_in
 from edge.telemetry import Codebook, decode_messages
 from edge.telemetry.climatology import Climatology
 from edge.telemetry.decoded import DecodedDive
-from tools.shore.decode import read_messages
-from tools.shore.ecotaxa.dive import Place, stamp
+from tools.shore.decode import message_files, read_messages
 from tools.shore.exports.from_log import from_log
+from tools.shore.exports.positions import NO_POSITIONS, Positions, located
 from tools.shore.exports.tables import DiveTables, from_messages
 
 LOG = "dive.sqlite"
@@ -30,8 +29,8 @@ class Wishes:
 
     Attributes
     ----------
-    places
-        By sample's name or dive's number; "" is for all.
+    positions
+        Where dives and floats were.
     cruise
         Name of the cruise where the recording has none.
     codebooks, climatologies
@@ -40,7 +39,7 @@ class Wishes:
         Messages that shore received of the dives whose logs are given.
     """
 
-    places: Mapping[str, Place] = field(default_factory=dict)
+    positions: Positions = NO_POSITIONS
     cruise: str = ""
     codebooks: tuple[Path, ...] = ()
     climatologies: tuple[Path, ...] = ()
@@ -83,7 +82,7 @@ def read_dives(paths: Iterable[Path], wishes: Wishes) -> tuple[list[Source], lis
             faults += [f"{file}: {reason.rstrip('.')}." for file, reason in unused]
             for decoded in result.dives:
                 dive = from_messages(decoded, cruise=wishes.cruise)
-                found.append(Source(messages[0], _placed(dive, wishes)))
+                found.append(Source(messages[0], located(dive, message_files(messages), wishes.positions)))
         except SestonError as refused:
             refusals.append(refused)
     if not found and refusals:
@@ -116,7 +115,7 @@ def _of_log(path: Path, log: LogReader, wishes: Wishes) -> Source:
     elif log.messages():
         known = [] if climatology is None else [climatology]
         said = next(iter(decode_messages(log.messages(), [dive.codebook], known).dives), None)
-    return Source(path, _placed(dive, wishes), said)
+    return Source(path, located(dive, message_files(wishes.received), wishes.positions), said)
 
 
 def _received(
@@ -139,23 +138,9 @@ def _received(
     )
 
 
-def sample_name(dive: DiveTables) -> str:
-    """Name of a dive in files that hold many, as `seston export ecotaxa` has it."""
-    platform = re.sub(r"[^A-Za-z0-9.-]+", "-", dive.codebook.platform).strip("-.")[:40] or "seston"
-    when = "" if dive.start_s is None else f"_{stamp(dive.start_s * 1000)}"
-    return f"{platform}_{dive.decoded.dive_number:05d}{when}"
-
-
 def sha256_of(path: Path) -> str:
     """Of a file's bytes, hexadecimal."""
     return hashlib.sha256(path.read_bytes()).hexdigest()
-
-
-def _placed(dive: DiveTables, wishes: Wishes) -> DiveTables:
-    for key in (sample_name(dive), str(dive.decoded.dive_number), ""):
-        if key in wishes.places:
-            return _replace(dive, place=wishes.places[key])
-    return dive
 
 
 def _replace(dive: DiveTables, **changes: object) -> DiveTables:

@@ -22,13 +22,19 @@ from edge.telemetry.decoded import Provenance
 from edge.telemetry.summary import Quantity
 from tools.shore.ecotaxa.depth import depth_m
 from tools.shore.ecotaxa.dive import software
-from tools.shore.exports.dives import sample_name
 from tools.shore.exports.dwca_files import Extent, Row, write_archive
 from tools.shore.exports.netcdf_axes import lsid
 from tools.shore.exports.netcdf_facts import iso
-from tools.shore.exports.poisson import poisson_interval
 from tools.shore.exports.qc import Flag, PhaseQc, flags_of
-from tools.shore.exports.tables import DataMode, DiveTables, PhaseTables
+from tools.shore.exports.tables import (
+    INTERVAL_LEVEL,
+    DataMode,
+    DiveTables,
+    PhaseTables,
+    Position,
+    sample_name,
+)
+from tools.shore.science.intervals import poisson
 
 P01, P06 = (
     "http://vocab.nerc.ac.uk/collection/P01/current/",
@@ -107,7 +113,7 @@ def _add_dive(rows: _Rows, dive: DiveTables) -> None:
     if dive.cruise:
         parent = re.sub(r"[^A-Za-z0-9.-]+", "_", dive.cruise)
         rows.events.setdefault(parent, {"eventID": parent, "eventType": "cruise"})
-    place = _place(dive)
+    place = _place(dive.position_of(None))
     span = _span(dive.start_s, dive.end_s)
     mode = "from messages in real time" if dive.mode is DataMode.REAL_TIME else "from the recovered log"
     rows.events[name] = {
@@ -118,6 +124,7 @@ def _add_dive(rows: _Rows, dive: DiveTables) -> None:
         which = phase.phase.name.lower()
         event = f"{name}_{which}"
         own = (phase.start_s, phase.end_s)
+        place = _place(dive.position_of(phase))
         date = _span(*own) if np.isfinite(own).all() and phase.time_off_s == 0 else span
         rows.events[event] = {
             "eventID": event, "parentEventID": name, "eventType": which, "eventDate": date, **place,
@@ -246,9 +253,7 @@ class _Samples:
             }
         )  # fmt: skip
         if litres > 0:
-            low, high = (
-                float(end[0]) for end in poisson_interval(np.array([float(count)]), np.array([float(count)]))
-            )
+            low, high = (float(end) for end in poisson(count, INTERVAL_LEVEL))
             per_m3 = 1000 / litres
             self._rows.measurements.append(
                 {
@@ -274,15 +279,18 @@ def _names_above(taxon: Taxon, taxa: Sequence[Taxon]) -> set[str]:
     return found
 
 
-def _place(dive: DiveTables) -> dict[str, str]:
-    lat, lon = dive.place.latitude_deg, dive.place.longitude_deg
-    if lat is None or lon is None:
+def _place(position: Position) -> dict[str, str]:
+    if not position.is_known:
         return {}
-    return {
-        "decimalLatitude": f"{lat:.6f}",
-        "decimalLongitude": f"{_east(lon):.6f}",
+    found = {
+        "decimalLatitude": f"{position.latitude_deg:.6f}",
+        "decimalLongitude": f"{_east(position.longitude_deg):.6f}",
         "geodeticDatum": "EPSG:4326",
+        "georeferenceRemarks": f"{position.words}; Argo flag {position.flag}",
     }
+    if np.isfinite(position.radius_km):
+        found["coordinateUncertaintyInMeters"] = f"{max(1, round(position.radius_km * 1000))}"
+    return found
 
 
 def _east(longitude_deg: float) -> float:

@@ -18,8 +18,8 @@ from tools.shore.exports.netcdf_facts import now
 DWC, OBIS = "http://rs.tdwg.org/dwc/terms/", "http://rs.iobis.org/obis/terms/"
 EVENT = (
     "eventID", "parentEventID", "eventType", "eventDate", "decimalLatitude", "decimalLongitude",
-    "geodeticDatum", "minimumDepthInMeters", "maximumDepthInMeters", "sampleSizeValue", "sampleSizeUnit",
-    "samplingProtocol", "eventRemarks",
+    "geodeticDatum", "coordinateUncertaintyInMeters", "georeferenceRemarks", "minimumDepthInMeters",
+    "maximumDepthInMeters", "sampleSizeValue", "sampleSizeUnit", "samplingProtocol", "eventRemarks",
 )  # fmt: skip
 OCCURRENCE = (
     "eventID", "occurrenceID", "basisOfRecord", "occurrenceStatus", "scientificName", "scientificNameID",
@@ -36,6 +36,23 @@ TABLES = (
 )  # fmt: skip
 """File, columns and row type of each table; the first is the core, all rows begin with its key."""
 _OF_OBIS = {"measurementTypeID", "measurementUnitID"}
+_LICENSED = "This work is licensed under a "
+_LICENCES = {
+    "CC0-1.0": (
+        "To the extent possible under law, the publisher has waived all rights to these data and has "
+        "dedicated them to the ",
+        "Public Domain (CC0 1.0)", "http://creativecommons.org/publicdomain/zero/1.0/legalcode",
+    ),
+    "CC-BY-4.0": (
+        _LICENSED, "Creative Commons Attribution (CC-BY) 4.0 License",
+        "http://creativecommons.org/licenses/by/4.0/legalcode",
+    ),
+    "CC-BY-NC-4.0": (
+        _LICENSED, "Creative Commons Attribution Non Commercial (CC-BY-NC) 4.0 License",
+        "http://creativecommons.org/licenses/by-nc/4.0/legalcode",
+    ),
+}  # fmt: skip
+"""By SPDX, in the words and links that GBIF's registry and publishing tool look for."""
 Row = Mapping[str, str]
 Extent = tuple[float, float, float, float]
 
@@ -54,7 +71,8 @@ def write_archive(
     tables
         Rows of `TABLES`.
     facts
-        What a person says: title, creator_name, creator_email, institution, license, summary.
+        What a person says, by ACDD's names: title, summary, creator_name, creator_email, creator_url,
+        institution, project, license.
     extent
         West, east, south, north, degrees; None where no place is known.
     dates
@@ -125,10 +143,7 @@ def eml_xml(facts: Mapping[str, str], extent: Extent | None, dates: tuple[str, s
     _text(data, "pubDate", now()[:10])
     _text(data, "language", "en")
     _text(Xml.SubElement(data, "abstract"), "para", facts.get("summary", "Counts by taxon and depth."))
-    _text(
-        Xml.SubElement(data, "intellectualRights"), "para",
-        facts.get("license", "Not stated: ask the creator."),
-    )  # fmt: skip
+    _rights(Xml.SubElement(Xml.SubElement(data, "intellectualRights"), "para"), facts.get("license", ""))
     coverage = Xml.SubElement(data, "coverage")
     if extent is not None:
         where = Xml.SubElement(coverage, "geographicCoverage")
@@ -148,7 +163,22 @@ def eml_xml(facts: Mapping[str, str], extent: Extent | None, dates: tuple[str, s
         "Images taken in situ; particles found, measured and named on board by a neural network; names were "
         f"not checked by a person. Archive made by {software()}.",
     )  # fmt: skip
+    if told := facts.get("project"):
+        project = Xml.SubElement(data, "project")
+        _text(project, "title", told)
+        _person(Xml.SubElement(project, "personnel"), "", facts)
     return _bytes(root)
+
+
+def _rights(para: Xml.Element, told: str) -> None:
+    """The licence as GBIF and OBIS read it, where it is one of the three that they take."""
+    lead, title, link = _LICENCES.get(told.upper().replace(" ", "-"), ("", "", ""))
+    para.text = lead or told or "Not stated: ask the creator."
+    if not link:
+        return
+    at = Xml.SubElement(para, "ulink", url=link)
+    _text(at, "citetitle", title)
+    at.tail = "."
 
 
 def _sides(extent: Extent) -> tuple[float, float, float, float]:
@@ -157,12 +187,16 @@ def _sides(extent: Extent) -> tuple[float, float, float, float]:
 
 
 def _person(parent: Xml.Element, role: str, facts: Mapping[str, str]) -> None:
-    who = Xml.SubElement(parent, role)
+    who = Xml.SubElement(parent, role) if role else parent
     if name := facts.get("creator_name"):
         _text(Xml.SubElement(who, "individualName"), "surName", name)
     _text(who, "organizationName", facts.get("institution", "unknown"))
     if mail := facts.get("creator_email"):
         _text(who, "electronicMailAddress", mail)
+    if link := facts.get("creator_url"):
+        _text(who, "onlineUrl", link)
+    if not role:
+        _text(who, "role", "principalInvestigator")
 
 
 def _text(parent: Xml.Element, name: str, text: str) -> None:

@@ -26,9 +26,9 @@ from tools.shore.exports.netcdf_axes import (
 from tools.shore.exports.netcdf_dive import PROVENANCE_FLAGS, whole_dive_variables
 from tools.shore.exports.netcdf_facts import global_attributes
 from tools.shore.exports.netcdf_save import save
-from tools.shore.exports.poisson import poisson_interval
 from tools.shore.exports.qc import FLAG_MEANINGS, Flag, PhaseQc, Reason, Reasons, flags_of
-from tools.shore.exports.tables import Cells, DiveTables, PhaseTables
+from tools.shore.exports.tables import INTERVAL_LEVEL, Cells, DiveTables, PhaseTables
+from tools.shore.science.intervals import poisson
 
 Variables = dict[str, tuple[Any, Any, dict[str, Any]]]
 PROFILE, PARK, FRAMES = "profile.nc", "park.nc", "frames.nc"
@@ -266,7 +266,7 @@ def _concentration(
     """Count over water, with the 95 % Poisson interval about all that the count can have been."""
     at = ("obs", name.dimension)
     water = np.where(litres > 0, litres, np.nan)[:, None]
-    ends = poisson_interval(cells.low, cells.high)
+    ends = poisson(cells.low, INTERVAL_LEVEL)[0], poisson(cells.high, INTERVAL_LEVEL)[1]
     told = _attributes(words, "L-1", coordinates, name.dimension)
     if standard:
         told["standard_name"] = standard

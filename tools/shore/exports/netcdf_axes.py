@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from edge.telemetry.summary import ESD_PERCENTS
 from tools.shore.ecotaxa.depth import depth_m
 from tools.shore.exports.from_log import Frames
 from tools.shore.exports.qc import FLAG_MEANINGS, Flag
-from tools.shore.exports.tables import DiveTables, Floats, PhaseTables
+from tools.shore.exports.tables import DiveTables, Floats, PhaseTables, Position
 
 EPOCH = "seconds since 1970-01-01T00:00:00Z"
 _TIME = {
@@ -56,7 +57,7 @@ def profile_axes(dive: DiveTables) -> Variables:
         "depth": ("obs", _depth(dive, middles), _depth_facts(dive)),
         "phase": ("obs", np.repeat([np.int8(one.phase) for one in phases], n), _PHASE),
     }  # fmt: skip
-    return variables | _place(dive, "profile", len(phases))
+    return variables | _place([dive.position_of(one) for one in phases], "profile")
 
 
 def park_axes(dive: DiveTables, park: PhaseTables) -> Variables:
@@ -83,7 +84,7 @@ def park_axes(dive: DiveTables, park: PhaseTables) -> Variables:
                 "coverage_content_type": "qualityInformation",
             },
         ),
-        "time_QC": ((), np.int8(_time_flag(park)), _time_flag_facts()),
+        "time_QC": ((), np.int8(_time_flag(park)), _flag_facts("time")),
         "time_in_park": (
             "obs", park.middles,
             {"units": "s", "long_name": "time since the park began, in the middle of the bin",
@@ -98,7 +99,7 @@ def park_axes(dive: DiveTables, park: PhaseTables) -> Variables:
         variables["PRES"] = ("obs", park.pressure_dbar, told | {"coordinates": "time lat lon"})
         depth = _depth_facts(dive) | {"coordinates": "time lat lon"}
         variables["depth"] = ("obs", _depth(dive, park.pressure_dbar), depth)
-    return variables | _place(dive, (), 1)
+    return variables | _place([dive.position_of(park)], ())
 
 
 def frame_axes(dive: DiveTables, frames: Frames) -> Variables:
@@ -117,12 +118,14 @@ def frame_axes(dive: DiveTables, frames: Frames) -> Variables:
              "coverage_content_type": "referenceInformation"},
         ),
     }  # fmt: skip
-    return variables | _place(dive, "obs", len(frames.number))
+    phases = {int(one.phase): dive.position_of(one) for one in dive.phases}
+    whole = dive.position_of(None)
+    return variables | _place([phases.get(one, whole) for one in frames.phase.tolist()], "obs")
 
 
 def dive_axes(dive: DiveTables) -> Variables:
     """Of a file in which no phase along depth is known: the place alone."""
-    return _place(dive, (), 1)
+    return _place([dive.position_of(None)], ())
 
 
 def label_variables(codebook: Codebook) -> Variables:
@@ -215,22 +218,49 @@ def _depth_facts(dive: DiveTables) -> dict[str, Any]:
     } | _COORDINATE  # fmt: skip
 
 
-def _place(dive: DiveTables, dims: Any, n: int) -> Variables:
-    """Latitude and longitude, the same for all; missing where nobody said them."""
+def _place(positions: Sequence[Position], dims: Any) -> Variables:
+    """Latitude and longitude with flag, error and source; missing where nobody knows them."""
+
+    def laid(values: list[Any], kind: Any = np.float64) -> Any:
+        return kind(values[0]) if dims == () else np.array(values, dtype=kind)
+
+    is_known = any(one.is_known for one in positions)
+    words = [one.words for one in positions]
+    by_frame = dims == "obs"  # a text a frame would be larger than all the rest
+    beside = "POSITION_QC position_uncertainty" + ("" if by_frame else " position_source")
     found: Variables = {}
-    what = "position of the dive as it was given: where the float was between its fixes nobody knows"
-    for name, value, standard, units in (
-        ("lat", dive.place.latitude_deg, "latitude", "degrees_north"),
-        ("lon", dive.place.longitude_deg, "longitude", "degrees_east"),
+    for name, values, standard, units in (
+        ("lat", [one.latitude_deg for one in positions], "latitude", "degrees_north"),
+        ("lon", [one.longitude_deg for one in positions], "longitude", "degrees_east"),
     ):
-        number = np.nan if value is None else value
-        values = np.float64(number) if dims == () else np.full(n, number)
         told = {
             "standard_name": standard, "long_name": standard, "units": units,
             "axis": "Y" if name == "lat" else "X",
-            "comment": "not known" if value is None else what,
+            "ancillary_variables": beside,
+            "comment": "where the float was between its fixes nobody knows" if is_known else "not known",
         } | _COORDINATE  # fmt: skip
-        found[name] = (dims, values, told)
+        if by_frame:
+            told["source"] = "; ".join(dict.fromkeys(words))
+        found[name] = (dims, laid(values), told)
+    flag = _flag_facts("position") | {
+        "comment": "0: as it was given; 1, 2: a fix at the surface at that time; 3: Argo's test 5 (drifts of "
+        "3 m/s and more); 8: away from a fix; land was not tested"
+    }
+    found["POSITION_QC"] = (dims, laid([one.flag for one in positions], np.int8), flag)
+    found["position_uncertainty"] = (
+        dims, laid([one.radius_km for one in positions]),
+        {
+            "long_name": "radius of the error of the position", "units": "km",
+            "comment": "as who made the fixes states it, or the scatter of the fixes where that is larger; "
+            "missing where nobody says it, and of an estimate",
+            "coverage_content_type": "qualityInformation",
+        },
+    )  # fmt: skip
+    if not by_frame:
+        found["position_source"] = (
+            dims, words[0] if dims == () else words,
+            {"long_name": "where the position is from", "coverage_content_type": "qualityInformation"},
+        )  # fmt: skip
     return found
 
 
@@ -240,9 +270,9 @@ def _time_flag(park: PhaseTables) -> int:
     return Flag.GOOD if park.time_off_s == 0 else Flag.ESTIMATED
 
 
-def _time_flag_facts() -> dict[str, Any]:
+def _flag_facts(of: str) -> dict[str, Any]:
     return {
-        "long_name": "quality flag of time, Argo reference table 2", "standard_name": "quality_flag",
+        "long_name": f"quality flag of {of}, Argo reference table 2", "standard_name": "quality_flag",
         "flag_values": np.array(list(Flag), dtype=np.int8), "flag_meanings": FLAG_MEANINGS,
         "coverage_content_type": "qualityInformation",
     }  # fmt: skip

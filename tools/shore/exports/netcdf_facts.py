@@ -77,7 +77,7 @@ def global_attributes(
     }  # fmt: skip
     if feature:
         attributes |= {"featureType": feature, "cdm_data_type": _KINDS[feature]}
-    attributes |= _when(dive, variables) | _where(dive, variables)
+    attributes |= _when(dive, variables) | _where(variables)
     attributes["history"] = f"{created} {attributes['product_version']}: {_WORDS[dive.mode]}"
     more = dict(extra)
     history = more.pop("history", "")
@@ -107,16 +107,24 @@ def _when(dive: DiveTables, variables: Mapping[str, tuple[Any, Any, dict[str, An
     return found
 
 
-def _where(dive: DiveTables, variables: Mapping[str, tuple[Any, Any, dict[str, Any]]]) -> dict[str, Any]:
+def _where(variables: Mapping[str, tuple[Any, Any, dict[str, Any]]]) -> dict[str, Any]:
     found: dict[str, Any] = {}
-    lat, lon = dive.place.latitude_deg, dive.place.longitude_deg
-    if lat is None or lon is None:
+    lat, lon = (np.atleast_1d(variables[name][1]) for name in ("lat", "lon"))
+    lat, lon = lat[np.isfinite(lat)], lon[np.isfinite(lon)]
+    if not len(lat):
         found["position"] = "not known"
     else:
+        places = list(dict.fromkeys(zip(lat.tolist(), lon.tolist(), strict=True)))
+        words = ", ".join(f"{a:.6f} {b:.6f}" for a, b in places)
+        west, east = float(lon.min()), float(lon.max())
+        if east - west > 180:  # over the date line, where west is the larger number
+            west, east = float(lon[lon > 0].min()), float(lon[lon < 0].max())
         found |= {
-            "geospatial_bounds": f"POINT ({lat:.6f} {lon:.6f})", "geospatial_bounds_crs": "EPSG:4326",
-            "geospatial_lat_min": lat, "geospatial_lat_max": lat, "geospatial_lat_units": "degrees_north",
-            "geospatial_lon_min": lon, "geospatial_lon_max": lon, "geospatial_lon_units": "degrees_east",
+            "geospatial_bounds": f"{'LINESTRING' if len(places) > 1 else 'POINT'} ({words})",
+            "geospatial_bounds_crs": "EPSG:4326",
+            "geospatial_lat_min": float(lat.min()), "geospatial_lat_max": float(lat.max()),
+            "geospatial_lat_units": "degrees_north",
+            "geospatial_lon_min": west, "geospatial_lon_max": east, "geospatial_lon_units": "degrees_east",
         }  # fmt: skip
     if "depth" in variables and np.isfinite(variables["depth"][1]).any():
         depth = variables["depth"][1]

@@ -8,7 +8,7 @@ behind its variable. Every line repeats the station, so that other readers need 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from html import escape
@@ -21,9 +21,8 @@ from edge.frame import CLASSIFIED_OUTCOMES, SIZED_OUTCOMES, Phase
 from edge.telemetry.summary import Quantity
 from tools.shore.ecotaxa.depth import depth_m
 from tools.shore.ecotaxa.dive import software
-from tools.shore.exports.dives import sample_name
 from tools.shore.exports.qc import Flag, PhaseQc, Reasons, flags_of
-from tools.shore.exports.tables import DiveTables, Floats, PhaseTables
+from tools.shore.exports.tables import DiveTables, Floats, PhaseTables, sample_name
 
 META = (
     ("Cruise", "METACRUISE", "INDEXED_TEXT"), ("Station", "METASTATION", "INDEXED_TEXT"),
@@ -67,8 +66,8 @@ class Column:
     of: _Of
 
 
-def write_odv(dives: Sequence[DiveTables], path: Path) -> OdvFile:
-    """Write dives into one spreadsheet.
+def write_odv(dives: Sequence[DiveTables], path: Path, facts: Mapping[str, str] | None = None) -> OdvFile:
+    """Write dives into one spreadsheet; `facts` are who made them and so on, by ACDD's names.
 
     The park of a dive known from messages is left out: they do not tell at which pressure it was.
 
@@ -76,7 +75,7 @@ def write_odv(dives: Sequence[DiveTables], path: Path) -> OdvFile:
     """
     columns = _columns(dives)
     remarks: list[str] = []
-    lines = _header(columns, dives)
+    lines = _header(columns, dives, facts or {})
     stations = samples = 0
     for dive in dives:
         for phase in dive.phases:
@@ -107,11 +106,12 @@ def write_odv(dives: Sequence[DiveTables], path: Path) -> OdvFile:
     return OdvFile(stations, samples, len(columns), tuple(remarks))
 
 
-def _header(columns: Sequence[Column], dives: Sequence[DiveTables]) -> list[str]:
+def _header(columns: Sequence[Column], dives: Sequence[DiveTables], facts: Mapping[str, str]) -> list[str]:
     source = "; ".join(f"{one.name}: {one.source}, mode {one.mode.value}" for one in dives)
     lines = [
         "//<Encoding>UTF-8</Encoding>",
         "//<Version>ODV Spreadsheet V4.6</Version>",
+        *_who(facts),
         f"//<Software>{software()}</Software>",
         f"//<Source>{escape(_plain(source))}</Source>",
         "//<DataField>Ocean</DataField>",
@@ -137,12 +137,26 @@ def _header(columns: Sequence[Column], dives: Sequence[DiveTables]) -> list[str]
     return [*lines, "\t".join(labels)]
 
 
+def _who(facts: Mapping[str, str]) -> list[str]:
+    """Creator and owner as EcoPart's spreadsheets have them; what ODV has no tag for is a comment."""
+    told = {name: _plain(value) for name, value in facts.items()}
+    mail = f" ({told['creator_email']})" if "creator_email" in told else ""
+    lines = []
+    if "creator_name" in told or mail:
+        lines.append(f"//<Creator>{escape(told.get('creator_name', 'unknown') + mail)}</Creator>")
+    if "institution" in told:
+        lines.append(f"//<Owner1>{escape(told['institution'])}</Owner1>")
+    rest = ("title", "project", "license", "acknowledgement")
+    return lines + [f"//{name}: {told[name]}" for name in rest if name in told]
+
+
 def _rows(dive: DiveTables, phase: PhaseTables, columns: Sequence[Column]) -> list[str]:
     is_park = phase.phase is Phase.PARK
     station = f"{sample_name(dive)}-{_LETTERS[phase.phase]}"
+    position = dive.position_of(phase)
     place = [
-        "" if value is None else f"{value:.6f}"
-        for value in (dive.place.longitude_deg, dive.place.latitude_deg)
+        f"{value:.6f}" if np.isfinite(value) else ""
+        for value in (position.longitude_deg, position.latitude_deg)
     ]
     cells: list[list[str]] = []
     scope = _Scope(dive, phase, PhaseQc(dive, phase))
@@ -150,6 +164,8 @@ def _rows(dive: DiveTables, phase: PhaseTables, columns: Sequence[Column]) -> li
         values, reasons = column.of(scope)
         flags = flags_of(reasons)
         flags[np.isnan(values)] = Flag.MISSING
+        if column.of is _position:  # its flag is the position's, where its error is not known too
+            flags[:] = position.flag
         cells += [
             ["" if np.isnan(value) else f"{value:.7g}" for value in values.tolist()],
             [str(int(flag)) for flag in flags.tolist()],
@@ -187,6 +203,9 @@ def _columns(dives: Sequence[DiveTables]) -> list[Column]:
             lambda one: _unflagged(one.phase.volume_classified_l),
         ),
     ]  # fmt: skip
+    if any(phase.position is not None for dive in dives for phase in dive.phases):
+        words = "radius of the error of the position; its flag is that of the position"
+        columns.append(Column("Position uncertainty [km]", words, _position))
     classes = dict.fromkeys(name for dive in dives for name in _classes(dive))
     taxa = dict.fromkeys(taxon.label for dive in dives for taxon in dive.codebook.taxa)
     for quantity, names, what in ((Quantity.SIZES, classes, "particles"), (Quantity.TAXA, taxa, "taxon")):
@@ -218,6 +237,10 @@ def _classes(dive: DiveTables) -> list[str]:
 
 def _unflagged(values: Floats) -> tuple[Floats, Reasons]:
     return values, np.zeros(values.shape, dtype=np.int64)
+
+
+def _position(one: _Scope) -> tuple[Floats, Reasons]:
+    return _unflagged(np.full(one.phase.n, one.dive.position_of(one.phase).radius_km))
 
 
 def _pressure(one: _Scope) -> tuple[Floats, Reasons]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import enum
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -18,7 +19,7 @@ from edge.frame import CLASSIFIED_OUTCOMES, SIZED_OUTCOMES, FrameOutcome, Phase
 from edge.telemetry.codebook import Codebook
 from edge.telemetry.decoded import DecodedDive, DecodedPhase, DecodedTable, Provenance, volume_l
 from edge.telemetry.summary import DiveFact, Quantity, column_names
-from tools.shore.ecotaxa.dive import Place
+from tools.shore.ecotaxa.dive import Place, stamp
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -28,6 +29,10 @@ TABLES = (
     Quantity.UNNAMED, Quantity.TEMPERATURE,
 )  # fmt: skip
 """Quantities that samples have."""
+
+
+INTERVAL_LEVEL = 0.95
+"""Of the Poisson intervals of concentrations, two-sided."""
 
 
 class DataMode(enum.StrEnum):
@@ -84,6 +89,42 @@ class Cells:
         return cls(values, provenance, cell, low, high)
 
 
+@dataclass(frozen=True, slots=True)
+class Position:
+    """Where a profile was.
+
+    Attributes
+    ----------
+    latitude_deg, longitude_deg
+        NaN where nobody knows.
+    flag
+        Argo's reference table 2.
+    radius_km
+        Of its error; NaN where nobody says it.
+    words
+        Where it is from, for people.
+    time_s
+        UTC of the fixes at the surface that it rests on, seconds since 1970; NaN where it is no fix.
+    """
+
+    latitude_deg: float
+    longitude_deg: float
+    flag: int
+    radius_km: float
+    words: str
+    time_s: float = math.nan
+
+    @classmethod
+    def unknown(cls) -> Position:
+        """Nobody knows."""
+        return cls(math.nan, math.nan, 9, math.nan, "not known")
+
+    @property
+    def is_known(self) -> bool:
+        """Whether there is one."""
+        return math.isfinite(self.latitude_deg) and math.isfinite(self.longitude_deg)
+
+
 def _by_bin(table: DecodedTable, cells: Floats) -> Floats:
     """Values of the cells by bins, float64 (n_bins, n_columns), the whole of a cell in each of its bins."""
     found = np.full((table.n_bins, len(table.names)), np.nan)
@@ -114,6 +155,8 @@ class PhaseTables:
         Frames without pressure by outcome, float64 (11,); NaN where it is not known.
     pressure_reasons
         Bits of `qc.Reason` found in the pressures of each sample's frames, int64 (n,); empty from messages.
+    position
+        Where it was by the float's fixes; None where the dive's place is all that is known.
     """
 
     phase: Phase
@@ -127,6 +170,7 @@ class PhaseTables:
     time_off_s: float
     unplaced: Floats
     pressure_reasons: Ints = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
+    position: Position | None = None
 
     @property
     def n(self) -> int:
@@ -156,7 +200,7 @@ class DiveTables:
     phases
         Those of which anything is known.
     place
-        Where it was, as far as anybody said.
+        Where it was, as far as anybody said: one for all of it.
     cruise
         As the recording names it.
     source
@@ -188,6 +232,12 @@ class DiveTables:
         return None if start is None or duration is None else start + duration
 
     @property
+    def n_frames(self) -> int:
+        """Frames of which anything is known, with and without pressure."""
+        frames = [one.cells[Quantity.FRAMES].values for one in self.phases]
+        return round(sum(float(np.nansum(one)) for one in (*frames, *(p.unplaced for p in self.phases))))
+
+    @property
     def profiles(self) -> tuple[PhaseTables, ...]:
         """Phases along depth."""
         return tuple(one for one in self.phases if one.phase is not Phase.PARK)
@@ -197,10 +247,28 @@ class DiveTables:
         """The phase along time."""
         return next((one for one in self.phases if one.phase is Phase.PARK), None)
 
+    def position_of(self, phase: PhaseTables | None) -> Position:
+        """Where a phase was; None stands for the whole dive."""
+        if phase is not None and phase.position is not None:
+            return phase.position
+        lat, lon = self.place.latitude_deg, self.place.longitude_deg
+        if lat is None or lon is None:
+            return Position.unknown()
+        located = [one.position for one in self.phases if one.position is not None]
+        same = [one for one in located if (one.latitude_deg, one.longitude_deg) == (lat, lon)]
+        return same[0] if same else Position(lat, lon, 0, math.nan, "as it was given")
+
     @property
     def name(self) -> str:
         """Platform and number, for people and as an id."""
         return f"{self.codebook.platform or 'seston'} dive {self.decoded.dive_number}"
+
+
+def sample_name(dive: DiveTables) -> str:
+    """Name of a dive in files that hold many, as `seston export ecotaxa` has it."""
+    platform = re.sub(r"[^A-Za-z0-9.-]+", "-", dive.codebook.platform).strip("-.")[:40] or "seston"
+    when = "" if dive.start_s is None else f"_{stamp(dive.start_s * 1000)}"
+    return f"{platform}_{dive.decoded.dive_number:05d}{when}"
 
 
 def from_messages(

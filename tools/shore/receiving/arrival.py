@@ -1,13 +1,15 @@
 """A message as any provider delivers it, and the webhooks' ways to write one. Opens nothing.
 
 Form fields and flat JSON: docs.groundcontrol.com, RockBLOCK web services. Lingo JSON: LingoMO at
-knowledge.cloudloop.com. Plain files: Iridium's mail attachments, IMEI_MOMSN.sbd.
+knowledge.cloudloop.com. Plain files: Iridium's mail attachments, IMEI_MOMSN.sbd, or its whole mails.
 """
 
 from __future__ import annotations
 
 import base64
 import binascii
+import email
+import email.policy
 import math
 import re
 from collections.abc import Callable
@@ -25,6 +27,11 @@ TOKEN = "JWT"
 """The field with RockBLOCK's signature."""
 _IMEI = re.compile(r"[0-9]{15}")
 _FILE_NAME = re.compile(r"([0-9]{15})_([0-9]{1,6})(?:\.|_|$)")
+_MAIL_UNIT = re.compile(r"SBD Msg From Unit: ([0-9]{15})")
+_MAIL_MOMSN = re.compile(r"MOMSN: ([0-9]{1,6})")
+_MAIL_TIME = re.compile(r"Time of Session \(UTC\): (\w{3} \w{3} +[0-9]+ [0-9:]{8} [0-9]{4})")
+_MAIL_PLACE = re.compile(r"Lat = (-?[0-9.]+) +Long = (-?[0-9.]+)")
+_MAIL_RADIUS = re.compile(r"CEPradius = ([0-9.]+)", re.IGNORECASE)
 _MAX_TIME_S = 253_402_300_799  # the last second of year 9999
 
 
@@ -43,7 +50,7 @@ class Arrival:
     payload
         What the float sent.
     source
-        How it came: directip, webhook, or file.
+        How it came: directip, webhook, call, mail or file.
     latitude_deg, longitude_deg, cep_km
         Where the network saw the modem, and the radius of its error; None where nobody says it.
     """
@@ -103,6 +110,39 @@ def read_file_name(name: str) -> tuple[str, int] | None:
     """IMEI and MOMSN from the name of an attachment; None when it does not say them."""
     found = _FILE_NAME.match(name)
     return (found[1], int(found[2])) if found and int(found[2]) <= 0xFFFF else None
+
+
+def read_mail(data: bytes) -> Arrival | Unreadable:
+    """The message in a mail of Iridium's gateway (sbdservice), as a mailbox saves it (.eml). Never raises.
+
+    Its text says MOMSN, time and place of the session, its subject the IMEI; the payload is the attachment.
+    """
+    mail = email.message_from_bytes(data, policy=email.policy.default)
+    text, payloads = "", []
+    try:
+        for part in mail.walk():
+            if str(part.get_filename() or "").lower().endswith(".sbd"):
+                payloads.append(bytes(part.get_payload(decode=True) or b""))
+            elif part.get_content_type() == "text/plain":
+                text += str(part.get_content())
+        unit = _MAIL_UNIT.search(str(mail.get("subject", "")))
+    except (ValueError, LookupError, AttributeError) as cause:
+        return Unreadable(f"cannot be read ({cause})")
+    momsn, place, radius = (one.search(text) for one in (_MAIL_MOMSN, _MAIL_PLACE, _MAIL_RADIUS))
+    if unit is None or momsn is None or len(payloads) != 1:
+        return Unreadable("is no mail of Iridium's with one message")
+    when = _MAIL_TIME.search(text)
+    try:
+        told = datetime.strptime(when[1], "%a %b %d %H:%M:%S %Y").replace(tzinfo=UTC) if when else None
+    except ValueError:
+        told = None
+    return check(
+        Arrival(
+            unit[1], int(momsn[1]), UNKNOWN_TIME_S if told is None else int(told.timestamp()), payloads[0],
+            "mail", _number(place[1]) if place else None, _number(place[2]) if place else None,
+            _number(radius[1]) if radius else None,
+        )
+    )  # fmt: skip
 
 
 def check(arrival: Arrival) -> Arrival | Unreadable:

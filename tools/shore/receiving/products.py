@@ -11,7 +11,7 @@ from pathlib import Path
 
 from edge.errors import SestonError
 from edge.telemetry.whole_dive import replies_of
-from tools.shore.decode import CLIMATOLOGIES, CODEBOOKS, decode_files
+from tools.shore.decode import CLIMATOLOGIES, CODEBOOKS, ShoreFiles, decode_files
 from tools.shore.exports.netcdf_save import is_delayed
 
 _WORK = ".decoding"
@@ -19,8 +19,8 @@ PRODUCT = "profile.csv"
 PRODUCTS = (".csv", ".nc", ".png")
 
 
-def decode_dive(dive: Path, fleet: Path | None = None) -> tuple[str, bool]:
-    """Decode what is there of a dive; `fleet` is a registry of `seston fleet`.
+def decode_dive(dive: Path, shore: ShoreFiles | None = None) -> tuple[str, bool]:
+    """Decode what is there of a dive, with what else shore knows.
 
     Returns
     -------
@@ -34,7 +34,7 @@ def decode_dive(dive: Path, fleet: Path | None = None) -> tuple[str, bool]:
     name = f"{dive.parent.name}/{dive.name}"
     try:
         books, climatologies = known_files(dive, CODEBOOKS), known_files(dive, CLIMATOLOGIES)
-        done = decode_files([dive], work, books, climatologies, fleet)
+        done = decode_files([dive], work, books, climatologies, shore)
         keeps_log = is_delayed(dive / "profile.nc")  # no real-time file takes its place
         before = {file for file in dive.rglob("*") if file.suffix in PRODUCTS and work not in file.parents}
         if keeps_log:
@@ -59,6 +59,8 @@ def decode_dive(dive: Path, fleet: Path | None = None) -> tuple[str, bool]:
         parts.append(f"{len(done.refused)} messages not used: {done.refused[0][1]}")
     if done.note:
         parts.append(done.note.rstrip("."))
+    if keeps_log:
+        parts.append("its netCDF stays, for it was made from the log; export that again to compare")
     return f"{name}: {'; '.join(parts)}", not done.refused
 
 

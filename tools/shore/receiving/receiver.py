@@ -11,7 +11,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from tools.shore.decode import CLIMATOLOGIES, CODEBOOKS
+from tools.shore.decode import CLIMATOLOGIES, CODEBOOKS, ShoreFiles
 from tools.shore.receiving import orders
 from tools.shore.receiving.arrival import (
     MAX_PAYLOAD_BYTES,
@@ -21,11 +21,12 @@ from tools.shore.receiving.arrival import (
     Unreadable,
     check,
     read_file_name,
+    read_mail,
 )
 from tools.shore.receiving.calls import Calls
 from tools.shore.receiving.ports import Ports
 from tools.shore.receiving.products import decode_dive, is_due
-from tools.shore.receiving.store import Store
+from tools.shore.receiving.store import DIVE, Store
 
 INBOX = "inbox"
 POLL_S = 1.0
@@ -34,6 +35,21 @@ SETTLE_S = 0.2
 """A dive is decoded so long after a message: others often follow at once."""
 STATUS_EVERY_S = 10.0
 UNUSED_SUFFIX = ".unused"
+MAX_FILE_BYTES = 2 * MAX_PAYLOAD_BYTES
+"""A mail with the largest message in Base64."""
+
+
+def _in_file(file: Path) -> tuple[Arrival | Unreadable | None, bytes]:
+    """The message in a file of the inbox, and its bytes; None when it is no message's file."""
+    raw = file.read_bytes()
+    if file.suffix == ".eml":
+        found = read_mail(raw)
+        return (None if isinstance(found, Unreadable) else found), raw
+    named = read_file_name(file.name)
+    if named is None or len(raw) > MAX_PAYLOAD_BYTES:
+        return None, raw
+    return check(Arrival(*named, UNKNOWN_TIME_S, raw, "file")), raw
+
 
 Stamp = tuple[tuple[str, int], ...]
 
@@ -49,8 +65,8 @@ class Receiver:
         Takes one line for a person.
     webhook_path, claims
         See `Ports`.
-    fleet
-        Registry of `seston fleet`, looked into for what messages ask for.
+    shore
+        What else shore knows: registry, positions, who made the data; read at each decoding.
     """
 
     def __init__(
@@ -59,9 +75,9 @@ class Receiver:
         say: Callable[[str], None],
         webhook_path: str = "",
         claims: Claims | None = None,
-        fleet: Path | None = None,
+        shore: ShoreFiles | None = None,
     ) -> None:
-        self._store, self._fleet = store, fleet
+        self._store, self._shore = store, shore or ShoreFiles()
         self._say = say
         self._disk = ThreadPoolExecutor(max_workers=1)
         self._due: dict[Path, None] = {}
@@ -108,6 +124,10 @@ class Receiver:
             raise
         if dive is not None:
             self._mark(dive)
+            # Where its sessions were tells where the next dive began.
+            later = [one for one in dive.parent.glob(f"{DIVE}*") if one.name > dive.name]
+            if later:
+                self._mark(min(later))
 
     def _mark(self, dive: Path) -> None:
         self._due[dive] = None
@@ -122,7 +142,7 @@ class Receiver:
             while self._due:
                 dive = next(iter(self._due))
                 del self._due[dive]
-                decoding = asyncio.ensure_future(asyncio.to_thread(decode_dive, dive, self._fleet))
+                decoding = asyncio.ensure_future(asyncio.to_thread(decode_dive, dive, self._shore))
                 try:
                     await asyncio.wait([decoding])
                 except asyncio.CancelledError:
@@ -152,25 +172,27 @@ class Receiver:
     async def _take_files(self, seen: dict[Path, int]) -> dict[Path, int]:
         """Take files that have not grown since the last look; returns the sizes of those that are there."""
         sizes: dict[Path, int] = {}
-        for file in sorted(self.inbox.glob("*.sbd")):
+        for file in sorted([*self.inbox.glob("*.sbd"), *self.inbox.glob("*.eml")]):
             with contextlib.suppress(OSError):
                 sizes[file] = file.stat().st_size
                 if seen.get(file) != sizes[file]:
                     continue
-                named = read_file_name(file.name)
-                if named is None or sizes[file] > MAX_PAYLOAD_BYTES:
+                found, raw = _in_file(file) if sizes[file] <= MAX_FILE_BYTES else (None, b"")
+                if found is None:
                     file.replace(file.with_name(file.name + UNUSED_SUFFIX))
-                    self._say(f"{file.name} in the inbox is not named IMEI_MOMSN.sbd, or too long: left out")
+                    self._say(
+                        f"{file.name} in the inbox is not named IMEI_MOMSN.sbd, no mail of Iridium's, or too "
+                        "long: left out"
+                    )
                     continue
-                payload = file.read_bytes()
-                await self._take(check(Arrival(*named, UNKNOWN_TIME_S, payload, "file")), payload)
+                await self._take(found, raw)
                 file.unlink()
         return sizes
 
     def _books(self) -> Stamp:
         """Codebooks, climatologies and registry that are there, and when they were written."""
         folder, found = self._store.folder, []
-        registry = [] if self._fleet is None else [self._fleet]
+        registry = [] if self._shore.fleet is None else [self._shore.fleet]
         for pattern in (CODEBOOKS, CLIMATOLOGIES):
             for file in sorted([*folder.glob(pattern), *folder.glob(f"*/{pattern}"), *registry]):
                 with contextlib.suppress(OSError):

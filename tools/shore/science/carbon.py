@@ -51,8 +51,8 @@ class Conversion(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
         is not looked at.
     x, a, b, unit, carbon_share
         As above.
-    source, carbon_source, note
-        Where `a` and `b` are from, and the share; what to bear in mind.
+    source, carbon_source, checked, note
+        Where `a` and `b` are from, and the share; who else states the same numbers; what to bear in mind.
     """
 
     name: str
@@ -64,6 +64,7 @@ class Conversion(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     carbon_share: Annotated[float, msgspec.Meta(gt=0, le=1)] = 1.0
     source: str
     carbon_source: str = ""
+    checked: str = ""
     note: str = ""
 
     def __post_init__(self) -> None:

@@ -218,7 +218,7 @@ def _relations(science: Science) -> tuple[list[str], list[list[Any]]]:
     for label in science.seen.labels:
         one = conversion_of(label, science.relations.carbon)
         used.setdefault("no conversion" if one is None else one.name, []).append(label)
-    header = ["kind", "group", "formula", "unit", "taxa", "source", "note"]
+    header = ["kind", "group", "formula", "unit", "taxa", "source", "checked", "note"]
     rows: list[list[Any]] = [
         [
             "flux",
@@ -227,6 +227,7 @@ def _relations(science: Science) -> tuple[list[str], list[list[Any]]]:
             "mg C m-2 d-1 per particle per L",
             "",
             one.source,
+            one.checked,
             one.note,
         ]
         for one in science.relations.flux
@@ -243,6 +244,7 @@ def _relations(science: Science) -> tuple[list[str], list[list[Any]]]:
                 unit,
                 ", ".join(used.get(one.name, [])),
                 source,
+                one.checked,
                 one.note,
             ]
         )
@@ -253,6 +255,7 @@ def _relations(science: Science) -> tuple[list[str], list[list[Any]]]:
             "",
             "",
             ", ".join(used.get("no conversion", [])),
+            "",
             "",
             "their carbon is unknown, not 0",
         ]

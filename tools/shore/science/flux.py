@@ -30,8 +30,8 @@ class FluxRelation(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
         Of F = n * a * d**b, n a litre, d mm, F mg C m-2 d-1.
     from_um, to_um
         Sizes that it may be used for; others are left out.
-    source, note
-        Where it is from; how it came to this form, and what to bear in mind.
+    source, checked, note
+        Where it is from; who else states the same numbers; how it came to this form, what to bear in mind.
     """
 
     name: str
@@ -40,6 +40,7 @@ class FluxRelation(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     from_um: Positive
     to_um: Positive
     source: str
+    checked: str = ""
     note: str = ""
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import stats
+from scipy.special import gammaincinv
 
 from edge.quantification import LEVEL
 
@@ -18,13 +18,13 @@ Floats = NDArray[np.float64]
 def poisson(count: ArrayLike, level: float = LEVEL) -> tuple[Floats, Floats]:
     """Exact interval of a Poisson mean, both ends in the shape of `count`; its level is the classifier's.
 
-    Garwood (1936), Biometrika 28, 437: chi-squared quantiles at 2 n and 2 n + 2 degrees of freedom, halved.
-    Of none counted the interval begins at 0.
+    Garwood (1936), Biometrika 28, 437: chi-squared quantiles at 2 n and 2 n + 2 degrees of freedom, halved,
+    which are quantiles of a gamma law. Of none counted the interval begins at 0; of NaN it is NaN.
     """
     n = np.asarray(count, dtype=np.float64)
     tail = (1 - level) / 2
-    low = np.where(n > 0, stats.chi2.ppf(tail, 2 * np.maximum(n, 1)) / 2, 0.0)
-    return np.asarray(low), np.asarray(stats.chi2.ppf(1 - tail, 2 * n + 2) / 2)
+    low = np.where(n <= 0, 0.0, gammaincinv(np.where(n <= 0, 1.0, n), tail))
+    return np.asarray(low), np.asarray(gammaincinv(n + 1, 1 - tail))
 
 
 def weighted(
@@ -32,8 +32,8 @@ def weighted(
 ) -> tuple[Floats, Floats]:
     """Interval of the mean of a sum of weights, one weight a particle counted: biovolume, carbon, flux.
 
-    Fay and Feuer (1997), Statistics in Medicine 16, 791, equation 8: a gamma interval. With equal weights it
-    is Garwood's, times the weight.
+    Fay and Feuer (1997), Statistics in Medicine 16, 791: a gamma interval, as R's dsrTest has it. With
+    equal weights it is Garwood's, times the weight.
 
     Parameters
     ----------
@@ -47,9 +47,7 @@ def weighted(
     tail = (1 - level) / 2
     some = (y > 0) & (v > 0)
     with np.errstate(invalid="ignore", divide="ignore"):
-        low = np.where(some, v / (2 * y) * stats.chi2.ppf(tail, 2 * y**2 / v), 0.0)
+        low = np.where(some, v / y * gammaincinv(y**2 / v, tail), 0.0)
         above, spread = y + w, v + w**2
-        high = np.where(
-            above > 0, spread / (2 * above) * stats.chi2.ppf(1 - tail, 2 * above**2 / spread), 0.0
-        )
+        high = np.where(above > 0, spread / above * gammaincinv(above**2 / spread, 1 - tail), 0.0)
     return low, high

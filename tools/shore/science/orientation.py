@@ -1,7 +1,7 @@
 """How elongated particles lie: angles from the vertical, as axes. Pure.
 
 An axis has no head: 10 degrees is 190 degrees. So angles are doubled, averaged as directions, and halved
-(Fisher 1993, Statistical Analysis of Circular Data, section 2.4; Zar 1999, chapter 26). The image shows a
+(Fisher 1993, Statistical Analysis of Circular Data; Zar 1999, Biostatistical Analysis). The image shows a
 projection: a particle that points at the camera looks round and is left out; water that the float itself
 moves turns particles too.
 """
@@ -82,8 +82,8 @@ def axial(angles_deg: Floats) -> Axes:
 def rayleigh(n: int, length: float) -> float:
     """Chance of a mean resultant length of at least `length` from n uniform directions.
 
-    Greenwood and Durand's approximation as Zar (1999, equation 27.4) has it: right to three digits from 10
-    directions on.
+    The approximation on page 617 of Zar (1999), as the toolboxes CircStat and pycircstat quote it; against
+    chance it is right to three digits from 10 directions on.
     """
     r = n * length
     return min(1.0, math.exp(math.sqrt(1 + 4 * n + 4 * (n * n - r * r)) - (1 + 2 * n)))

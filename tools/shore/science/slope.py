@@ -1,6 +1,6 @@
 """Slope of the size spectrum, n(d) ~ d**-slope, by regression of logarithms and by maximum likelihood. Pure.
 
-The regression is what UVP papers report (Guidi et al. 2009, Limnology and Oceanography 54, 1951); it gives
+The regression is what UVP papers report (say Guidi et al. 2009, Limnology and Oceanography 54); it gives
 classes of two particles the voice of classes of thousands, and has no word for an empty class. The likelihood
 of binned counts has neither fault (Edwards et al. 2020, Marine Ecology Progress Series 636, 19, "MLEbin").
 Both are given: where they differ, the spectrum is no power law, or its large classes hold few particles.

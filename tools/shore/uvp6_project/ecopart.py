@@ -3,7 +3,7 @@
 Tab-separated, latin-1. META is `key tab value`: HW_CONF by the vendor's names, then `category_name_n`, the
 EcoTaxa id of class n. LPM and BLACK have a row a slice: time, pressure, position, images, temperature,
 particles an image and mean grey by size class. TAXO2 has time, pressure, images, then objects and mean ESD
-(mm) by class.
+(mm, for that reader stores SIZE as `avgesd`, which EcoPart exports in mm) by class.
 
 After ecotaxa/ecopart, `uvp6remote_sample_import.py`, which reads them, and the float makers' tools, which
 write them. What that reader does not say, and is worked around here:

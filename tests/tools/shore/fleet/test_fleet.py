@@ -25,7 +25,7 @@ from edge.telemetry.codebook import load_codebook
 from tests.tools.made_dive import OPTICS, make_dive
 from tests.tools.test_simulate import seston
 from tools.keyring import Keyring, Owner
-from tools.shore.decode import decode_files
+from tools.shore.decode import ShoreFiles, decode_files
 from tools.shore.fleet.registry import Content, Kind, Registry
 from tools.shore.receiving.products import decode_dive
 from tools.shore.receiving.receiver import Receiver
@@ -77,11 +77,11 @@ def test_a_codebook_that_is_missing_is_named_and_its_messages_wait_for_it(dive, 
     place.mkdir(parents=True)
     for i, file in enumerate(sorted(messages.iterdir())):
         shutil.copy(file, place / f"{i}.sbd")
-    sentence, complete = decode_dive(place, fleet)
+    sentence, complete = decode_dive(place, ShoreFiles(fleet))
     assert book.id.hex() in sentence
     assert not complete
     run("add", dive / "messages/codebook.json", "--fleet", fleet)
-    sentence, complete = decode_dive(place, fleet)
+    sentence, complete = decode_dive(place, ShoreFiles(fleet))
     assert complete, sentence
     assert (place / "profile.csv").is_file()
 
@@ -89,7 +89,7 @@ def test_a_codebook_that_is_missing_is_named_and_its_messages_wait_for_it(dive, 
 def test_the_receiver_sees_that_the_registry_has_grown(dive, tmp_path):
     store = Store(tmp_path / "received")
     with contextlib.closing(store):
-        receiver = Receiver(store, lambda sentence: None, fleet=tmp_path / "fleet.sqlite")
+        receiver = Receiver(store, lambda sentence: None, shore=ShoreFiles(tmp_path / "fleet.sqlite"))
         before = receiver._books()
         run("add", SHIPPED / "demo.seston", "--fleet", tmp_path / "fleet.sqlite")
         between = receiver._books()

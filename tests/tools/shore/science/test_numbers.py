@@ -59,6 +59,15 @@ def test_poisson_intervals_are_garwoods(n):
     assert (float(low), float(high)) == pytest.approx(GARWOOD_95[n], abs=0.006)
 
 
+def test_poisson_intervals_are_quantiles_of_chi_squared_and_unknown_of_what_is_unknown():
+    n = np.arange(0, 200, dtype=np.float64)
+    low, high = poisson(n, 0.95)
+    np.testing.assert_allclose(low[1:], stats.chi2.ppf(0.025, 2 * n[1:]) / 2)
+    np.testing.assert_allclose(high, stats.chi2.ppf(0.975, 2 * n + 2) / 2)
+    assert low[0] == 0
+    assert np.isnan(poisson(np.nan)).all()
+
+
 @pytest.mark.parametrize("n", [0, 1, 3, 17, 400])
 def test_a_poisson_interval_leaves_half_of_the_rest_on_each_side(n):
     low, high = poisson(n, 0.9)
@@ -83,6 +92,16 @@ def test_an_interval_of_unequal_weights_holds_as_often_as_it_says():
     low, high = weighted(counts @ weights, counts @ weights**2, weights.max(), 0.9)
     held = ((low <= means @ weights) & (means @ weights <= high)).mean()
     assert held > 0.89, "Fay and Feuer's interval is meant to hold at least as often as it says"
+
+
+def test_fay_and_feuers_worked_example():
+    """Down's syndrome at birth by age of the mother, Michigan: the vignette of R's dsrTest, per 100,000."""
+    cases = np.array([0, 8, 63, 112, 262, 295])
+    births = np.array([327, 30666, 123419, 149919, 104088, 34392])
+    standard = np.array([319933, 931318, 786511, 488235, 237863, 61313])
+    w = standard / births / standard.sum() * 1e5
+    low, high = weighted(cases @ w, cases @ w**2, w.max(), 0.95)
+    assert (cases @ w, float(low), float(high)) == pytest.approx((75.52901, 67.70212, 188.30017), abs=1e-5)
 
 
 # --- spectra
@@ -162,6 +181,7 @@ def test_kriests_flux_is_mass_times_speed():
     one = relation("Kriest 2002")
     assert one.a == pytest.approx(1000 * mg_c * speed_m_d, rel=2e-3), "of one particle of 1 mm a litre"
     assert one.b == pytest.approx(1.62 + 0.62)
+    assert one.a == pytest.approx(1000 * mg_c * 66 * 0.1**0.62, rel=2e-3), "66 m/d is its speed at 1 cm"
 
 
 @settings(deadline=None, max_examples=50)
@@ -254,6 +274,17 @@ def test_published_carbon_by_hand():
     ball_um = (6 / math.pi) ** (1 / 3) * 1000
     assert carbon_ug(conversion("marine snow"), np.array([ball_um]))[0] == pytest.approx(0.99)
     assert carbon_ug(conversion("foraminifera"), np.array([ball_um]))[0] == pytest.approx(89.0)
+    assert carbon_ug(conversion("other crustaceans"), np.array([ball_um]))[0] == pytest.approx(47.5)
+    # A chaetognath of 1 mm2: 23.45 ug dry, 34.1 % carbon; of 4 mm2 4**1.19 = 5.205 times as much.
+    found = carbon_ug(conversion("chaetognaths"), np.array([disk_um, 2 * disk_um]))
+    assert found == pytest.approx([23.45 * 0.341, 23.45 * 0.341 * 5.205], rel=1e-3)
+    # A dinoflagellate of 1000 um3: 0.760 * 1000**0.819 = 217.7 pg C.
+    cell_um = (6000 / math.pi) ** (1 / 3)
+    assert carbon_ug(conversion("dinoflagellates"), np.array([cell_um]))[0] == pytest.approx(
+        217.7e-6, rel=1e-3
+    )
+    # An aggregate of 8 mm3: 0.99 * 8**0.52 = 2.919 ug C.
+    assert carbon_ug(conversion("marine snow"), np.array([2 * ball_um]))[0] == pytest.approx(2.919, rel=1e-3)
 
 
 @pytest.mark.parametrize(("volume_um3", "pg_c"), [(5000, 643.1804), (10_000, 1233.1048), (20_000, 2364.1072)])
@@ -288,6 +319,7 @@ def test_every_relation_has_a_source_and_every_label_one_group():
     assert len(labels) == len(set(labels))
     assert all(label == label.casefold() for label in labels)
     assert all(len(one.source) > 30 and "(" in one.source for one in (*SHIPPED.carbon, *SHIPPED.flux))
+    assert all(one.checked for one in (*SHIPPED.carbon, *SHIPPED.flux)), "say who else states it"
 
 
 def test_own_relations_win():

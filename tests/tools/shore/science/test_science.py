@@ -201,7 +201,9 @@ def test_tables_are_tidy_and_say_their_sources(dive, tmp_path):
     relations = rows_of(tmp_path / "out" / "relations.csv")
     used = {row["group"]: row["taxa"] for row in relations if row["taxa"]}
     assert used["copepods"] == "copepod"
-    assert "doi" in next(row["source"] for row in relations if row["group"] == "Guidi 2008")
+    guidi = next(row for row in relations if row["group"] == "Guidi 2008")
+    assert "Deep-Sea Research" in guidi["source"]
+    assert "Fender" in guidi["checked"]
     frames = rows_of(tmp_path / "out" / "frames.csv")
     assert len(frames) == 300
     seen = [row for row in frames if float(row["volume_sized_l"]) > 0]
