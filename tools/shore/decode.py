@@ -188,7 +188,8 @@ def _write_netcdf(
         from tools.shore.exports.netcdf_save import is_delayed
 
         if is_delayed(folder / PROFILE):
-            return [], f"{folder / PROFILE} stays: it was made from the log, which knows more than messages."
+            why = "it was made from the log, which knows more than messages, or is damaged"
+            return [], f"{folder / PROFILE} stays: {why}."
         tables = located(from_messages(dive), messages, known)
         return write_netcdf(tables, folder, about.of(dive.codebook.platform)), ""
     except ImportError as missing:

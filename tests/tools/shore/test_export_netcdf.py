@@ -233,6 +233,11 @@ def test_a_late_message_leaves_what_the_log_made_and_is_compared_with_when_that_
     assert "its netCDF stays, for it was made from the log" in said
     assert made == {file.name: file.read_bytes() for file in folder.glob("*.nc")}, "no byte of it is another"
     assert (folder / "profile.csv").read_bytes() != csv_before, "what messages say is told beside it"
+    torn = made["profile.nc"][:1000]
+    (folder / "profile.nc").write_bytes(torn)
+    assert "or is damaged" in decode_dive(folder)[0]
+    assert (folder / "profile.nc").read_bytes() == torn, "what cannot be read may have been made from the log"
+    (folder / "profile.nc").write_bytes(made["profile.nc"])
     decoded, told = seston("decode", folder, "--codebook", tmp_path / "codebook.json", "--out", folder)
     assert decoded == 0, told
     assert "stays: it was made from the log" in " ".join(told.split())

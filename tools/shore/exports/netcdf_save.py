@@ -53,8 +53,11 @@ def facts_of(path: Path) -> dict[str, Any]:
 
 
 def is_delayed(path: Path) -> bool:
-    """Whether a file is there that was made from the log of a dive: no real-time one takes its place."""
+    """Whether a file is there that was made from the log of a dive: no real-time one takes its place.
+
+    One that cannot be read may have been.
+    """
     try:
         return path.exists() and facts_of(path).get("data_mode") == "D"
     except (OSError, ValueError, KeyError):
-        return False
+        return True

@@ -60,7 +60,9 @@ def decode_dive(dive: Path, shore: ShoreFiles | None = None) -> tuple[str, bool]
     if done.note:
         parts.append(done.note.rstrip("."))
     if keeps_log:
-        parts.append("its netCDF stays, for it was made from the log; export that again to compare")
+        parts.append(
+            "its netCDF stays, for it was made from the log or is damaged; export the log again to compare"
+        )
     return f"{name}: {'; '.join(parts)}", not done.refused
 
 
