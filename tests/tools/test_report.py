@@ -28,10 +28,11 @@ from edge.telemetry import Quantity, decode_messages
 from edge.telemetry.replies import Reply, Verdict
 from tests.tools.made_dive import OPTICS, TAXA, make_dive
 from tools.cli import main
+from tools.shore.dives import open_dive
 from tools.shore.report import report, write_report
 from tools.shore.report.curves import (
     bin_by_bin,
-    board_curves,
+    curves_of,
     reading_width_dbar,
     step_line,
     water_curves,
@@ -66,7 +67,8 @@ def page(dive):
 
 
 def look(folder, **options):
-    found = read_dive(folder, max_vignettes=options.pop("max_vignettes", 12))
+    with open_dive(folder) as opened:
+        found = read_dive(opened, max_vignettes=options.pop("max_vignettes", 12))
     view = look_from_shore(
         found.messages, found.codebook, found.summary.dive_number, len(found.logged_messages)
     )
@@ -107,13 +109,18 @@ def test_a_step_line_encloses_what_was_counted(values):
 
 def test_what_arrived_bin_by_bin_is_what_the_board_counted(dive):
     found, view = look(dive)
-    board = board_curves(found.summary.profile)
-    assert set(view.curves.taxa) == set(board.taxa) == set(Phase)
-    for mine, theirs in ((view.curves.taxa, board.taxa), (view.curves.spectrum, board.spectrum)):
-        for phase, curves in theirs.items():
-            np.testing.assert_array_equal(mine[phase].counts, curves.counts)
-            np.testing.assert_array_equal(mine[phase].first, curves.first)
-            np.testing.assert_allclose(mine[phase].volume_l, curves.volume_l, rtol=1e-12)
+    assert {part.phase for part in found.summary.profile.phases} == set(Phase)
+    for curves in (view.curves, curves_of(found.tables.decoded)):
+        assert set(curves.taxa) == set(curves.spectrum) == set(Phase)
+        for part in found.summary.profile.phases:
+            for mine, counts, volume_ul in (
+                (curves.taxa[part.phase], part.taxa, part.volume_classified_ul),
+                (curves.spectrum[part.phase], part.lpm, part.volume_sized_ul),
+            ):
+                np.testing.assert_array_equal(mine.counts, counts)
+                np.testing.assert_array_equal(mine.first, np.arange(part.n_bins)[:, None] + 0 * counts)
+                volume_l = np.repeat(volume_ul[:, None] / 1e6, counts.shape[1], axis=1)
+                np.testing.assert_allclose(mine.volume_l, volume_l, rtol=1e-12)
     assert view.taxa == found.summary.profile.taxa().tolist()
     assert view.outcomes == found.summary.profile.outcomes().tolist()
     assert not [note for note in view.missing if "wider" in note]
@@ -121,7 +128,7 @@ def test_what_arrived_bin_by_bin_is_what_the_board_counted(dive):
 
 def test_a_coarse_cell_is_never_made_finer(coarse):
     found, view = look(coarse)
-    board = board_curves(found.summary.profile)
+    board = curves_of(found.tables.decoded)
     wide = 0
     for phase, curves in view.curves.taxa.items():
         counts, volume = board.taxa[phase].counts, board.taxa[phase].volume_l[:, 0]
@@ -144,7 +151,7 @@ def test_a_coarse_cell_is_never_made_finer(coarse):
 @pytest.mark.parametrize("width_dbar", [10, 50, 200])
 def test_pooling_adds_counts_and_volumes_and_nothing_else(coarse, width_dbar):
     found, view = look(coarse)
-    board = board_curves(found.summary.profile)
+    board = curves_of(found.tables.decoded)
     for curves in (*board.taxa.values(), *board.spectrum.values(), *view.curves.taxa.values()):
         pooled = curves.pooled(width_dbar)
         assert pooled.counts.shape == curves.counts.shape
@@ -179,7 +186,7 @@ def test_bins_are_pooled_only_as_far_as_a_dive_needs_it():
 
 def test_no_volume_is_no_concentration_on_board_and_in_the_water(dive):
     found, _ = look(dive)
-    for curves in (board_curves(found.summary.profile), water_curves(found.truth, LABELS)):
+    for curves in (curves_of(found.tables.decoded), water_curves(found.truth, LABELS)):
         for part in curves.taxa.values():
             empty = part.volume_l == 0
             per_l = part.concentration_per_l()
@@ -266,16 +273,16 @@ def test_time_is_utc():
 
 def test_outcomes_add_up_or_the_page_says_so(dive):
     found, view = look(dive)
-    profile = found.summary.profile
-    rows = outcome_rows(profile, view.outcomes)
+    rows = outcome_rows(found.tables.decoded.outcomes().tolist(), view.outcomes)
+    assert [row.board for row in rows] == [n for n in found.summary.profile.outcomes().tolist() if n]
     assert sum(row.board for row in rows) == len(found.frames) == 300
     assert sum(row.share for row in rows) == pytest.approx(1)
     assert {row.outcome for row in rows} >= set(FrameOutcome) - {FrameOutcome.EMPTY}
-    assert adding_up(profile, 300, 300) == (
+    assert adding_up(300, 300, 300) == (
         True,
         "The outcomes add up: 300 of 300 frames have exactly one. On shore they add up to the same number.",
     )
-    fine, text = adding_up(profile, 301, 290)
+    fine, text = adding_up(300, 301, 290)
     assert not fine
     assert "do not add up" in text
     assert "290" in text
@@ -431,7 +438,7 @@ def test_fewer_vignettes_when_asked(dive, tmp_path):
 
 
 def test_the_page_shows_health_as_read_and_as_it_came_to_shore(dive, page):
-    health = read_dive(dive, max_vignettes=0).summary.health
+    health = look(dive, max_vignettes=0)[0].summary.health
     rows = dict(
         (name, (board, shore))
         for name, board, shore in re.findall(

@@ -6,7 +6,7 @@ import csv
 from pathlib import Path
 
 from edge.errors import InputError
-from tools.shore.ecotaxa.dive import Place
+from tools.shore.dives import Place
 
 
 def read_positions(path: Path) -> dict[str, Place]:

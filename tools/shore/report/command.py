@@ -47,6 +47,7 @@ def write_report(
     ImportError
         When a package of the extra is missing: ``pip install 'seston[shore]'``.
     """
+    from tools.shore.dives import open_log
     from tools.shore.report.digest import digest, read_fleet
     from tools.shore.report.dive import read_dive
     from tools.shore.report.page import content, render_content
@@ -54,7 +55,10 @@ def write_report(
     from tools.shore.science.files import shipped_relations
     from tools.shore.science.study import study
 
-    found = read_dive(dive, max_vignettes=max_vignettes)
+    relations = shipped_relations()
+    with open_log(Path(dive)) as logged:
+        found = read_dive(logged, max_vignettes=max_vignettes)
+        studied = study(logged, relations, correct_layers=False)
     shore = look_from_shore(
         found.messages,
         found.codebook,
@@ -62,8 +66,6 @@ def write_report(
         len(found.logged_messages),
         found.climatology,
     )
-    relations = shipped_relations()
-    studied = study(found.path, relations, correct_layers=False)
     compared = None
     if before:
         earlier, not_taken = read_fleet([path for path in before if path != Path(dive)], relations)

@@ -6,23 +6,23 @@ log were still at sea.
 
 from __future__ import annotations
 
-import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from os import PathLike
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from edge.dive_checks import dive_checks, in_one_line
-from edge.divelog import DiveLog
+from edge.divelog_schema import Particle
 from edge.drift import Drift
-from edge.errors import DiveLogError
-from edge.logged import climatology_in, config_of, drift_in, summarise
+from edge.logged import drift_in
 from edge.telemetry.climatology import Climatology
 from edge.telemetry.codebook import Codebook
 from edge.telemetry.summary import DiveSummary
+from tools.shore.dives import LoggedDive
+from tools.shore.exports.from_log import from_log
+from tools.shore.exports.tables import DiveTables
 from tools.shore.report.gallery import TaxonGallery, choose_vignettes
 from tools.shore.report.truth import Truth, read_truth
 
@@ -39,8 +39,10 @@ class Dive:
         The dive log.
     meta
         Facts from the log, those that it has.
+    tables
+        Profile, by bins.
     summary
-        Profile and codebook, replayed from the log.
+        The same and more, replayed from the log.
     drift
         How far its particles are from what the model was tested on, or None.
     health
@@ -63,6 +65,7 @@ class Dive:
 
     path: Path
     meta: Mapping[str, Any]
+    tables: DiveTables
     summary: DiveSummary
     drift: Drift | None
     health: str
@@ -85,59 +88,38 @@ class Dive:
         return [taxon.label for taxon in self.codebook.taxa]
 
 
-def read_dive(path: str | PathLike[str], *, max_vignettes: int) -> Dive:
-    """Read a dive's folder, or its dive.sqlite alone; raises `DiveLogError` when it is none or damaged."""
-    with DiveLog.open(path) as log:
-        try:
-            return _read(log, max_vignettes)
-        except (sqlite3.Error, ValueError, IndexError) as cause:
-            raise DiveLogError(
-                f"is damaged ({cause})", file=log.path, remedy="copy the dive again, or replay its recording"
-            ) from cause
-
-
-def _read(log: DiveLog, max_vignettes: int) -> Dive:
-    summary = summarise(log)
-    frames = log.frames()
+def read_dive(logged: LoggedDive, *, max_vignettes: int) -> Dive:
+    """What a report shows of a dive's log."""
     on_border = 0
 
-    def particles() -> Any:
+    def particles() -> Iterator[Particle]:
         nonlocal on_border
-        for particle in log.particles(with_vignettes=True):
+        for particle in logged.log.particles(with_vignettes=True):
             on_border += particle.on_border
             yield particle
 
     galleries = choose_vignettes(
         particles(),
-        [taxon.label for taxon in summary.codebook.taxa],
-        {frame["frame"]: frame["pressure_dbar"] for frame in frames},
+        [taxon.label for taxon in logged.codebook.taxa],
+        {row["frame"]: row["pressure_dbar"] for row in logged.rows},
         max_vignettes=max_vignettes,
-        pixel_um=summary.codebook.optics.pixel_um,
+        pixel_um=logged.optics.pixel_um,
     )
-    logged = log.messages()
+    log = logged.log
     return Dive(
         path=log.path,
         # The configuration whole, with what it left to the defaults.
         meta={key: log.meta(key) for key in _META if log.has_meta(key)}
-        | {"config": msgspec.to_builtins(config_of(log))},
-        summary=summary,
+        | {"config": msgspec.to_builtins(logged.config)},
+        tables=from_log(logged),
+        summary=logged.summary,
         drift=drift_in(log),
         health=in_one_line(list(dive_checks(log))),
-        frames=frames,
+        frames=logged.rows,
         galleries=galleries,
         on_border=on_border,
-        logged_messages=logged,
-        climatology=climatology_in(log),
-        messages=_message_files(log.path.parent, logged),
+        logged_messages=log.messages(),
+        climatology=logged.climatology,
+        messages=logged.messages,
         truth=read_truth(log.path.parent / "truth.json"),
     )
-
-
-def _message_files(folder: Path, logged: Sequence[bytes]) -> dict[str, bytes]:
-    place = folder / "messages"
-    if not place.is_dir():
-        return {f"part {part}": data for part, data in enumerate(logged)}
-    try:
-        return {file.name: file.read_bytes() for file in sorted(place.glob("*.msg"))}
-    except OSError as cause:
-        raise DiveLogError(f"cannot be read ({cause})", file=place, remedy="check the folder") from cause

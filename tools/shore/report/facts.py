@@ -15,8 +15,9 @@ import numpy as np
 
 from edge.frame import CLASSIFIED_OUTCOMES, SIZED_OUTCOMES, FrameOutcome
 from edge.optics import Optics
-from edge.profile import Profile
 from edge.taxonomy import UNCLASSIFIED
+from edge.telemetry.summary import Quantity
+from tools.shore.exports.tables import DiveTables
 from tools.shore.report.gallery import TaxonGallery
 from tools.shore.report.truth import Truth
 
@@ -39,10 +40,10 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class OutcomeRow:
-    """Frames of one outcome, on board and as known on shore (None where no message told)."""
+    """Frames of one outcome, on board and as known on shore; None where log or messages do not say."""
 
     outcome: FrameOutcome
-    board: int
+    board: int | None
     shore: int | None
     share: float
 
@@ -58,7 +59,7 @@ class TaxonRow:
     label: str
     living: bool | None
     water: int | None
-    board: int
+    board: int | None
     shore: int | None
     corrected: tuple[int, int, int] | None = None
     doubt: int | None = None
@@ -66,7 +67,7 @@ class TaxonRow:
     @property
     def largest(self) -> int:
         """The largest of all: bars are drawn against it."""
-        return max(self.water or 0, self.board, self.shore or 0, *(self.corrected or ()))
+        return max(self.water or 0, self.board or 0, self.shore or 0, *(self.corrected or ()))
 
 
 def identity(meta: Mapping[str, Any], frames: Sequence[Mapping[str, Any]], optics: Optics) -> list[Row]:
@@ -131,20 +132,23 @@ def flat_config(config: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[s
             yield f"{prefix}{key}", "not set" if text is None else str(text)
 
 
-def outcome_rows(profile: Profile, shore: Sequence[int] | None) -> list[OutcomeRow]:
+def outcome_rows(board: Sequence[int] | None, shore: Sequence[int] | None) -> list[OutcomeRow]:
     """Frames by outcome, those that occur, on board and on shore."""
-    board = profile.outcomes()
-    total = max(1, int(board.sum()))
+    best = board or shore or [0] * len(FrameOutcome)
     return [
-        OutcomeRow(o, int(board[o]), None if shore is None else int(shore[o]), float(board[o]) / total)
+        OutcomeRow(
+            o,
+            None if board is None else board[o],
+            None if shore is None else shore[o],
+            best[o] / max(1, sum(best)),
+        )
         for o in FrameOutcome
-        if board[o] or (shore is not None and shore[o])
+        if best[o] or (shore is not None and shore[o])
     ]
 
 
-def adding_up(profile: Profile, n_frames: int, shore_total: int | None) -> tuple[bool, str]:
+def adding_up(total: int, n_frames: int, shore_total: int | None) -> tuple[bool, str]:
     """Whether the outcomes add up to the frames logged, and the sentence that says so."""
-    total = int(profile.outcomes().sum())
     fine = total == n_frames
     text = (
         f"The outcomes add up: {total} of {n_frames} frames have exactly one."
@@ -164,7 +168,7 @@ def taxon_rows(
     labels: Sequence[str],
     living: Mapping[str, bool | None],
     water: Mapping[str, Mapping[str, int]] | None,
-    board: Sequence[int],
+    board: Sequence[int] | None,
     shore: Sequence[int] | None,
     corrected: Sequence[tuple[int, int, int] | None] | None = None,
     doubt: Sequence[int | None] | None = None,
@@ -179,13 +183,15 @@ def taxon_rows(
                 name,
                 living.get(name),
                 None if water is None else int(water.get(name, {}).get("water", 0)),
-                int(board[i]) if known else 0,
+                None if board is None else int(board[i]) if known else 0,
                 None if shore is None else int(shore[i]) if known else 0,
                 corrected[i] if corrected is not None and known else None,
                 doubt[i] if doubt is not None and known and name != UNCLASSIFIED else None,
             )
         )
-    return sorted((row for row in rows if row.largest), key=lambda row: (-row.board, -row.largest, row.label))
+    return sorted(
+        (row for row in rows if row.largest), key=lambda row: (-(row.board or 0), -row.largest, row.label)
+    )
 
 
 def score_rows(truth: Truth | None) -> list[Row]:
@@ -219,24 +225,25 @@ def score_rows(truth: Truth | None) -> list[Row]:
 
 
 def key_numbers(
-    profile: Profile,
+    tables: DiveTables,
     frames: Sequence[Mapping[str, Any]],
-    optics: Optics,
     sizes: Sequence[int],
     galleries: Sequence[TaxonGallery],
 ) -> list[Row]:
     """The six numbers at the top."""
     depths = [f["pressure_dbar"] for f in frames if f["pressure_dbar"] is not None]
-    sized = sum(int(p.volume_sized_ul.sum()) for p in profile.phases) / 1e6
-    named = sum(int(p.volume_classified_ul.sum()) for p in profile.phases) / 1e6
+    sized, named = (
+        sum(float(np.nansum(one)) for one in litres)
+        for litres in zip(*((p.volume_sized_l, p.volume_classified_l) for p in tables.phases), strict=True)
+    )
     return [
         Row("deepest", f"{max(depths):.0f} dbar" if depths else "unknown"),
         Row("frames", f"{len(frames):,}"),
         Row("water sized", f"{sized:,.1f} L", f"classified: {named:,.1f} L"),
         Row(
             "particles sized",
-            f"{int(profile.lpm().sum()):,}",
-            f"{optics.size_class_limits_um[0]:g} µm and larger",
+            f"{int(tables.decoded.lpm().sum()):,}",
+            f"{tables.codebook.optics.size_class_limits_um[0]:g} µm and larger",
         ),
         Row("particles classified", f"{sum(g.total for g in galleries):,}", "above the size cut"),
         Row("sent", f"{sum(sizes):,} bytes", f"in {len(sizes)} messages"),
@@ -244,9 +251,7 @@ def key_numbers(
 
 
 def notes(
-    profile: Profile,
-    frames: Sequence[Mapping[str, Any]],
-    optics: Optics,
+    tables: DiveTables,
     galleries: Sequence[TaxonGallery],
     meta: Mapping[str, Any],
     *,
@@ -255,7 +260,7 @@ def notes(
     truth_note: str = "",
 ) -> list[str]:
     """What to bear in mind, a sentence each; only what applies to this dive."""
-    outcomes = profile.outcomes()
+    optics, outcomes = tables.codebook.optics, tables.decoded.outcomes()
     said: list[str] = list(missing)
     lost = {o: int(outcomes[o]) for o in NOT_COUNTED if outcomes[o]}
     if lost:
@@ -271,7 +276,7 @@ def notes(
             f"In {_frames(failed)} the classifier failed: {_volume(failed, optics)} count for sizes, "
             "not for taxa."
         )
-    unnamed = sum(int(part.unnamed.sum()) for part in profile.phases)
+    unnamed = int(tables.decoded.totals(Quantity.UNNAMED)[0].sum())
     if unnamed:
         said.append(
             f"{unnamed:,} larger particles were sized but not classified: zone, budget or time did not allow "
@@ -280,7 +285,7 @@ def notes(
         )
     if outcomes[FrameOutcome.DUPLICATE]:
         said.append(f"{_frames(int(outcomes[FrameOutcome.DUPLICATE]))} came twice and were counted once.")
-    unplaced = sum((p.unplaced_frames for p in profile.phases), np.zeros(len(FrameOutcome), dtype=np.int64))
+    unplaced = np.nansum([np.zeros(len(FrameOutcome)), *(p.unplaced for p in tables.phases)], axis=0)
     if unplaced.any():
         named = int(unplaced[list(CLASSIFIED_OUTCOMES)].sum())
         said.append(

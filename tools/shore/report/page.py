@@ -11,13 +11,11 @@ from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from typing import Any
 
-import numpy as np
-
 from edge.frame import FrameOutcome
 from edge.telemetry.summary import living_taxa
 from edge.telemetry.whole_dive import SizesOfTaxon
 from tools.shore.report import comparison, dive_figures, drawing, facts, figures, instrument, seen
-from tools.shore.report.curves import Source, board_curves, reading_width_dbar, water_curves
+from tools.shore.report.curves import Source, curves_of, reading_width_dbar, water_curves
 from tools.shore.report.digest import Digest
 from tools.shore.report.dive import Dive
 from tools.shore.report.shore import ShoreView
@@ -73,26 +71,23 @@ def content(
     dive: Dive, shore: ShoreView, studied: Studied | None = None, before: Before | None = None
 ) -> tuple[dict[str, Figure], dict[str, Any]]:
     """Plots by the id of their place, and what the template needs."""
-    profile, optics, meta = dive.summary.profile, dive.codebook.optics, dive.meta
+    tables, known, meta = dive.tables, dive.tables.decoded, dive.meta
     living = {taxon.label: taxon.living for taxon in dive.codebook.taxa}
     sets = {
         Source.SHORE: shore.curves,
-        Source.BOARD: board_curves(profile),
+        Source.BOARD: curves_of(known),
         Source.WATER: water_curves(dive.truth, dive.labels),
     }
     started_ms = min((frame["time_ms"] for frame in dive.frames), default=0)
     water = None if dive.truth is None else dive.truth.taxa
-    board = sum(
-        (part.taxa.sum(axis=0) for part in profile.phases), np.zeros(len(dive.labels), dtype=np.int64)
-    )
     taxa = facts.taxon_rows(
-        dive.labels, living, water, board.tolist(), shore.taxa, shore.corrected, shore.doubt
+        dive.labels, living, water, known.taxa().tolist(), shore.taxa, shore.corrected, shore.doubt
     )
-    panels = drawing.panels(profile, dive.labels, [row.label for row in taxa])
+    panels = drawing.panels(known, [row.label for row in taxa])
     width_dbar = reading_width_dbar(sets[Source.BOARD].taxa)
-    plots = drawing.draw(profile, optics, sets, panels, width_dbar)
+    plots = drawing.draw(tables, sets, panels, width_dbar)
     if width_dbar is not None:
-        recorded = drawing.draw(profile, optics, sets, panels, None)
+        recorded = drawing.draw(tables, sets, panels, None)
         plots |= {place + RECORDED: plot for place, plot in recorded.items() if plot != plots[place]}
     plots["track"] = dive_figures.track(dive.frames, started_ms)
     sizes_source, within = _sizes_within_taxa(dive, shore)
@@ -110,22 +105,22 @@ def content(
 
     sizes = [len(data) for data in dive.logged_messages]
     shore_frames = None if shore.outcomes is None else sum(shore.outcomes)
-    adds_up, adding = facts.adding_up(profile, len(dive.frames), shore_frames)
+    adds_up, adding = facts.adding_up(int(known.outcomes().sum()), len(dive.frames), shore_frames)
     return plots, {
         "title": f"Dive {meta.get('dive_number', '')}",
         "place": facts.position_text((meta.get("recording") or {}).get("position") or {}),
         "time": facts.utc_text(started_ms) if dive.frames else "",
-        "numbers": facts.key_numbers(profile, dive.frames, optics, sizes, dive.galleries),
-        "identity": facts.identity(meta, dive.frames, optics),
+        "numbers": facts.key_numbers(tables, dive.frames, sizes, dive.galleries),
+        "identity": facts.identity(meta, dive.frames, dive.codebook.optics),
         "notes": facts.notes(
-            profile, dive.frames, optics, dive.galleries, meta,
+            tables, dive.galleries, meta,
             on_border=dive.on_border, missing=shore.missing,
             truth_note="" if dive.truth is None else dive.truth.note,
         ),
         "sources": [{"key": s.value, "words": WORDS[s]} for s in Source if sets[s].taxa],
         "shows_board": not drawing.tells_all(shore.curves, sets[Source.BOARD]),
         "width_dbar": width_dbar,
-        "phases": [part.phase.name.lower() for part in profile.phases],
+        "phases": [part.phase.name.lower() for part in tables.phases],
         "taxa": taxa,
         "is_corrected": any(row.corrected for row in taxa),
         "is_doubted": any(row.doubt is not None for row in taxa),
@@ -153,7 +148,7 @@ def content(
         "before": None
         if before is None
         else {"rows": seen.dive_rows(before[0]), "not_taken": before[1]},
-        "outcomes": facts.outcome_rows(profile, shore.outcomes),
+        "outcomes": facts.outcome_rows(known.outcomes().tolist(), shore.outcomes),
         "colours": {outcome: OUTCOME_COLOURS[outcome] for outcome in FrameOutcome},
         "n_frames": len(dive.frames),
         "adds_up": adds_up,
@@ -168,7 +163,7 @@ def content(
         "layers": shore.layers,
         "config": list(facts.flat_config(meta.get("config") or {})),
         "min_esd_um": ((meta.get("config") or {}).get("classify") or {}).get("min_esd_um"),
-        "limit_um": optics.size_class_limits_um[0],
+        "limit_um": dive.codebook.optics.size_class_limits_um[0],
     }  # fmt: skip
 
 

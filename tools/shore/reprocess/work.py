@@ -30,6 +30,7 @@ from edge.inference.bundle import Bundle
 from edge.log_reader import LogReader
 from edge.logged import codebook_in
 from edge.recording import Recording
+from tools.shore.dives import LoggedDive
 from tools.shore.exports.from_log import from_log
 from tools.shore.exports.netcdf import write_netcdf
 from tools.shore.exports.netcdf_facts import iso
@@ -286,7 +287,7 @@ def _finish(job: Job, ready: Ready, marker: Path) -> None:
         n = sum(1 for _ in log.named())
         if source.kind is not Kind.DIVE:
             before = [None] * n
-        dive = from_log(log)
+        dive = from_log(LoggedDive(log))
         recording = log.meta("recording") if log.has_meta("recording") else {}
         unit = recording.get("instrument", {}).get("unit") or codebook_in(log).platform
         at = tables.partition(unit, source.label)
