@@ -12,11 +12,12 @@ from edge.errors import InputError, MessageError, SestonError
 from edge.telemetry import Codebook, decode_messages
 from edge.telemetry.climatology import Climatology
 from edge.telemetry.decoded import DecodedDive
-from tools.shore.decode import read_messages
+from tools.shore.decode import CLIMATOLOGIES, CODEBOOKS, read_messages
 from tools.shore.dives import LoggedDive, Place, find_messages, is_log, open_log
 from tools.shore.ecotaxa.dive import stamp
 from tools.shore.exports.from_log import from_log
 from tools.shore.exports.tables import DiveTables, from_messages
+from tools.shore.receiving.products import known_files
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +70,14 @@ def read_dives(paths: Iterable[Path], wishes: Wishes) -> tuple[list[Source], lis
     messages = [find_messages(one) or one for one in given if not is_log(one)]
     if messages:
         try:
-            result, unused = read_messages(messages, wishes.codebooks, wishes.climatologies)
+            books, climatologies = (
+                [*given, *dict.fromkeys(file for one in messages for file in known_files(one, pattern))]
+                for given, pattern in (
+                    (wishes.codebooks, CODEBOOKS),
+                    (wishes.climatologies, CLIMATOLOGIES),
+                )
+            )
+            result, unused = read_messages(messages, books, climatologies)
             faults += [f"{file}: {reason.rstrip('.')}." for file, reason in unused]
             for decoded in result.dives:
                 dive = from_messages(decoded, cruise=wishes.cruise)

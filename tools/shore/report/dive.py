@@ -1,4 +1,4 @@
-"""Read one dive from its folder: the log, the messages beside it, the truth where there is one.
+"""What a report is made of: one dive, read from its log, or from its messages where that is all there is.
 
 What is known on board comes from the log; what is known on shore comes from decoding the messages, as if the
 log were still at sea.
@@ -20,9 +20,9 @@ from edge.logged import drift_in
 from edge.telemetry.climatology import Climatology
 from edge.telemetry.codebook import Codebook
 from edge.telemetry.summary import DiveSummary
-from tools.shore.dives import LoggedDive
+from tools.shore.dives import LoggedDive, MessageDive
 from tools.shore.exports.from_log import from_log
-from tools.shore.exports.tables import DiveTables
+from tools.shore.exports.tables import DiveTables, from_messages
 from tools.shore.report.gallery import TaxonGallery, choose_vignettes
 from tools.shore.report.truth import Truth, read_truth
 
@@ -36,13 +36,15 @@ class Dive:
     Attributes
     ----------
     path
-        The dive log.
+        The dive log, or where its messages are.
     meta
-        Facts from the log, those that it has.
+        Facts from the log, those that it has; of messages what they tell of these.
     tables
         Profile, by bins.
+    span_ms
+        UTC of the first and the last frame, None where it is not known.
     summary
-        The same and more, replayed from the log.
+        The same and more, replayed from the log; None where only messages are at hand.
     drift
         How far its particles are from what the model was tested on, or None.
     health
@@ -53,8 +55,8 @@ class Dive:
         Vignettes to show, by taxon.
     on_border
         Classified particles that touch the border of their frame.
-    logged_messages
-        Messages that were sent, by part.
+    sent
+        Messages that were sent, by part; those that came, where only they are at hand.
     climatology
         That which they may be coded with.
     messages
@@ -66,13 +68,14 @@ class Dive:
     path: Path
     meta: Mapping[str, Any]
     tables: DiveTables
-    summary: DiveSummary
+    span_ms: tuple[int, int] | None
+    summary: DiveSummary | None
     drift: Drift | None
     health: str
     frames: Sequence[Mapping[str, Any]]
     galleries: Sequence[TaxonGallery]
     on_border: int
-    logged_messages: Sequence[bytes]
+    sent: Sequence[bytes]
     climatology: Climatology | None
     messages: Mapping[str, bytes]
     truth: Truth | None
@@ -80,7 +83,7 @@ class Dive:
     @property
     def codebook(self) -> Codebook:
         """What the counts are counts of."""
-        return self.summary.codebook
+        return self.tables.codebook
 
     @property
     def labels(self) -> list[str]:
@@ -88,8 +91,39 @@ class Dive:
         return [taxon.label for taxon in self.codebook.taxa]
 
 
-def read_dive(logged: LoggedDive, *, max_vignettes: int) -> Dive:
-    """What a report shows of a dive's log."""
+def read_dive(opened: LoggedDive | MessageDive, *, max_vignettes: int) -> Dive:
+    """What a report shows of a dive."""
+    return _of_log(opened, max_vignettes) if isinstance(opened, LoggedDive) else _of_messages(opened)
+
+
+def _of_messages(told: MessageDive) -> Dive:
+    tables = from_messages(told.decoded, told.place)
+    book, position = tables.codebook, msgspec.to_builtins(told.place)
+    start_s, end_s = tables.start_s, tables.end_s
+    return Dive(
+        path=told.path,
+        meta={
+            "dive_number": told.decoded.dive_number,
+            "recording": {"platform": book.platform, "position": position},
+            "bundle": {"sha256": book.bundle_sha256},
+            "config": {key: msgspec.to_builtins(getattr(book, key)) for key in ("optics", "profile")},
+        },
+        tables=tables,
+        span_ms=None if start_s is None or end_s is None else (1000 * start_s, 1000 * end_s),
+        summary=None,
+        drift=None,
+        health="",
+        frames=(),
+        galleries=(),
+        on_border=0,
+        sent=tuple(told.messages.values()),
+        climatology=told.climatology,
+        messages=told.messages,
+        truth=None,
+    )
+
+
+def _of_log(logged: LoggedDive, max_vignettes: int) -> Dive:
     on_border = 0
 
     def particles() -> Iterator[Particle]:
@@ -105,20 +139,21 @@ def read_dive(logged: LoggedDive, *, max_vignettes: int) -> Dive:
         max_vignettes=max_vignettes,
         pixel_um=logged.optics.pixel_um,
     )
-    log = logged.log
+    log, times = logged.log, logged.frames.time_ms
     return Dive(
         path=log.path,
         # The configuration whole, with what it left to the defaults.
         meta={key: log.meta(key) for key in _META if log.has_meta(key)}
         | {"config": msgspec.to_builtins(logged.config)},
         tables=from_log(logged),
+        span_ms=(int(times.min()), int(times.max())) if len(times) else None,
         summary=logged.summary,
         drift=drift_in(log),
         health=in_one_line(list(dive_checks(log))),
         frames=logged.rows,
         galleries=galleries,
         on_border=on_border,
-        logged_messages=log.messages(),
+        sent=log.messages(),
         climatology=logged.climatology,
         messages=logged.messages,
         truth=read_truth(log.path.parent / "truth.json"),

@@ -46,10 +46,16 @@ def draw(
     optics, frames = tables.codebook.optics, frame_curves(tables.decoded)
     pooled = {source: found.pooled(width_dbar) for source, found in sets.items()}
     deepest = _deepest(sets)
+    # Where one source stands alone there is room for its interval; where particles were left unnamed, counts
+    # are those of the named ones times a factor, and have none of this kind.
+    is_alone = sum(bool(found.spectrum or found.taxa) for found in sets.values()) == 1
+    banded = {one for one in tables.decoded.phases if is_alone and not tables.decoded.has_unnamed(one)}
     plots: dict[str, Figure] = {}
     for panel in wanted:
         curves = _curves(pooled, panel)
-        plots[f"profile-{panel.name}"] = figures.profile(curves, deepest=deepest)
+        if not curves:  # totals alone came
+            continue
+        plots[f"profile-{panel.name}"] = figures.profile(curves, deepest=deepest, banded=banded)
         park = figures.park(curves)
         if park is not None:
             plots[f"park-{panel.name}"] = park
@@ -57,9 +63,11 @@ def draw(
     span = figures.colour_span([curves for _, curves in shown.values()])
     for phase, (_, found) in shown.items():
         plots[f"sizes-{phase.name.lower()}"] = figures.sizes(found, optics, span, deepest=deepest)
-    plots["mean-sizes"] = figures.mean_sizes(spectra(sets), noise_curves(tables.decoded), optics)
-    plots["frames"] = dive_figures.frames_by_depth(frames, deepest=deepest, width_dbar=width_dbar)
-    plots["volumes"] = dive_figures.volumes(pooled[_finest(sets)], deepest=deepest)
+    if shown:
+        plots["mean-sizes"] = figures.mean_sizes(spectra(sets), noise_curves(tables.decoded), optics)
+        plots["volumes"] = dive_figures.volumes(pooled[finest(sets)], deepest=deepest)
+    if frames:
+        plots["frames"] = dive_figures.frames_by_depth(frames, deepest=deepest, width_dbar=width_dbar)
     others = {
         "frames-park": dive_figures.frames_by_time(frames),
         "temperature": dive_figures.temperatures(tables, deepest=deepest),
@@ -70,11 +78,11 @@ def draw(
 def spectra(sets: Sets) -> dict[Phase, tuple[Source, Curves]]:
     """Size spectrum of each phase: the shore's where it has all of it, else the board's."""
     shown: dict[Phase, tuple[Source, Curves]] = {}
-    finest = _finest(sets)
-    for phase, best in sets[finest].spectrum.items():
+    source = finest(sets)
+    for phase, best in sets[source].spectrum.items():
         shore = sets[Source.SHORE].spectrum.get(phase)
         known = shore is not None and shore.is_known
-        shown[phase] = (Source.SHORE, shore) if shore is not None and known else (finest, best)
+        shown[phase] = (Source.SHORE, shore) if shore is not None and known else (source, best)
     return shown
 
 
@@ -87,7 +95,7 @@ def tells_all(shore: CurveSet, board: CurveSet) -> bool:
     )
 
 
-def _finest(sets: Sets) -> Source:
+def finest(sets: Sets) -> Source:
     """Who knows the most: the board, where its log is at hand."""
     return Source.BOARD if sets[Source.BOARD].spectrum else Source.SHORE
 

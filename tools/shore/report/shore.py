@@ -151,7 +151,7 @@ def look_from_shore(
     scopes, layers = _layers(dive)
     taxa, outcomes = dive.totals(Quantity.TAXA), dive.totals(Quantity.FRAMES)
     if Quantity.FRAMES in dive.whole and not dive.phases:
-        said.append("Only totals of the whole dive are on shore: its curves against depth are the board's.")
+        said.append("Only totals of the whole dive are on shore: there it is not known by depth or time.")
     coarse = _coarse_share(dive)
     if coarse:
         said.append(

@@ -90,12 +90,12 @@ def _sums(curves: Curves, start: int, stop: int) -> tuple[np.ndarray | None, flo
 
 
 def _whole(dive: DecodedDive, least_um: float) -> tuple[Layer, ...]:
-    """The dive as one layer, where totals alone came."""
+    """The dive as one layer, where totals alone came; of frames that are not known, no water and no count."""
     sizes, is_known = dive.totals(Quantity.SIZES)
     taxa, _ = dive.totals(Quantity.TAXA)
     outcomes, frames_known = dive.totals(Quantity.FRAMES)
     if not frames_known:
-        return ()
+        outcomes, is_known, taxa = np.zeros_like(outcomes), False, np.zeros_like(taxa)
     n = int(sum(outcomes[one] for one in SIZED_OUTCOMES))
     litres = n * dive.codebook.optics.image_volume_ul / 1e6
     counted = sizes if is_known else np.zeros_like(sizes)
