@@ -724,7 +724,8 @@ def test_a_browser_draws_it(page, tmp_path, width, deepest):
         assert browser.value(f"{visible}.length") > 10
         assert browser.value("document.querySelectorAll('.panel .scatterlayer path.js-line').length") > 10
         assert browser.value("document.querySelectorAll('.heatmaplayer image').length") == 3
-        assert browser.value("[...document.images].some((image) => image.naturalWidth > 0)")
+        browser.value("document.querySelector('#vignettes img').scrollIntoView()")
+        browser.until("document.querySelector('#vignettes img').naturalWidth > 0")
         before = browser.value(drawn)
         for chosen, n in (("none", 0), ("all", 2 + len(LABELS))):
             browser.value(f"document.querySelector('[data-choose={chosen}]').click()")

@@ -43,39 +43,32 @@ def render_content(plots: Mapping[str, Figure], context: Mapping[str, Any]) -> s
     """The page of what `content` gave."""
     from tools.shore.report.static import picture
 
-    here = files("tools.shore.report")
-    template = (here / "report.html").read_text(encoding="utf-8")
     at_once = next((place for place in ("track", "profile-sized") if place in plots), None)
-    return fill(
-        template,
-        plots,
-        {
-            **context,
-            "script": (here / "report.js").read_text(encoding="utf-8"),
-            "drawings": {} if at_once is None else {at_once: picture(plots[at_once])},
-        },
-    )
+    drawings = {} if at_once is None else {at_once: picture(plots[at_once])}
+    return fill("tools.shore.report", "report.html", plots, {**context, "drawings": drawings})
 
 
-def fill(template: str, plots: Mapping[str, Figure], context: Mapping[str, Any]) -> str:
-    """A page that needs no network: a template with the report's look, plotly and its plots inlined.
+def fill(package: str, name: str, plots: Mapping[str, Figure], context: Mapping[str, Any]) -> str:
+    """A page that needs no network: a template, which extends page.html, with its plots and what draws them.
 
-    The template is given `css`, `plotly` and `plots`, beside its context. Raises `ImportError` when plotly or
-    jinja2 is missing.
+    Raises `ImportError` when jinja2 is missing, or plotly and there are plots.
     """
     import jinja2
-    from plotly.offline import get_plotlyjs
 
-    environment = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
-    environment.filters["count"] = count_text
-    css = (files("tools.shore.report") / "report.css").read_text(encoding="utf-8")
-    return environment.from_string(template).render(
-        **context,
-        css=css,
-        plotly=get_plotlyjs(),
+    def read(name: str, place: str = "tools.shore.report") -> str:
+        return (files(place) / name).read_text(encoding="utf-8")
+
+    if plots:
+        from plotly.offline import get_plotlyjs
+
         # "<" cannot end the script element it stands in.
-        plots=json.dumps(plots, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c"),
+        told = json.dumps(plots, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")
+        context = {**context, "plots": told, "plotly": get_plotlyjs(), "script": read("report.js")}
+    environment = jinja2.Environment(
+        autoescape=True, trim_blocks=True, lstrip_blocks=True, loader=jinja2.FunctionLoader(read)
     )
+    environment.filters["count"] = count_text
+    return environment.from_string(read(name, package)).render(**context, css=read("report.css"))
 
 
 def content(
