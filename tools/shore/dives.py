@@ -278,11 +278,8 @@ def read_message_dive(
         check_holds_no_dives(path)
         raise InputError(f"has neither a {LOG} nor messages", file=path, remedy="name the folder of a dive")
     folder = place if place.is_dir() else place.parent
-    known = [
-        load_climatology(file.read_bytes(), file=str(file))
-        for file in (*climatologies, *sorted(folder.glob(CLIMATOLOGIES)), *known_files(folder, CLIMATOLOGIES))
-    ]
-    decoding, refused = read_messages([place], [*codebooks, *known_files(folder, CODEBOOKS)], (), known)
+    keys = [*climatologies, *known_files(folder, CLIMATOLOGIES)]
+    decoding, refused = read_messages([place], [*codebooks, *known_files(folder, CODEBOOKS)], keys)
     if len(decoding.dives) > 1:
         numbers = ", ".join(str(one.dive_number) for one in decoding.dives)
         raise MessageError(
@@ -292,6 +289,8 @@ def read_message_dive(
     said = [f"{sentence[0].upper()}{sentence[1:]}." for sentence in (dive.missing_sentence(),) if sentence]
     said += [f"{len(refused)} files were not used: {refused[0][0].name} {refused[0][1]}"] if refused else []
     files = sorted(place.iterdir()) if place.is_dir() else [place]
+    beside = sorted(folder.glob(CLIMATOLOGIES))
+    known = [load_climatology(file.read_bytes(), file=str(file)) for file in (*keys, *beside)]
     session_ms, at = _session(folder)
     start_s = dive.facts.get(DiveFact.START_S)
     return MessageDive(
