@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from edge.frame import Phase
 from edge.telemetry.decoded import DecodedDive
-from tools.shore.exports.tables import DiveTables
+from tools.shore.exports.tables import DataMode, DiveTables
 from tools.shore.report import dive_figures, figures
 from tools.shore.report.curves import Curves, CurveSet, Source, frame_curves, noise_curves
 from tools.shore.report.style import Figure
@@ -46,9 +46,9 @@ def draw(
     optics, frames = tables.codebook.optics, frame_curves(tables.decoded)
     pooled = {source: found.pooled(width_dbar) for source, found in sets.items()}
     deepest = _deepest(sets)
-    # Where one source stands alone there is room for its interval; where particles were left unnamed, counts
-    # are those of the named ones times a factor, and have none of this kind.
-    is_alone = sum(bool(found.spectrum or found.taxa) for found in sets.values()) == 1
+    # Where messages stand alone there is room for the interval of their counts; where particles were left
+    # unnamed, counts are those of the named ones times a factor, and have none of this kind.
+    is_alone = tables.mode is DataMode.REAL_TIME
     banded = {one for one in tables.decoded.phases if is_alone and not tables.decoded.has_unnamed(one)}
     plots: dict[str, Figure] = {}
     for panel in wanted:

@@ -85,7 +85,7 @@ def picture(plot: Figure) -> str:
         drawing.savefig(text, format="svg", metadata={"Date": None, "Creator": None})
         pyplot.close(drawing)
         svg = text.getvalue()
-    return svg[svg.index("<svg") :]
+    return svg[svg.index("<svg") :].strip()
 
 
 @contextlib.contextmanager
