@@ -78,8 +78,8 @@ def ecotaxa(
     no_check: bool,
 ) -> None:
     """Write each DIVE, a folder with a dive.sqlite, as a sample into a zip that EcoTaxa imports."""
+    from tools.shore.dives import Place
     from tools.shore.ecotaxa.check import check_archive
-    from tools.shore.ecotaxa.dive import Place
     from tools.shore.ecotaxa.export import Wishes, export_dives
     from tools.shore.ecotaxa.legend import Legend
     from tools.shore.ecotaxa.names import read_categories

@@ -126,7 +126,7 @@ def _wishes(
     climatologies: tuple[Path, ...],
     received: tuple[Path, ...] = (),
 ) -> Wishes:
-    from tools.shore.ecotaxa.dive import Place
+    from tools.shore.dives import Place
     from tools.shore.exports.dives import Wishes
     from tools.shore.exports.positions import NO_POSITIONS, Positions, read_positions
 

@@ -9,7 +9,6 @@ import math
 import re
 import shutil
 import sqlite3
-import subprocess
 import sys
 
 import cv2
@@ -18,26 +17,36 @@ import pytest
 from click.testing import CliRunner
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import stats
 
 from edge.divelog import DiveLog
 from edge.divelog_schema import Particle
-from edge.errors import DiveLogError, InputError
+from edge.errors import DiveLogError, InputError, MessageError
 from edge.frame import FrameOutcome, Phase
 from edge.logged import plan_messages
 from edge.telemetry import Quantity, decode_messages
 from edge.telemetry.replies import Reply, Verdict
+from tests.tools.browser import Browser
 from tests.tools.made_dive import OPTICS, TAXA, make_dive
 from tools.cli import main
+from tools.shore.dives import open_dive
 from tools.shore.report import report, write_report
 from tools.shore.report.curves import (
     bin_by_bin,
-    board_curves,
+    curves_of,
     reading_width_dbar,
     step_line,
     water_curves,
 )
 from tools.shore.report.dive import read_dive
-from tools.shore.report.facts import adding_up, outcome_rows, position_text, taxon_rows, utc_text
+from tools.shore.report.facts import (
+    MESSAGES_ALONE,
+    adding_up,
+    outcome_rows,
+    position_text,
+    taxon_rows,
+    utc_text,
+)
 from tools.shore.report.gallery import BOX_PX, choose_vignettes, scale_bar
 from tools.shore.report.page import content, render
 from tools.shore.report.shore import look_from_shore
@@ -66,10 +75,9 @@ def page(dive):
 
 
 def look(folder, **options):
-    found = read_dive(folder, max_vignettes=options.pop("max_vignettes", 12))
-    view = look_from_shore(
-        found.messages, found.codebook, found.summary.dive_number, len(found.logged_messages)
-    )
+    with open_dive(folder) as opened:
+        found = read_dive(opened, max_vignettes=options.pop("max_vignettes", 12))
+    view = look_from_shore(found.messages, found.codebook, found.summary.dive_number, len(found.sent))
     return found, view
 
 
@@ -107,13 +115,18 @@ def test_a_step_line_encloses_what_was_counted(values):
 
 def test_what_arrived_bin_by_bin_is_what_the_board_counted(dive):
     found, view = look(dive)
-    board = board_curves(found.summary.profile)
-    assert set(view.curves.taxa) == set(board.taxa) == set(Phase)
-    for mine, theirs in ((view.curves.taxa, board.taxa), (view.curves.spectrum, board.spectrum)):
-        for phase, curves in theirs.items():
-            np.testing.assert_array_equal(mine[phase].counts, curves.counts)
-            np.testing.assert_array_equal(mine[phase].first, curves.first)
-            np.testing.assert_allclose(mine[phase].volume_l, curves.volume_l, rtol=1e-12)
+    assert {part.phase for part in found.summary.profile.phases} == set(Phase)
+    for curves in (view.curves, curves_of(found.tables.decoded)):
+        assert set(curves.taxa) == set(curves.spectrum) == set(Phase)
+        for part in found.summary.profile.phases:
+            for mine, counts, volume_ul in (
+                (curves.taxa[part.phase], part.taxa, part.volume_classified_ul),
+                (curves.spectrum[part.phase], part.lpm, part.volume_sized_ul),
+            ):
+                np.testing.assert_array_equal(mine.counts, counts)
+                np.testing.assert_array_equal(mine.first, np.arange(part.n_bins)[:, None] + 0 * counts)
+                volume_l = np.repeat(volume_ul[:, None] / 1e6, counts.shape[1], axis=1)
+                np.testing.assert_allclose(mine.volume_l, volume_l, rtol=1e-12)
     assert view.taxa == found.summary.profile.taxa().tolist()
     assert view.outcomes == found.summary.profile.outcomes().tolist()
     assert not [note for note in view.missing if "wider" in note]
@@ -121,7 +134,7 @@ def test_what_arrived_bin_by_bin_is_what_the_board_counted(dive):
 
 def test_a_coarse_cell_is_never_made_finer(coarse):
     found, view = look(coarse)
-    board = board_curves(found.summary.profile)
+    board = curves_of(found.tables.decoded)
     wide = 0
     for phase, curves in view.curves.taxa.items():
         counts, volume = board.taxa[phase].counts, board.taxa[phase].volume_l[:, 0]
@@ -144,7 +157,7 @@ def test_a_coarse_cell_is_never_made_finer(coarse):
 @pytest.mark.parametrize("width_dbar", [10, 50, 200])
 def test_pooling_adds_counts_and_volumes_and_nothing_else(coarse, width_dbar):
     found, view = look(coarse)
-    board = board_curves(found.summary.profile)
+    board = curves_of(found.tables.decoded)
     for curves in (*board.taxa.values(), *board.spectrum.values(), *view.curves.taxa.values()):
         pooled = curves.pooled(width_dbar)
         assert pooled.counts.shape == curves.counts.shape
@@ -179,7 +192,7 @@ def test_bins_are_pooled_only_as_far_as_a_dive_needs_it():
 
 def test_no_volume_is_no_concentration_on_board_and_in_the_water(dive):
     found, _ = look(dive)
-    for curves in (board_curves(found.summary.profile), water_curves(found.truth, LABELS)):
+    for curves in (curves_of(found.tables.decoded), water_curves(found.truth, LABELS)):
         for part in curves.taxa.values():
             empty = part.volume_l == 0
             per_l = part.concentration_per_l()
@@ -266,16 +279,16 @@ def test_time_is_utc():
 
 def test_outcomes_add_up_or_the_page_says_so(dive):
     found, view = look(dive)
-    profile = found.summary.profile
-    rows = outcome_rows(profile, view.outcomes)
+    rows = outcome_rows(found.tables.decoded.outcomes().tolist(), view.outcomes)
+    assert [row.board for row in rows] == [n for n in found.summary.profile.outcomes().tolist() if n]
     assert sum(row.board for row in rows) == len(found.frames) == 300
     assert sum(row.share for row in rows) == pytest.approx(1)
     assert {row.outcome for row in rows} >= set(FrameOutcome) - {FrameOutcome.EMPTY}
-    assert adding_up(profile, 300, 300) == (
+    assert adding_up(300, 300, 300) == (
         True,
         "The outcomes add up: 300 of 300 frames have exactly one. On shore they add up to the same number.",
     )
-    fine, text = adding_up(profile, 301, 290)
+    fine, text = adding_up(300, 301, 290)
     assert not fine
     assert "do not add up" in text
     assert "290" in text
@@ -390,7 +403,7 @@ def test_the_curve_on_the_page_is_count_over_volume(dive):
 def test_the_page_is_one_file_that_asks_for_nothing(page):
     markup = re.sub(r"<script.*?</script>", "", page, flags=re.DOTALL)
     assert not re.search(r"<(?:script|link|img|iframe|source)[^>]*(?:src|href)=[\"']?(?!data:)[a-z/]", markup)
-    assert not re.search(r"@import|url\((?!data:)", markup)
+    assert not re.search(r"@import|url\((?!data:|#)", markup)
     assert "<script src" not in page
     assert page.count("plotly.js v") == 1
     assert len(page.encode()) < 8_000_000
@@ -431,7 +444,7 @@ def test_fewer_vignettes_when_asked(dive, tmp_path):
 
 
 def test_the_page_shows_health_as_read_and_as_it_came_to_shore(dive, page):
-    health = read_dive(dive, max_vignettes=0).summary.health
+    health = look(dive, max_vignettes=0)[0].summary.health
     rows = dict(
         (name, (board, shore))
         for name, board, shore in re.findall(
@@ -526,7 +539,7 @@ def test_lost_damaged_and_foreign_messages_are_named(dive, tmp_path):
     assert view.taxa is None or view.taxa == found.summary.profile.taxa().tolist()
     assert any("parts 1, 2 of" in note for note in view.missing)
     text = write_report(folder).read_text(encoding="utf-8")
-    assert f"2 of {len(found.logged_messages)} messages could not be used" in text
+    assert f"2 of {len(found.sent)} messages could not be used" in text
 
 
 def test_a_message_of_another_dive_is_not_counted(dive, coarse, tmp_path):
@@ -540,7 +553,7 @@ def test_a_message_of_another_dive_is_not_counted(dive, coarse, tmp_path):
     shutil.rmtree(folder / "messages")
     (folder / "messages").mkdir()
     text = write_report(folder).read_text(encoding="utf-8")
-    assert f"No message of this dive is at hand ({len(found.logged_messages)} were sent)" in text
+    assert f"No message of this dive is at hand ({len(found.sent)} were sent)" in text
     assert '<input type="checkbox" value="shore"' not in text
 
 
@@ -551,6 +564,69 @@ def test_the_log_alone_is_enough(dive, tmp_path):
     text = out.read_text(encoding="utf-8")
     assert "part 0" in text
     assert "What was truly in the water is not known" in text
+
+
+def test_messages_alone_make_a_page_that_says_what_it_cannot_know(dive, tmp_path):
+    folder = shutil.copytree(dive / "messages", tmp_path / "sea" / "messages")
+    (folder / "codebook.json").rename(tmp_path / "book.json")
+    refused = CliRunner().invoke(report, [str(tmp_path / "sea")])
+    assert isinstance(refused.exception, MessageError)
+    done = CliRunner().invoke(report, [str(tmp_path / "sea"), "--codebook", str(tmp_path / "book.json")])
+    assert done.exit_code == 0, done.output
+    text = (tmp_path / "sea" / "report.html").read_text(encoding="utf-8")
+    whole, _ = look(dive)
+    profile = whole.summary.profile
+    assert MESSAGES_ALONE in text
+    assert "on board</th>" not in text
+    assert 'data-figure="track"' not in text
+    assert f"{int(profile.outcomes().sum())} frames came by outcome: all of the dive" in text
+    for label, count in zip(LABELS, profile.taxa().tolist(), strict=True):
+        if count:
+            assert re.search(rf'<th scope="row">{label}\b.*?</th>\s*<td class="n">{count:,}</td>', text)
+    places = set(re.findall(r'data-figure="([^"]+)"', text))
+    plots = json.loads(re.search(r'id="plots">(.*?)</script>', text, re.DOTALL).group(1))
+    assert {"profile-sized", "sizes-descent", "frames", "volumes", "science-flux"} <= places <= set(plots)
+
+
+def test_the_band_of_a_curve_alone_is_the_counting_interval(dive):
+    with open_dive(dive / "messages") as opened:
+        found = read_dive(opened, max_vignettes=0)
+    view = look_from_shore(found.messages, found.codebook, found.meta["dive_number"], len(found.sent))
+    plots, context = content(found, view)
+    place = f"profile-{next(p.name for p in context['panels'] if p.label == 'copepod')}"
+    (band,) = (
+        trace
+        for trace in plots.get(place + "@recorded", plots[place])["data"]
+        if trace["meta"]["phase"] == "ascent" and trace.get("fill") == "toself"
+    )
+    part = next(p for p in look(dive)[0].summary.profile.phases if p.phase is Phase.ASCENT)
+    count, litres = part.taxa[:, LABELS.index("copepod")], part.volume_classified_ul / 1e6
+    ends: dict[float, set[float]] = {}
+    for x, top in zip(band["x"], band["y"], strict=True):
+        if x is not None:
+            ends.setdefault(top, set()).add(x)
+    for i in np.flatnonzero(litres).tolist():
+        n = int(count[i])
+        low, high = stats.chi2.ppf(0.05, 2 * n) / 2 if n else 0.0, stats.chi2.ppf(0.95, 2 * n + 2) / 2
+        for end in (low, high):
+            assert any(x == pytest.approx(end / litres[i], rel=1e-4, abs=1e-9) for x in ends[part.edges[i]])
+
+
+def test_messages_that_did_not_come_are_gaps_and_named(dive, tmp_path):
+    folder = shutil.copytree(dive / "messages", tmp_path / "messages")
+    for lost in sorted(folder.glob("*.msg"))[:2]:
+        lost.unlink()
+    text = write_report(folder).read_text(encoding="utf-8")
+    assert "parts 1, 2 of" in text
+    assert "the others are in messages that did not come" in text
+    assert "or of which no message came" in text
+
+
+def test_totals_alone_without_a_log_are_a_page_too(tmp_path):
+    folder = make_dive(tmp_path / "dive", budget_bytes=70, frames=(80, 20, 80), truth=False) / "messages"
+    text = write_report(folder, tmp_path / "page.html").read_text(encoding="utf-8")
+    assert "only totals of the whole dive are known" in text
+    assert text.count(">flux after Guidi") == 1
 
 
 def test_totals_alone_are_still_a_report(tmp_path):
@@ -626,78 +702,47 @@ def test_the_command_prints_the_path(dive, tmp_path):
 
 # --- in a real browser
 
-CHECK = """
-<script>
-const wait = setInterval(() => {
-  const page = document.querySelector("iframe").contentDocument;
-  if (page.documentElement.dataset.plots !== "drawn") return;
-  clearInterval(wait);
-  const view = page.defaultView;
-  const places = [...page.querySelectorAll("[data-figure]")];
-  const visible = () => places.filter((place) => !place.closest("[hidden]"));
-  const drawn = () => places.filter((place) => place.querySelector(".main-svg"));
-  const result = {
-    width: view.innerWidth, scroll: page.documentElement.scrollWidth,
-    places: visible().length, drawn: drawn().length,
-    paths: page.querySelectorAll(".panel .scatterlayer path.js-line").length,
-    heat: page.querySelectorAll(".heatmaplayer image").length,
-    images: [...page.images].filter((image) => image.complete && image.naturalWidth > 0).length,
-  };
-  page.querySelector("[data-choose=none]").click();
-  result.none = page.querySelectorAll(".panel:not([hidden])").length;
-  page.querySelector("[data-choose=all]").click();
-  result.all = page.querySelectorAll(".panel:not([hidden])").length;
-  result.drawnAll = drawn().length;
-  const first = page.querySelector("[data-figure=profile-taxon-0]");
-  const shapes = () => first.data.filter((trace) => trace.visible !== false).length;
-  const before = shapes();
-  const points = () => first.data[0].y.length;
-  const pooled = points();
-  page.querySelector("[data-toggle=phase] input[value=descent]").click();
-  setTimeout(() => {
-    result.hidden = before - shapes();
-    page.querySelector(".bins input[value='@recorded']")?.click();
-    result.finer = points() - pooled;
-    document.getElementById("result").textContent = JSON.stringify(result);
-  }, 300);
-}, 100);
-</script>
-"""
-
 
 @pytest.mark.parametrize(("width", "deepest"), [(390, 300), (1400, 1500)])
 def test_a_browser_draws_it(page, tmp_path, width, deepest):
-    browser = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-    if browser is None:
-        pytest.skip("needs a Chromium to look at the page with, and none is installed")
     if deepest > 1000:
         made = make_dive(tmp_path / "deep", deepest_dbar=deepest, frames=(200, 20, 200))
         page = write_report(made).read_text(encoding="utf-8")
     (tmp_path / "page.html").write_text(page, encoding="utf-8")
-    frame = f'<iframe src="page.html" style="width:{width}px;height:900px;border:0"></iframe>'
-    (tmp_path / "test.html").write_text(f"<pre id=result></pre>{frame}{CHECK}", encoding="utf-8")
-    done = subprocess.run(
-        [browser, "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
-         "--disable-background-networking", "--disable-component-update", "--disable-sync",
-         "--allow-file-access-from-files", f"--user-data-dir={tmp_path / 'profile'}",
-         "--window-size=1500,1000",
-         "--enable-logging=stderr", "--virtual-time-budget=60000", "--dump-dom",
-         (tmp_path / "test.html").as_uri()],
-        capture_output=True, text=True, timeout=120, check=False,
-    )  # fmt: skip
-    console = [line for line in done.stderr.splitlines() if "CONSOLE" in line]
-    assert not console
-    found = re.search(r'<pre id="result">(.*?)</pre>', done.stdout)
-    assert found is not None
-    assert found.group(1), done.stderr[-2000:]
-    result = json.loads(found.group(1))
-    assert result["width"] == width
-    assert result["scroll"] <= width, "the page must not scroll sideways"
-    assert result["drawn"] == result["places"] > 10
-    assert result["paths"] > 10
-    assert result["heat"] == 3
-    assert result["images"] > 0
-    assert (result["none"], result["all"]) == (0, 2 + len(LABELS))
-    assert result["drawnAll"] > result["drawn"]
-    assert result["hidden"] == 2
-    assert (result["finer"] > 0) == (deepest > 1000)
+    visible = "[...document.querySelectorAll('[data-figure]')].filter((p) => !p.closest('[hidden]'))"
+    drawn = "document.querySelectorAll('[data-figure] .main-svg:first-child').length"
+    panels = "document.querySelectorAll('.panel:not([hidden])').length"
+    first = "document.querySelector('[data-figure=profile-taxon-0]').data"
+    with Browser(tmp_path / "profile", width, 900) as browser:
+        browser.open((tmp_path / "page.html").as_uri())
+        browser.until("performance.getEntriesByName('first-live-plot').length")
+        assert browser.value(f"{visible}.every((p) => parseInt(p.style.minHeight) > 100)")
+        browser.value("dispatchEvent(new Event('beforeprint'))")
+        assert browser.value(f"{visible}.every((p) => p.querySelector('.main-svg'))"), "paper has all plots"
+        browser.until("document.documentElement.dataset.plots === 'drawn'")
+        assert browser.value("document.documentElement.scrollWidth") <= width, "no sideways scroll"
+        assert browser.value(f"{visible}.length") > 10
+        assert browser.value("document.querySelectorAll('.panel .scatterlayer path.js-line').length") > 10
+        assert browser.value("document.querySelectorAll('.heatmaplayer image').length") == 3
+        browser.value("document.querySelector('#vignettes img').scrollIntoView()")
+        browser.until("document.querySelector('#vignettes img').naturalWidth > 0")
+        before = browser.value(drawn)
+        for chosen, n in (("none", 0), ("all", 2 + len(LABELS))):
+            browser.value(f"document.querySelector('[data-choose={chosen}]').click()")
+            assert browser.value(panels) == n
+        assert browser.value(drawn) > before
+        shapes = f"{first}.filter((trace) => trace.visible !== false).length"
+        n_shapes, n_points = browser.value(shapes), browser.value(f"{first}[0].y.length")
+        browser.value("document.querySelector('[data-toggle=phase] input[value=descent]').click()")
+        browser.until(f"{shapes} === {n_shapes - 2}")
+        browser.value("document.querySelector('.bins input[value=\"@recorded\"]')?.click()")
+        assert (browser.value(f"{first}[0].y.length") > n_points) == (deepest > 1000)
+        assert {url.partition(":")[0] for url in browser.requests} <= {"file", "data", "blob"}
+        assert not browser.complaints
+
+
+def test_the_page_can_be_seen_before_a_plot_is_drawn(page):
+    place = re.search(r'<div data-figure="track"[^>]*>(.*?)</div>', page, re.DOTALL)
+    assert place is not None
+    assert place.group(1).startswith("<svg")
+    assert "hours since the first frame" in place.group(1)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from importlib.resources import files
 from typing import Any
 
 import numpy as np
@@ -42,8 +41,8 @@ def render(title: str, record: Calibration, figures: dict[str, tuple[Figure, str
         "captions": {name: caption for name, (_, caption) in figures.items()},
         "residuals": [{k: text(v) for k, v in row.items()} for row in record.residuals],
     }
-    template = (files("tools.calibrating") / "page.html").read_text(encoding="utf-8")
-    return fill(template, {name: figure for name, (figure, _) in figures.items()}, context)
+    plots = {name: figure for name, (figure, _) in figures.items()}
+    return fill("tools.calibrating", "page.html", plots, context)
 
 
 def draw_beads(beads: Sequence[Bead], fit: SizeFit) -> dict[str, tuple[Figure, str]]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from importlib.resources import files
 
 from edge.telemetry import DiveSummary, Plan, Quantity
 from tools.planning import words
@@ -24,7 +23,6 @@ def render(summary: DiveSummary, points: Sequence[Point], chosen: Plan, message_
 
     `chosen` is the plan of the budget asked for.
     """
-    template = (files("tools.planning") / "page.html").read_text(encoding="utf-8")
     shown = [q for q in DRAWN if any(q in point.errors for point in points)]
     noise = {q: value for q in shown if (value := noise_of_counting(summary, q)) is not None}
     context = {
@@ -45,7 +43,7 @@ def render(summary: DiveSummary, points: Sequence[Point], chosen: Plan, message_
         "chosen_bytes": chosen.n_bytes,
         "chosen_messages": len(chosen.messages),
     }
-    return fill(template, {"error": draw(summary, points, chosen.n_bytes)}, context)
+    return fill("tools.planning", "page.html", {"error": draw(summary, points, chosen.n_bytes)}, context)
 
 
 def draw(summary: DiveSummary, points: Sequence[Point], chosen_bytes: int) -> Figure:

@@ -27,9 +27,10 @@ from edge.vision.vignette import decode_vignette
 from tests.tools.made_dive import make_dive as make_other_dive
 from tools.bench.drawn_dive import OPTICS, TAXA, make_dive
 from tools.cli import cli, main
+from tools.shore.dives import Place
 from tools.shore.ecotaxa import columns, rules
 from tools.shore.ecotaxa.check import check_archive
-from tools.shore.ecotaxa.dive import Place, open_dive
+from tools.shore.ecotaxa.dive import open_dive
 from tools.shore.ecotaxa.export import Wishes, export_dives
 from tools.shore.ecotaxa.fields import COLUMNS
 from tools.shore.ecotaxa.names import Category, read_categories

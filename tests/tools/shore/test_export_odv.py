@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 import xml.etree.ElementTree as Xml
 
 import numpy as np
@@ -139,3 +140,22 @@ def test_a_folder_that_is_not_there_is_a_sentence(dive, tmp_path):
     code, told = seston("export", "odv", dive, "--out", tmp_path / "none/o.txt")
     assert code == 2
     assert "o.txt: --out: cannot be written" in told
+
+
+def test_messages_are_found_in_the_folder_of_their_dive_and_codebooks_above_it(dive, tmp_path):
+    """As `seston receive` lays them out, and as a float's own folder has them."""
+    folder = tmp_path / "shore" / "300234010753370" / "dive-00012"
+    shutil.copytree(dive / "messages", folder / "messages")
+    (folder / "messages" / "codebook.json").rename(folder / "codebook-a.json")
+    given = seston("export", "odv", folder / "messages", "--out", tmp_path / "a.txt")
+    (folder / "codebook-a.json").rename(folder.parent / "codebook-a.json")
+    for file in (folder / "messages").iterdir():
+        file.rename(folder / file.name)
+    (folder / "messages").rmdir()
+    above = seston("export", "odv", folder, "--out", tmp_path / "b.txt")
+    assert given[0] == above[0] == 0, (given, above)
+    assert (tmp_path / "a.txt").read_bytes() == (tmp_path / "b.txt").read_bytes()
+    shutil.copytree(dive / "messages", tmp_path / "dive" / "messages")
+    inside = seston("export", "odv", tmp_path / "dive", "--out", tmp_path / "c.txt")
+    assert inside[0] == 0, inside
+    assert (tmp_path / "c.txt").read_bytes() == (tmp_path / "a.txt").read_bytes()

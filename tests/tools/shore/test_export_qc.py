@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from edge.frame import FrameOutcome, Phase
 from edge.telemetry.summary import Quantity
 from tests.edge.telemetry.dives import simulated_dive, with_extras
-from tools.shore.exports.from_log import lossless_dive
+from tools.shore.dives import lossless_dive
 from tools.shore.exports.qc import (
     FLAG_OF,
     Flag,

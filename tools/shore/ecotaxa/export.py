@@ -19,10 +19,11 @@ from edge.errors import InputError
 from edge.frame import Phase
 from edge.taxonomy import Taxon, TaxonTree, build_tree
 from edge.vision.vignette import decode_vignette, encode_vignette
+from tools.shore.dives import Place
 from tools.shore.ecotaxa import columns, rules
 from tools.shore.ecotaxa.columns import MEASURED
 from tools.shore.ecotaxa.depth import depth_m
-from tools.shore.ecotaxa.dive import Dive, Object, Place, open_dive, utc
+from tools.shore.ecotaxa.dive import Dive, Object, open_dive, utc
 from tools.shore.ecotaxa.fields import COLUMNS, NUMBERS, clean, fixed_cells, number_cells
 from tools.shore.ecotaxa.legend import Legend
 from tools.shore.ecotaxa.names import Category, categories_of

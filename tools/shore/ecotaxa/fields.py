@@ -7,10 +7,11 @@ import re
 from collections.abc import Mapping, Sequence
 
 from edge.frame import Phase
+from tools.shore.dives import Place
 from tools.shore.ecotaxa import rules
 from tools.shore.ecotaxa.columns import LOGGED, MEASURED, OWN_TEXTS
 from tools.shore.ecotaxa.depth import MIDDLE_LATITUDE_DEG
-from tools.shore.ecotaxa.dive import Dive, Place, software, stamp, utc, water_of
+from tools.shore.ecotaxa.dive import Dive, software, stamp, utc, water_of
 from tools.shore.ecotaxa.legend import Legend
 
 _HEAD = (
@@ -42,12 +43,12 @@ COLUMNS = (*_HEAD, *NUMBERS, *_ACQ, *_PROCESS, *_SAMPLE)
 
 def fixed_cells(dive: Dive, phase: Phase, place: Place, legend: Legend, given: Mapping[str, str]) -> str:
     """Cells of acquisition, process and sample, the same for all objects of a phase; `given` go before."""
-    optics, facts, water = dive.optics, dive.facts, water_of(dive, phase)
+    optics, facts, water = dive.optics, dive.recording, water_of(dive, phase)
     instrument = facts.get("instrument")
     started = utc(dive.started_ms)
     is_known = place.latitude_deg is not None
     latitude = place.latitude_deg if is_known else MIDDLE_LATITUDE_DEG
-    is_series = {part.phase for part in dive.profile.phases} == {Phase.PARK}
+    is_series = {part.phase for part in dive.summary.profile.phases} == {Phase.PARK}
     cells: dict[str, object] = {
         "acq_id": f"{dive.name}_{phase.name.lower()}",
         "acq_instrument": "seston",

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from importlib.resources import files
 
 from edge.taxonomy import UNCLASSIFIED
 from tools.shore.ecotaxa.back import Matched
 from tools.shore.ecotaxa.scoring import Rate, Score
+from tools.shore.report.page import fill
 
 MOST_FAULTS = 50
 _WORDS = {
@@ -21,29 +21,24 @@ _WORDS = {
 
 def render(found: Matched, score: Score, export: str, notes: Sequence[str]) -> str:
     """The page as text. Raises `ImportError` when jinja2 is missing."""
-    import jinja2
-
-    environment = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
-    template = (files("tools.shore.ecotaxa") / "page.html").read_text(encoding="utf-8")
-    css = (files("tools.shore.report") / "report.css").read_text(encoding="utf-8")
     columns, matrix = confusion_table(score.confusion)
-    return environment.from_string(template).render(
-        title="The model at sea, as sorted in EcoTaxa",
-        where=f"{export}; {', '.join(found.models)}; {len(found.judged):,} validated of"
+    context = {
+        "title": "The model at sea, as sorted in EcoTaxa",
+        "where": f"{export}; {', '.join(found.models)}; {len(found.judged):,} validated of"
         f" {found.counted.total():,} particles",
-        css=css,
-        numbers=[(words, percent(score.of(name)), span(score.of(name))) for name, words in _WORDS.items()],
-        notes=notes,
-        taxa=score.taxa,
-        most=max((max(row.board, row.expected) for row in score.taxa), default=0) or 1,
-        bray_curtis=score.bray_curtis,
-        unclassified=found.counted[UNCLASSIFIED],
-        columns=columns,
-        matrix=matrix,
-        mistakes=found.mistakes,
-        faults=[str(fault) for fault in found.faults[:MOST_FAULTS]],
-        more_faults=max(0, len(found.faults) - MOST_FAULTS),
-    )  # fmt: skip
+        "numbers": [(words, percent(score.of(name)), span(score.of(name))) for name, words in _WORDS.items()],
+        "notes": notes,
+        "taxa": score.taxa,
+        "most": max((max(row.board, row.expected) for row in score.taxa), default=0) or 1,
+        "bray_curtis": score.bray_curtis,
+        "unclassified": found.counted[UNCLASSIFIED],
+        "columns": columns,
+        "matrix": matrix,
+        "mistakes": found.mistakes,
+        "faults": [str(fault) for fault in found.faults[:MOST_FAULTS]],
+        "more_faults": max(0, len(found.faults) - MOST_FAULTS),
+    }
+    return fill("tools.shore.ecotaxa", "page.html", {}, context)
 
 
 Row = tuple[str, list[tuple[int, float, bool]]]

@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from edge.divelog import DiveLog
 from edge.errors import InputError, MessageError, SestonError
-from edge.log_reader import LogReader
-from edge.logged import climatology_in
 from edge.telemetry import Codebook, decode_messages
 from edge.telemetry.climatology import Climatology
 from edge.telemetry.decoded import DecodedDive
-from tools.shore.decode import message_files, read_messages
+from tools.shore.decode import CLIMATOLOGIES, CODEBOOKS, message_files, read_messages
+from tools.shore.dives import LoggedDive, find_messages, is_log, open_log
 from tools.shore.exports.from_log import from_log
 from tools.shore.exports.positions import NO_POSITIONS, Positions, located
 from tools.shore.exports.tables import DiveTables, from_messages
-
-LOG = "dive.sqlite"
+from tools.shore.receiving.products import known_files
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,11 +51,6 @@ class Source:
     said: DecodedDive | None = None
 
 
-def is_log(path: Path) -> bool:
-    """Whether a path is a dive whose log is at hand."""
-    return path.name == LOG or (path / LOG).is_file()
-
-
 def read_dives(paths: Iterable[Path], wishes: Wishes) -> tuple[list[Source], list[str]]:
     """Dives of some paths, one after another, and a sentence for each path or file that was not used.
 
@@ -75,10 +66,17 @@ def read_dives(paths: Iterable[Path], wishes: Wishes) -> tuple[list[Source], lis
                 found.append(_of_log(path, log, wishes))
         except SestonError as refused:
             refusals.append(refused)
-    messages = [one for one in given if not is_log(one)]
+    messages = [find_messages(one) or one for one in given if not is_log(one)]
     if messages:
         try:
-            result, unused = read_messages(messages, wishes.codebooks, wishes.climatologies)
+            books, climatologies = (
+                [*given, *dict.fromkeys(file for one in messages for file in known_files(one, pattern))]
+                for given, pattern in (
+                    (wishes.codebooks, CODEBOOKS),
+                    (wishes.climatologies, CLIMATOLOGIES),
+                )
+            )
+            result, unused = read_messages(messages, books, climatologies)
             faults += [f"{file}: {reason.rstrip('.')}." for file, reason in unused]
             for decoded in result.dives:
                 dive = from_messages(decoded, cruise=wishes.cruise)
@@ -91,30 +89,20 @@ def read_dives(paths: Iterable[Path], wishes: Wishes) -> tuple[list[Source], lis
     return found, faults + [str(one) for one in refusals]
 
 
-@contextlib.contextmanager
-def open_log(path: Path) -> Iterator[LogReader]:
-    """The log of a dive, its folder or itself."""
-    with DiveLog.open(path) as log:
-        yield log
-
-
-def _of_log(path: Path, log: LogReader, wishes: Wishes) -> Source:
+def _of_log(path: Path, log: LoggedDive, wishes: Wishes) -> Source:
     dive = from_log(log)
     if not dive.cruise and wishes.cruise:
-        dive = _replace(dive, cruise=wishes.cruise)
-    climatology = climatology_in(log)
-    at_hand: list[Codebook | Climatology] = [dive.codebook]
-    if climatology is not None:
-        at_hand.append(climatology)
-    beside = (path if path.is_dir() else path.parent) / "messages"
+        dive = replace(dive, cruise=wishes.cruise)
+    at_hand = [one for one in (dive.codebook, log.climatology) if one is not None]
+    beside = log.log.path.parent / "messages"
     said = None
     if wishes.received:
         said = _received(wishes.received, dive, wishes, at_hand)
     elif any(beside.glob("*.msg")):
         said = _received((beside,), dive, wishes, at_hand)
-    elif log.messages():
-        known = [] if climatology is None else [climatology]
-        said = next(iter(decode_messages(log.messages(), [dive.codebook], known).dives), None)
+    elif logged := log.log.messages():
+        known = [] if log.climatology is None else [log.climatology]
+        said = next(iter(decode_messages(logged, [dive.codebook], known).dives), None)
     return Source(path, located(dive, message_files(wishes.received), wishes.positions), said)
 
 
@@ -141,10 +129,6 @@ def _received(
 def sha256_of(path: Path) -> str:
     """Of a file's bytes, hexadecimal."""
     return hashlib.sha256(path.read_bytes()).hexdigest()
-
-
-def _replace(dive: DiveTables, **changes: object) -> DiveTables:
-    return replace(dive, **changes)  # type: ignore[arg-type]
 
 
 def _refuse_twice(found: list[Source]) -> None:

@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 
 from edge.frame import CLASSIFIED_OUTCOMES, N_OUTCOMES, SIZED_OUTCOMES, FrameOutcome, Phase
-from edge.log_reader import LogReader
-from edge.logged import config_of, optics_of, summarise
 from edge.profile import PhaseProfile
-from edge.telemetry.decoded import ABSENT, DecodedDive, DecodedPhase, DecodedTable, Provenance
-from edge.telemetry.means import to_steps
-from edge.telemetry.summary import DiveFact, DiveSummary, Quantity, column_names
-from tools.shore.ecotaxa.dive import Place, place_of
+from edge.telemetry.decoded import Provenance
+from edge.telemetry.summary import Quantity
+from tools.shore import dives
+from tools.shore.dives import LoggedDive, Place
 from tools.shore.exports.qc import SOME_SHARE, Reason, pressure_reasons
 from tools.shore.exports.tables import (
     Cells,
@@ -28,17 +25,14 @@ from tools.shore.exports.tables import (
 )
 
 _MEANS = (Quantity.TEMPERATURE, Quantity.GREY, Quantity.ESD)
-_COUNTS = (Quantity.FRAMES, Quantity.TAXA, Quantity.SIZES, Quantity.NOISE)
 
 
 @dataclass(frozen=True, slots=True)
-class Frames:
-    """Frames of a dive in the order of capture; arrays (n,), or (n, columns).
+class Frames(dives.Frames):
+    """Frames of a dive with what was counted in each; arrays (n,), or (n, columns).
 
     Attributes
     ----------
-    number, time_ms, pressure_dbar, phase, outcome, temperature_c
-        As in `FrameRecord`.
     sizes, grey
         Particles by size class, and their mean grey (NaN where there are none).
     taxa, esd_um
@@ -47,12 +41,6 @@ class Frames:
         Particles left without a name for want of time.
     """
 
-    number: Ints
-    time_ms: Ints
-    pressure_dbar: Floats
-    phase: Ints
-    outcome: Ints
-    temperature_c: Floats
     sizes: Ints
     grey: Floats
     taxa: Ints
@@ -60,30 +48,23 @@ class Frames:
     unnamed: Ints
 
 
-def from_log(log: LogReader, place: Place | None = None) -> DiveTables:
+def from_log(dive: LoggedDive, place: Place | None = None) -> DiveTables:
     """Tables of a dive from its log, by the bins of its profile.
 
     Raises `DiveLogError` where the log lacks what a replay needs.
     """
-    summary = summarise(log)
-    decoded = lossless_dive(summary)
-    told = log.meta("recording") if log.has_meta("recording") else {}
-    told = told if isinstance(told, dict) else {}
     if place is None or place.latitude_deg is None:
-        place = place_of(told)
-    tables = from_messages(decoded, place, str(told.get("cruise") or ""), f"dive log {log.path.name}")
-    when, numbers = log.times_ms(), log.places()
-    seen: dict[Phase, list[tuple[int, float]]] = {}
-    for time_ms, (_, phase, pressure_dbar) in zip(when.tolist(), numbers, strict=True):
-        seen.setdefault(phase, []).append((time_ms, pressure_dbar))
-    parts = {part.phase: part for part in summary.profile.phases}
-    deepest_dbar = float(config_of(log).profile.edges_dbar()[-1])
-    phases = tuple(_with_log(one, parts[one.phase], seen[one.phase], deepest_dbar) for one in tables.phases)
+        place = dive.place
+    cruise, source = str(dive.recording.get("cruise") or ""), f"dive log {dive.log.path.name}"
+    tables = from_messages(dive.decoded, place, cruise, source)
+    parts = {part.phase: part for part in dive.summary.profile.phases}
+    deepest_dbar = float(dive.config.profile.edges_dbar()[-1])
+    phases = tuple(_with_log(one, parts[one.phase], dive.frames, deepest_dbar) for one in tables.phases)
     return replace(tables, mode=DataMode.DELAYED, phases=phases)
 
 
 def _with_log(
-    tables: PhaseTables, part: PhaseProfile, seen: list[tuple[int, float]], deepest_dbar: float
+    tables: PhaseTables, part: PhaseProfile, frames: dives.Frames, deepest_dbar: float
 ) -> PhaseTables:
     """What only the log knows of a phase: exact means, times, pressures."""
     cells = dict(tables.cells)
@@ -92,8 +73,8 @@ def _with_log(
             sums, numbers, unit = _sums(part, quantity)
             with np.errstate(invalid="ignore", divide="ignore"):
                 cells[quantity] = Cells.exact(np.where(numbers > 0, sums / numbers / unit, np.nan))
-    time_ms = np.array([one[0] for one in seen], dtype=np.int64)
-    pressure = np.array([one[1] for one in seen], dtype=np.float64)
+    mine = frames.phase == tables.phase
+    time_ms, pressure = frames.time_ms[mine], frames.pressure_dbar[mine]
     if tables.phase is Phase.PARK:
         at = np.searchsorted(tables.edges, (time_ms - time_ms.min()) / 1000, side="right") - 1
     else:
@@ -129,66 +110,32 @@ def _sums(part: PhaseProfile, quantity: Quantity) -> tuple[Ints, Ints, float]:
             return part.taxa_esd_um_sum, part.taxa, 1.0
 
 
-def lossless_dive(summary: DiveSummary) -> DecodedDive:
-    """A dive as if a budget without end had sent all of it, bin by bin and exactly."""
-    book = summary.codebook
-    phases = {}
-    for part in summary.profile.phases:
-        tables = {
-            quantity: _table(quantity, column_names(book, quantity), summary.counts(quantity, part.phase))
-            for quantity in (*_COUNTS, Quantity.UNPLACED)
-        }
-        if part.unnamed.any():
-            names = column_names(book, Quantity.UNNAMED)
-            tables[Quantity.UNNAMED] = _table(Quantity.UNNAMED, names, part.unnamed[:, None])
-        for quantity in _MEANS:
-            sums, numbers = summary.means(quantity, part.phase)
-            steps = [
-                [ABSENT if step is None else step for step in to_steps(quantity, *column)]
-                for column in zip(sums.T, numbers.T, strict=True)
-            ]
-            values = np.array(steps, dtype=np.int64).reshape(sums.shape[1], -1).T
-            tables[quantity] = _table(quantity, column_names(book, quantity), values)
-        phases[part.phase] = DecodedPhase(part.phase, part.edges, tables)
-    whole = {
-        quantity: _table(quantity, column_names(book, quantity), summary.counts(quantity, 3))
-        for quantity in summary.extras
-    }
-    facts = dict(zip(DiveFact, summary.counts(Quantity.DIVE, 3)[0].tolist(), strict=True))
-    return DecodedDive(book, summary.dive_number, {1: (0,)}, facts, phases, whole)
-
-
-def _table(quantity: Quantity, names: tuple[str, ...], values: Ints) -> DecodedTable:
-    n, k = values.shape
-    first = np.tile(np.arange(n, dtype=np.int64), k)
-    column = np.repeat(np.arange(k, dtype=np.int64), n)
-    return DecodedTable(quantity, names, n, column, first, first + 1, values.T.ravel(), np.zeros_like(first))
-
-
-def read_frames(log: LogReader, n_taxa: int) -> Frames:
+def read_frames(dive: LoggedDive) -> Frames:
     """Every frame of a dive, in memory: some 400 bytes each."""
-    optics = optics_of(config_of(log))
-    rows = []
-    for record in log.records():
-        counts, greys = record.histogram.by_class(optics)
-        taxa = np.bincount(record.taxa, minlength=n_taxa)
-        esd = np.bincount(record.taxa, weights=record.esd_um, minlength=n_taxa)
-        rows.append(
-            (record.index, record.time_ms, record.pressure_dbar, record.phase, record.outcome,
-             record.temperature_c, counts, greys, taxa, esd, record.unnamed)
-        )  # fmt: skip
-    k = optics.n_size_classes
-    none: list[Any] = [[]] * 6 + [np.zeros((0, k))] * 2 + [np.zeros((0, n_taxa))] * 2 + [[]]
-    columns = [np.array(column) for column in zip(*rows, strict=True)] or [np.array(one) for one in none]
+    n, n_classes, n_taxa = len(dive.rows), dive.optics.n_size_classes, len(dive.codebook.taxa)
+    sizes, greys = np.zeros((n, n_classes), dtype=np.int64), np.zeros((n, n_classes), dtype=np.int64)
+    taxa, esd_um = np.zeros((n, n_taxa), dtype=np.int64), np.zeros((n, n_taxa))
+    unnamed = np.zeros(n, dtype=np.int64)
+    seen = dive.frames
+    for i, record in enumerate(dive.log.records(seen.time_ms)):
+        sizes[i], greys[i] = record.histogram.by_class(dive.optics)
+        taxa[i] = np.bincount(record.taxa, minlength=n_taxa)
+        esd_um[i] = np.bincount(record.taxa, weights=record.esd_um, minlength=n_taxa)
+        unnamed[i] = record.unnamed
     with np.errstate(invalid="ignore", divide="ignore"):
-        grey = np.where(columns[6] > 0, columns[7] / columns[6] / 100, np.nan)
-        esd_um = np.where(columns[8] > 0, columns[9] / columns[8], np.nan)
-    return Frames(
-        columns[0].astype(np.int64), columns[1].astype(np.int64), columns[2].astype(np.float64),
-        columns[3].astype(np.int64), columns[4].astype(np.int64), columns[5].astype(np.float64),
-        columns[6].astype(np.int64), grey, columns[8].astype(np.int64), esd_um,
-        columns[10].astype(np.int64),
-    )  # fmt: skip
+        return Frames(
+            seen.number,
+            seen.time_ms,
+            seen.phase,
+            seen.outcome,
+            seen.pressure_dbar,
+            seen.temperature_c,
+            sizes,
+            np.where(sizes > 0, greys / sizes / 100, np.nan),
+            taxa,
+            np.where(taxa > 0, esd_um / taxa, np.nan),
+            unnamed,
+        )
 
 
 def frame_tables(frames: Frames, image_volume_l: float) -> PhaseTables:

@@ -9,9 +9,10 @@ from typing import Any
 
 from edge.errors import InputError
 from tools.shore.decode import dive_folders
+from tools.shore.dives import open_log
 from tools.shore.exports.about import About
 from tools.shore.exports.compare import Change, compare, compare_files
-from tools.shore.exports.dives import Source, open_log, sha256_of
+from tools.shore.exports.dives import Source, sha256_of
 from tools.shore.exports.from_log import frame_tables, read_frames
 from tools.shore.exports.netcdf import (
     FRAMES,
@@ -91,7 +92,7 @@ def _write(source: Source, folder: Path, extra: Mapping[str, str], *, with_frame
     files = write_netcdf(dive, folder, more)
     if dive.mode is DataMode.DELAYED and with_frames:
         with open_log(source.path) as log:
-            frames = read_frames(log, len(dive.codebook.taxa))
+            frames = read_frames(log)
         tables = frame_tables(frames, dive.codebook.optics.image_volume_ul / 1e6)
         save(frames_dataset(dive, frames, tables, more), folder / FRAMES)
         files.append(folder / FRAMES)

@@ -22,7 +22,7 @@ from edge.errors import InputError, MessageError
 from edge.frame import Phase
 from edge.telemetry.decoded import DecodedDive
 from edge.telemetry.header import unpack
-from tools.shore.ecotaxa.dive import Place
+from tools.shore.dives import Place
 from tools.shore.exports.qc import Flag
 from tools.shore.exports.tables import DiveTables, PhaseTables, Position, sample_name
 

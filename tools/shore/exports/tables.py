@@ -19,7 +19,8 @@ from edge.frame import CLASSIFIED_OUTCOMES, SIZED_OUTCOMES, FrameOutcome, Phase
 from edge.telemetry.codebook import Codebook
 from edge.telemetry.decoded import DecodedDive, DecodedPhase, DecodedTable, Provenance, volume_l
 from edge.telemetry.summary import DiveFact, Quantity, column_names
-from tools.shore.ecotaxa.dive import Place, stamp
+from tools.shore.dives import Place
+from tools.shore.ecotaxa.dive import stamp
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]

@@ -22,31 +22,36 @@ def write_report(
     max_vignettes: int = MAX_VIGNETTES,
     before: Sequence[Path] = (),
     figures: Path | None = None,
+    codebooks: Sequence[Path] = (),
+    climatologies: Sequence[Path] = (),
 ) -> Path:
     """Write the page of a dive and return its path.
 
     Parameters
     ----------
     dive
-        Folder of a dive, or its dive.sqlite.
+        Folder of a dive, or its dive.sqlite; or its messages, a folder with them or one of them.
     out
-        File to write; report.html beside the log when None.
+        File to write; report.html beside the log or the messages when None.
     max_vignettes
         Vignettes shown of each taxon at most.
     before
         Dives to compare it with.
     figures
         Folder for every plot as PNG and PDF.
+    codebooks, climatologies
+        Further files to decode messages with, where there is no log.
 
     Raises
     ------
-    DiveLogError
-        When it is no dive, or damaged.
+    DiveLogError, MessageError
+        When the log is damaged, or no message can be used.
     InputError
-        When the page cannot be written.
+        When it is no dive, or the page cannot be written.
     ImportError
         When a package of the extra is missing: ``pip install 'seston[shore]'``.
     """
+    from tools.shore.dives import open_dive
     from tools.shore.report.digest import digest, read_fleet
     from tools.shore.report.dive import read_dive
     from tools.shore.report.page import content, render_content
@@ -54,22 +59,20 @@ def write_report(
     from tools.shore.science.files import shipped_relations
     from tools.shore.science.study import study
 
-    found = read_dive(dive, max_vignettes=max_vignettes)
-    shore = look_from_shore(
-        found.messages,
-        found.codebook,
-        found.summary.dive_number,
-        len(found.logged_messages),
-        found.climatology,
-    )
     relations = shipped_relations()
-    studied = study(found.path, relations, correct_layers=False)
+    with open_dive(Path(dive), codebooks, climatologies) as opened:
+        found = read_dive(opened, max_vignettes=max_vignettes)
+        studied = study(opened, relations, correct_layers=False)
+    shore = look_from_shore(
+        found.messages, found.codebook, found.meta["dive_number"], len(found.sent), found.climatology
+    )
     compared = None
     if before:
         earlier, not_taken = read_fleet([path for path in before if path != Path(dive)], relations)
         compared = [*earlier, digest(found.path, relations)], not_taken
     plots, context = content(found, shore, studied, compared)
-    target = found.path.parent / "report.html" if out is None else Path(out)
+    folder = found.path if found.path.is_dir() else found.path.parent
+    target = folder / "report.html" if out is None else Path(out)
     write_page(render_content(plots, context), target, "choose another file with --out")
     _write_figures(plots, figures)
     return target
@@ -131,7 +134,7 @@ def shore_extra(command: str) -> Iterator[None]:
 
 
 @click.command()
-@click.argument("dives", metavar="DIVE...", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.argument("dives", metavar="DIVE|MESSAGES...", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option(
     "--out",
     type=click.Path(path_type=Path),
@@ -149,6 +152,13 @@ def shore_extra(command: str) -> Iterator[None]:
     help="A dive to compare DIVE with: its folder, with a log or messages. May be repeated.",
 )  # fmt: skip
 @click.option("--fleet", is_flag=True, help="Each DIVE is a folder: all dives in it and below make one page.")
+@click.option(
+    "--codebook", "codebooks", multiple=True, type=click.Path(path_type=Path), help="As for seston decode.",
+)  # fmt: skip
+@click.option(
+    "--climatology", "climatologies", multiple=True, type=click.Path(path_type=Path),
+    help="As for seston decode.",
+)  # fmt: skip
 @click.option("--figures", type=click.Path(path_type=Path), help="Write every plot here too, as PNG and PDF.")
 def report(
     dives: tuple[Path, ...],
@@ -156,18 +166,26 @@ def report(
     max_vignettes: int,
     before: tuple[Path, ...],
     fleet: bool,
+    codebooks: tuple[Path, ...],
+    climatologies: tuple[Path, ...],
     figures: Path | None,
 ) -> None:
     """Make one self-contained HTML page of DIVE, a folder made by simulate or run, or its dive.sqlite.
 
-    Several dives, or --fleet with folders of dives, make one page of all of them: map, time-depth sections,
-    budgets, health, drift. A dive that is known from its messages alone is shown with what they hold.
+    Where there is no log, of the MESSAGES that came: a folder with them. The page shows what they hold, and
+    says what they do not. Several dives, or --fleet with folders of dives, make one page of all of them: map,
+    time-depth sections, budgets, health, drift.
     """
+    if (codebooks or climatologies) and (fleet or len(dives) > 1):
+        raise click.UsageError("--codebook and --climatology go with one dive")
     if before and (fleet or len(dives) > 1):
         raise click.UsageError("--before compares one dive with others; it does not go with several")
     with shore_extra("report"):
         if not fleet and len(dives) == 1:
-            page = write_report(dives[0], out, max_vignettes=max_vignettes, before=before, figures=figures)
+            page = write_report(
+                dives[0], out, max_vignettes=max_vignettes, before=before, figures=figures,
+                codebooks=codebooks, climatologies=climatologies,
+            )  # fmt: skip
             click.echo(page)
             return
         from tools.shore.report.digest import find_dives

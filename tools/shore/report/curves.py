@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from edge.frame import CLASSIFIED_OUTCOMES, SIZED_OUTCOMES, FrameOutcome, Phase
 from edge.optics import Optics
-from edge.profile import Ints, PhaseProfile, Profile
+from edge.profile import Ints
 from edge.telemetry import DecodedDive, Quantity
 from edge.telemetry.decoded import DecodedPhase, DecodedTable
 from edge.telemetry.decoded import volume_l as litres_behind
@@ -164,37 +164,20 @@ def axis_edges(phase: Phase, edges: NDArray[Any]) -> Floats:
     return values / 3600.0 if phase is Phase.PARK else values
 
 
-def board_curves(profile: Profile) -> CurveSet:
-    """Curves of the profile on board."""
-
-    def curves(part: PhaseProfile, counts: Ints, volume_ul: Ints) -> Curves:
-        return bin_by_bin(part.phase, part.edges, counts, volume_ul / 1e6)
-
-    def taxa(part: PhaseProfile) -> Curves:
-        n_sized, n_named = (
-            part.frames[:, outcomes].sum(axis=1) for outcomes in (SIZED_OUTCOMES, CLASSIFIED_OUTCOMES)
-        )
-        image_ul = int(part.volume_sized_ul.sum()) // max(1, int(n_sized.sum()))
-        named_l = np.repeat(part.volume_classified_ul[:, None] / 1e6, part.taxa.shape[1], axis=1)
-        return _as_if_all(curves(part, part.taxa, n_named * image_ul), named_l)
-
-    return CurveSet(
-        {part.phase: taxa(part) for part in profile.phases},
-        {part.phase: curves(part, part.lpm, part.volume_sized_ul) for part in profile.phases},
-    )
-
-
-def noise_curves(profile: Profile, optics: Optics) -> dict[Phase, Curves]:
+def noise_curves(dive: DecodedDive) -> dict[Phase, Curves]:
     """What unlit frames seem to hold, by size class, in the volume that they would have shown if lit."""
-    return {
-        part.phase: bin_by_bin(
-            part.phase,
-            part.edges,
-            part.noise,
-            part.frames[:, FrameOutcome.UNLIT] * optics.image_volume_ul / 1e6,
-        )
-        for part in profile.phases
-    }
+    return _tables(dive, Quantity.NOISE, (FrameOutcome.UNLIT,))
+
+
+def frame_curves(dive: DecodedDive) -> dict[Phase, Curves]:
+    """Frames by outcome; their volume is not known here."""
+    found = {}
+    for phase, part in dive.phases.items():
+        if Quantity.FRAMES in part.tables:
+            counts, first, last = _cells(part.tables[Quantity.FRAMES])
+            unknown = np.full(counts.shape, np.nan)
+            found[phase] = Curves(phase, axis_edges(phase, part.edges), counts, unknown, first, last)
+    return found
 
 
 def water_curves(truth: Truth | None, labels: Sequence[str]) -> CurveSet:
@@ -209,20 +192,13 @@ def water_curves(truth: Truth | None, labels: Sequence[str]) -> CurveSet:
     return CurveSet(taxa)
 
 
-def shore_curves(dive: DecodedDive) -> CurveSet:
-    """Curves of what the messages at hand tell."""
-    taxa: dict[Phase, Curves] = {}
-    spectrum: dict[Phase, Curves] = {}
-    for phase, part in dive.phases.items():
-        for quantity, outcomes, found in (
-            (Quantity.TAXA, CLASSIFIED_OUTCOMES, taxa),
-            (Quantity.SIZES, SIZED_OUTCOMES, spectrum),
-        ):
-            if quantity in part.tables and Quantity.FRAMES in part.tables:
-                found[phase] = _decoded(part, quantity, outcomes, dive.codebook.optics)
-        if phase in taxa and dive.has_unnamed(phase):
-            taxa[phase] = _in_share(dive, part, taxa[phase])
-    return CurveSet(taxa, spectrum)
+def curves_of(dive: DecodedDive) -> CurveSet:
+    """Curves of what is known of a dive: of all of it from a log, of what messages tell."""
+    taxa = {
+        phase: _in_share(dive, dive.phases[phase], found) if dive.has_unnamed(phase) else found
+        for phase, found in _tables(dive, Quantity.TAXA, CLASSIFIED_OUTCOMES).items()
+    }
+    return CurveSet(taxa, _tables(dive, Quantity.SIZES, SIZED_OUTCOMES))
 
 
 def step_line(
@@ -258,13 +234,22 @@ def step_line(
     return along[:-1], across[:-1], bins[:-1]
 
 
+def _tables(dive: DecodedDive, quantity: Quantity, outcomes: Sequence[FrameOutcome]) -> dict[Phase, Curves]:
+    """A table of every phase, counted in frames of these outcomes; of phases where both are known."""
+    return {
+        phase: _decoded(part, quantity, outcomes, dive.codebook.optics)
+        for phase, part in dive.phases.items()
+        if quantity in part.tables and Quantity.FRAMES in part.tables
+    }
+
+
 def _decoded(
     part: DecodedPhase, quantity: Quantity, outcomes: Sequence[FrameOutcome], optics: Optics
 ) -> Curves:
     """One table of a decoded phase, in cells that are cells of the frames too: only those have a volume."""
     edges = axis_edges(part.phase, part.edges)
-    counts, starts = _cells(part.tables[quantity])
-    frames, frame_starts = _cells(part.tables[Quantity.FRAMES])
+    counts, starts, _ = _cells(part.tables[quantity])
+    frames, frame_starts, _ = _cells(part.tables[Quantity.FRAMES])
     seen, seen_starts = frames[:, outcomes], frame_starts[:, outcomes]
     n_frames = Curves(part.phase, edges, seen, seen, seen_starts, seen_starts)
     litres = optics.image_volume_ul / 1e6
@@ -279,20 +264,16 @@ def _decoded(
 
 
 def _in_share(dive: DecodedDive, part: DecodedPhase, found: Curves) -> Curves:
-    """Curves of taxa as if all larger particles had been classified: see `_as_if_all`."""
-    named = np.full(found.volume_l.shape, np.nan)
-    for i in range(len(named)):
-        cells = zip(found.first[i].tolist(), found.last[i].tolist(), strict=True)
-        named[i] = [litres_behind(dive, part, first, last, Quantity.TAXA) for first, last in cells]
-    return _as_if_all(found, named)
-
-
-def _as_if_all(found: Curves, named_l: Floats) -> Curves:
     """Counts of taxa times what was left unnamed, over the whole volume.
 
     So cells can be added up: where much was left out, volumes of the named share would weigh too little.
-    `named_l` is the volume in which the particles of each cell were named; NaN, or 0, leaves a count unknown.
+    Where nobody knows the share, or nothing was named, a count is unknown.
     """
+    ends, back = np.unique(
+        np.stack([found.first, found.last], axis=-1).reshape(-1, 2), axis=0, return_inverse=True
+    )
+    litres = [litres_behind(dive, part, first, last, Quantity.TAXA) for first, last in ends.tolist()]
+    named_l = np.array(litres)[back].reshape(found.counts.shape)
     with np.errstate(invalid="ignore", divide="ignore"):
         times = np.where(found.volume_l > 0, found.volume_l / named_l, 1.0)
         return replace(found, counts=np.where(np.isfinite(times), found.counts * times, np.nan))
@@ -308,18 +289,20 @@ def _side_by_side(like: Curves, columns: Sequence[Curves]) -> Curves:
     return Curves(like.phase, like.edges, counts, volume_l, first, last)
 
 
-def _cells(table: DecodedTable) -> tuple[Floats, Ints]:
-    """Count of each bin's whole cell (NaN if missing), and the cell's first bin, each (n_bins, n_columns).
+def _cells(table: DecodedTable) -> tuple[Floats, Ints, Ints]:
+    """Count of each bin's whole cell (NaN if missing), and the cell's ends, each (n_bins, n_columns).
 
     A missing bin is a cell of its own.
     """
     shape = table.n_bins, len(table.names)
     counts = np.full(shape, np.nan)
     starts = np.repeat(np.arange(table.n_bins, dtype=np.int64)[:, None], shape[1], axis=1)
+    stops = starts + 1
     for column, first, last, value in zip(table.column, table.first, table.last, table.values(), strict=True):
         counts[first:last, column] = value
         starts[first:last, column] = first
-    return counts, starts
+        stops[first:last, column] = last
+    return counts, starts, stops
 
 
 def _shared_starts(tables: Sequence[Ints]) -> Ints:

@@ -8,16 +8,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edge.errors import InputError, SestonError
-from edge.frame import SIZED_OUTCOMES, FrameOutcome
-from edge.logged import condition_in, config_of, health_in
+from edge.frame import SIZED_OUTCOMES
 from edge.telemetry.health import Condition, Health
 from edge.telemetry.summary import Quantity
 from edge.telemetry.whole_dive import condition_of, health_of
 from tools.shore.decode import SUFFIXES
+from tools.shore.dives import LOG, LoggedDive, open_dive
 from tools.shore.science.analysis import Science, analyse
 from tools.shore.science.carbon import Relations
-from tools.shore.science.from_messages import decode_folder, find_messages, read_message_dive
-from tools.shore.science.reading import check_is_dive, is_log, open_log, read_log
+from tools.shore.science.from_messages import from_messages
+from tools.shore.science.reading import read_log
 
 NO_DIVE = ("other", "aside", "inbox")
 """Folders of `seston receive` that hold messages of no dive."""
@@ -74,45 +74,29 @@ class Digest:
 
 def digest(path: Path, relations: Relations) -> Digest:
     """A dive in short; raises `SestonError`s in a sentence where it cannot be read."""
-    check_is_dive(path)
-    if not is_log(path):
-        return _from_messages(path, relations)
-    with open_log(path) as log:
-        science = analyse(read_log(log), relations, correct_layers=False)
-        outcomes = log.outcomes()
-        messages = log.messages()
+    with open_dive(path) as dive:
+        decoded = dive.decoded
+        outcomes, known = decoded.totals(Quantity.FRAMES)
+        if isinstance(dive, LoggedDive):
+            science = _lightened(analyse(read_log(dive), relations, correct_layers=False))
+            sizes, budget = list(map(len, dive.log.messages())), dive.config.telemetry.budget_bytes
+            health, condition = dive.summary.health, dive.summary.condition
+        else:
+            science = analyse(from_messages(dive), relations)
+            sizes, budget = list(map(len, dive.messages.values())), None
+            health, condition = health_of(decoded), condition_of(decoded)
         return Digest(
             path,
-            _lightened(science),
-            True,
-            sum(map(len, messages)),
-            len(messages),
-            config_of(log).telemetry.budget_bytes,
-            outcomes.total(),
-            sum(outcomes[one] for one in SIZED_OUTCOMES),
-            health_in(log, outcomes[FrameOutcome.OVER_EXPOSED]),
-            condition_in(log),
+            science,
+            isinstance(dive, LoggedDive),
+            sum(sizes),
+            len(sizes),
+            budget,
+            int(outcomes.sum()) if known else None,
+            int(outcomes[list(SIZED_OUTCOMES)].sum()) if known else None,
+            health,
+            condition,
         )
-
-
-def _from_messages(path: Path, relations: Relations) -> Digest:
-    dive, _ = decode_folder(path)
-    place = find_messages(path)
-    assert place is not None
-    sizes = [file.stat().st_size for file in place.iterdir() if file.suffix.lower() in SUFFIXES]
-    outcomes, known = dive.totals(Quantity.FRAMES)
-    return Digest(
-        path,
-        analyse(read_message_dive(path), relations),
-        False,
-        sum(sizes),
-        len(sizes),
-        None,
-        int(outcomes.sum()) if known else None,
-        int(sum(outcomes[one] for one in SIZED_OUTCOMES)) if known else None,
-        health_of(dive),
-        condition_of(dive),
-    )
 
 
 def _lightened(science: Science) -> Science:
@@ -127,7 +111,7 @@ def find_dives(folders: Iterable[Path]) -> list[Path]:
     for folder in folders:
         if not folder.is_dir():
             raise InputError("is no folder", file=folder, field="--fleet", remedy="name folders of dives")
-        logs = {file.parent for file in sorted(folder.rglob("dive.sqlite"))}
+        logs = {file.parent for file in sorted(folder.rglob(LOG))}
         found |= dict.fromkeys(sorted(logs))
         for file in sorted(folder.rglob("*")):
             place = file.parent

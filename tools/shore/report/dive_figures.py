@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from edge.frame import FrameOutcome, Phase
-from edge.profile import Ints, Profile
-from tools.shore.report.curves import CurveSet, axis_edges, pool_starts, step_line
+from edge.telemetry.summary import Quantity
+from tools.shore.exports.tables import DiveTables
+from tools.shore.report.curves import Curves, CurveSet, Floats, step_line
 from tools.shore.report.style import (
     FREE_PHASES,
     OUTCOME_COLOURS,
@@ -62,72 +62,75 @@ def track(frames: Sequence[Mapping[str, Any]], started_ms: int) -> Figure:
     return {"data": traces, "layout": plot}
 
 
-def frames_by_depth(profile: Profile, *, deepest: float, width_dbar: int | None = None) -> Figure:
+def frames_by_depth(
+    found: Mapping[Phase, Curves], *, deepest: float, width_dbar: int | None = None
+) -> Figure:
     """Frames of each bin by outcome, stacked outwards: descent to the left, ascent to the right.
 
     With `width_dbar` in pools of bins, as `Curves.pooled`.
     """
-    parts = []
-    for part in profile.phases:
-        if part.phase in FREE_PHASES:
-            n = len(part.frames)
-            starts = np.arange(n) if width_dbar is None else pool_starts(part.edges, width_dbar)
-            edges = part.edges[np.append(starts, n)]
-            parts.append((part.phase, edges, np.add.reduceat(part.frames, starts, axis=0)))
-    phases = {phase for phase, _, _ in parts}
-    traces = [
-        {
-            "type": "bar", "orientation": "h", "name": outcome.label,
-            "y": plain_list((edges[1:] + edges[:-1]) / 2), "width": np.diff(edges).tolist(),
-            "x": (side(phase, phases) * frames[:, outcome]).tolist(),
-            "text": [f"{a}–{b} dbar" for a, b in itertools.pairwise(edges.tolist())], "textposition": "none",
-            "customdata": frames[:, outcome].tolist(),
-            "marker": {"color": OUTCOME_COLOURS[outcome], "line": {"width": 0}},
-            "hovertemplate": f"%{{text}}: %{{customdata}} {outcome.label}<extra>{phase.name.lower()}</extra>",
-        }
-        for phase, edges, frames in parts
-        for outcome in FrameOutcome
-        if frames[:, outcome].any()
-    ]  # fmt: skip
+    parts = {
+        phase: frames if width_dbar is None else frames.pooled(width_dbar)
+        for phase, frames in found.items()
+        if phase in FREE_PHASES
+    }
+    traces: list[dict[str, Any]] = []
+    for phase, frames in parts.items():
+        for outcome, count, top, bottom in _bars(frames):
+            traces.append({
+                "type": "bar", "orientation": "h", "name": outcome.label,
+                "y": plain_list((bottom + top) / 2), "width": (bottom - top).tolist(),
+                "x": (side(phase, parts) * count).tolist(),
+                "text": [f"{a:g}–{b:g} dbar" for a, b in zip(top, bottom, strict=True)],
+                "textposition": "none", "customdata": count.tolist(),
+                "marker": {"color": OUTCOME_COLOURS[outcome], "line": {"width": 0}},
+                "hovertemplate": "%{text}: %{customdata} "
+                f"{outcome.label}<extra>{phase.name.lower()}</extra>",
+            })  # fmt: skip
     plot = layout(height=360) | {"barmode": "relative", "bargap": 0}
     plot["yaxis"] |= pressure_axis(deepest)
-    two_sided(plot, phases, _most([frames for _, _, frames in parts]), "frames in the bin")
+    two_sided(plot, set(parts), _most(parts.values()), "frames in the bin")
     return {"data": traces, "layout": plot}
 
 
-def frames_by_time(profile: Profile) -> Figure | None:
+def frames_by_time(found: Mapping[Phase, Curves]) -> Figure | None:
     """Frames of each bin of the park by outcome, stacked; None when there was no park."""
-    parts = [part for part in profile.phases if part.phase is Phase.PARK]
-    if not parts:
+    frames = found.get(Phase.PARK)
+    if frames is None:
         return None
-    hours = axis_edges(Phase.PARK, parts[0].edges)
     traces = [
         {
-            "type": "bar", "name": outcome.label, "x": plain_list((hours[1:] + hours[:-1]) / 2),
-            "width": plain_list(np.diff(hours)), "y": parts[0].frames[:, outcome].tolist(),
+            "type": "bar", "name": outcome.label, "x": plain_list((until + since) / 2),
+            "width": plain_list(until - since), "y": count.tolist(),
             "marker": {"color": OUTCOME_COLOURS[outcome], "line": {"width": 0}},
             "hovertemplate": f"%{{y}} {outcome.label}<extra></extra>",
         }
-        for outcome in FrameOutcome
-        if parts[0].frames[:, outcome].any()
+        for outcome, count, since, until in _bars(frames)
     ]  # fmt: skip
+    hours = float(frames.edges[-1])
     plot = layout(height=200) | {"barmode": "stack", "bargap": 0}
     plot["xaxis"] |= {
-        "title": {"text": "hours of park"}, "range": [0, plain(hours[-1])], "tick0": 0,
-        "dtick": nice_step(float(hours[-1]) / 4),
+        "title": {"text": "hours of park"}, "range": [0, plain(hours)], "tick0": 0,
+        "dtick": nice_step(hours / 4),
     }  # fmt: skip
-    plot["yaxis"] |= {
-        "title": {"text": "frames in the bin"},
-        "dtick": max(1, nice_step(_most([parts[0].frames]) / 3)),
-    }
+    plot["yaxis"] |= {"title": {"text": "frames in the bin"}, "dtick": max(1, nice_step(_most([frames]) / 3))}
     return {"data": traces, "layout": plot}
 
 
-def volumes(board: CurveSet, *, deepest: float) -> Figure:
+def _bars(frames: Curves) -> Iterator[tuple[FrameOutcome, Floats, Floats, Floats]]:
+    """Of each outcome that occurs: frames of the cells of which they are known, and both ends of each."""
+    for outcome in FrameOutcome:
+        count, first, last = (one[:, outcome] for one in (frames.counts, frames.first, frames.last))
+        own = (first == np.arange(frames.n_bins)) & np.isfinite(count)
+        if count[own].any():
+            yield outcome, count[own], frames.edges[first[own]], frames.edges[last[own]]
+
+
+def volumes(known: CurveSet, *, deepest: float) -> Figure:
     """Water sized (filled) and classified (dashed) in each bin, litres: descent left, ascent right."""
-    phases = {phase for phase in board.spectrum if phase in FREE_PHASES}
+    phases = {phase for phase in known.spectrum if phase in FREE_PHASES}
     traces: list[dict[str, Any]] = []
-    for words, found in (("sized", board.spectrum), ("classified", board.taxa)):
+    for words, found in (("sized", known.spectrum), ("classified", known.taxa)):
         for phase in FREE_PHASES:
             if phase not in found:
                 continue
@@ -152,17 +155,17 @@ def volumes(board: CurveSet, *, deepest: float) -> Figure:
     return {"data": traces, "layout": plot}
 
 
-def temperatures(profile: Profile, *, deepest: float) -> Figure | None:
+def temperatures(tables: DiveTables, *, deepest: float) -> Figure | None:
     """Mean temperature of each bin of descent and ascent; None when none was read."""
     traces = []
-    for part in profile.phases:
-        if part.phase is Phase.PARK or not part.n_temperature.any():
+    for part in tables.profiles:
+        celsius = part.cells[Quantity.TEMPERATURE].values[:, 0]
+        name, known = part.phase.name.lower(), np.isfinite(celsius)
+        if not known.any():
             continue
-        name, known = part.phase.name.lower(), part.n_temperature > 0
         traces.append({
             "type": "scatter", "mode": "lines+markers", "name": name,
-            "x": plain_list(part.temperature_c()[known]),
-            "y": plain_list(((part.edges[1:] + part.edges[:-1]) / 2)[known]),
+            "x": plain_list(celsius[known]), "y": plain_list(part.middles[known]),
             "line": {
                 "color": PHASE_COLOURS[part.phase], "width": 1.6,
                 "dash": "solid" if part.phase is Phase.DESCENT else "5px,3px",
@@ -178,9 +181,9 @@ def temperatures(profile: Profile, *, deepest: float) -> Figure | None:
     return {"data": traces, "layout": plot}
 
 
-def _most(tables: Sequence[Ints]) -> float:
-    """Frames in the fullest bin of tables (n_bins, 11)."""
-    return float(max((int(frames.sum(axis=1).max()) for frames in tables), default=1))
+def _most(found: Iterable[Curves]) -> float:
+    """Frames in the fullest bin."""
+    return max((float(np.nansum(frames.counts, axis=1).max()) for frames in found), default=1.0)
 
 
 def _thin(frames: Sequence[Mapping[str, Any]], most: int) -> Sequence[Mapping[str, Any]]:

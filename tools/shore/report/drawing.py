@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from edge.frame import Phase
-from edge.optics import Optics
-from edge.profile import Profile
+from edge.telemetry.decoded import DecodedDive
+from tools.shore.exports.tables import DataMode, DiveTables
 from tools.shore.report import dive_figures, figures
-from tools.shore.report.curves import Curves, CurveSet, Source, noise_curves
+from tools.shore.report.curves import Curves, CurveSet, Source, frame_curves, noise_curves
 from tools.shore.report.style import Figure
 
 Sets = Mapping[Source, CurveSet]
@@ -25,12 +25,12 @@ class Panel:
     taxon: int | None = None
 
 
-def panels(profile: Profile, labels: Sequence[str], shown: Sequence[str]) -> list[Panel]:
+def panels(dive: DecodedDive, shown: Sequence[str]) -> list[Panel]:
     """Profiles to draw: all sized particles, all classified ones, then the counted taxa of `shown`."""
-    column = {label: i for i, label in enumerate(labels)}
-    totals = [sum(int(part.taxa[:, i].sum()) for part in profile.phases) for i in range(len(labels))]
+    column = {taxon.label: i for i, taxon in enumerate(dive.codebook.taxa)}
+    totals = dive.taxa().tolist()
     return [
-        Panel("sized", "all sized particles", float(profile.lpm().sum())),
+        Panel("sized", "all sized particles", float(dive.lpm().sum())),
         Panel("classified", "all classified particles", float(sum(totals))),
         *(
             Panel(f"taxon-{i}", label, float(totals[column[label]]), column[label])
@@ -40,15 +40,22 @@ def panels(profile: Profile, labels: Sequence[str], shown: Sequence[str]) -> lis
 
 
 def draw(
-    profile: Profile, optics: Optics, sets: Sets, wanted: Sequence[Panel], width_dbar: int | None
+    tables: DiveTables, sets: Sets, wanted: Sequence[Panel], width_dbar: int | None
 ) -> dict[str, Figure]:
     """Every plot but the track, with descent and ascent in bins of about `width_dbar` (None: as recorded)."""
+    optics, frames = tables.codebook.optics, frame_curves(tables.decoded)
     pooled = {source: found.pooled(width_dbar) for source, found in sets.items()}
     deepest = _deepest(sets)
+    # Where messages stand alone there is room for the interval of their counts; where particles were left
+    # unnamed, counts are those of the named ones times a factor, and have none of this kind.
+    is_alone = tables.mode is DataMode.REAL_TIME
+    banded = {one for one in tables.decoded.phases if is_alone and not tables.decoded.has_unnamed(one)}
     plots: dict[str, Figure] = {}
     for panel in wanted:
         curves = _curves(pooled, panel)
-        plots[f"profile-{panel.name}"] = figures.profile(curves, deepest=deepest)
+        if not curves:  # totals alone came
+            continue
+        plots[f"profile-{panel.name}"] = figures.profile(curves, deepest=deepest, banded=banded)
         park = figures.park(curves)
         if park is not None:
             plots[f"park-{panel.name}"] = park
@@ -56,12 +63,14 @@ def draw(
     span = figures.colour_span([curves for _, curves in shown.values()])
     for phase, (_, found) in shown.items():
         plots[f"sizes-{phase.name.lower()}"] = figures.sizes(found, optics, span, deepest=deepest)
-    plots["mean-sizes"] = figures.mean_sizes(spectra(sets), noise_curves(profile, optics), optics)
-    plots["frames"] = dive_figures.frames_by_depth(profile, deepest=deepest, width_dbar=width_dbar)
-    plots["volumes"] = dive_figures.volumes(pooled[Source.BOARD], deepest=deepest)
+    if shown:
+        plots["mean-sizes"] = figures.mean_sizes(spectra(sets), noise_curves(tables.decoded), optics)
+        plots["volumes"] = dive_figures.volumes(pooled[finest(sets)], deepest=deepest)
+    if frames:
+        plots["frames"] = dive_figures.frames_by_depth(frames, deepest=deepest, width_dbar=width_dbar)
     others = {
-        "frames-park": dive_figures.frames_by_time(profile),
-        "temperature": dive_figures.temperatures(profile, deepest=deepest),
+        "frames-park": dive_figures.frames_by_time(frames),
+        "temperature": dive_figures.temperatures(tables, deepest=deepest),
     }
     return plots | {place: plot for place, plot in others.items() if plot is not None}
 
@@ -69,10 +78,11 @@ def draw(
 def spectra(sets: Sets) -> dict[Phase, tuple[Source, Curves]]:
     """Size spectrum of each phase: the shore's where it has all of it, else the board's."""
     shown: dict[Phase, tuple[Source, Curves]] = {}
-    for phase, board in sets[Source.BOARD].spectrum.items():
+    source = finest(sets)
+    for phase, best in sets[source].spectrum.items():
         shore = sets[Source.SHORE].spectrum.get(phase)
         known = shore is not None and shore.is_known
-        shown[phase] = (Source.SHORE, shore) if shore is not None and known else (Source.BOARD, board)
+        shown[phase] = (Source.SHORE, shore) if shore is not None and known else (source, best)
     return shown
 
 
@@ -83,6 +93,11 @@ def tells_all(shore: CurveSet, board: CurveSet) -> bool:
         for found, wanted in ((shore.taxa, board.taxa), (shore.spectrum, board.spectrum))
         for phase in wanted
     )
+
+
+def finest(sets: Sets) -> Source:
+    """Who knows the most: the board, where its log is at hand."""
+    return Source.BOARD if sets[Source.BOARD].spectrum else Source.SHORE
 
 
 def _curves(sets: Sets, panel: Panel) -> dict[Source, dict[Phase, Curves]]:

@@ -15,8 +15,9 @@ import numpy as np
 
 from edge.frame import CLASSIFIED_OUTCOMES, SIZED_OUTCOMES, FrameOutcome
 from edge.optics import Optics
-from edge.profile import Profile
 from edge.taxonomy import UNCLASSIFIED
+from edge.telemetry.summary import Quantity
+from tools.shore.exports.tables import DataMode, DiveTables
 from tools.shore.report.gallery import TaxonGallery
 from tools.shore.report.truth import Truth
 
@@ -26,6 +27,14 @@ NOT_COUNTED = tuple(
     if o not in SIZED_OUTCOMES and o not in (FrameOutcome.UNLIT, FrameOutcome.DUPLICATE)
 )
 """Outcomes of frames that saw water which counts nowhere."""
+
+
+MESSAGES_ALONE = (
+    "Only messages of this dive are at hand, its log is not. They do not tell when and how deep each frame "
+    "was, the particles one by one with their measures and vignettes (but for pictures that were sent), "
+    "carbon and biovolume of the taxa, or the configuration; and nothing can be compared with what the board "
+    "counted."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,10 +48,10 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class OutcomeRow:
-    """Frames of one outcome, on board and as known on shore (None where no message told)."""
+    """Frames of one outcome, on board and as known on shore; None where log or messages do not say."""
 
     outcome: FrameOutcome
-    board: int
+    board: int | None
     shore: int | None
     share: float
 
@@ -58,7 +67,7 @@ class TaxonRow:
     label: str
     living: bool | None
     water: int | None
-    board: int
+    board: int | None
     shore: int | None
     corrected: tuple[int, int, int] | None = None
     doubt: int | None = None
@@ -66,16 +75,15 @@ class TaxonRow:
     @property
     def largest(self) -> int:
         """The largest of all: bars are drawn against it."""
-        return max(self.water or 0, self.board, self.shore or 0, *(self.corrected or ()))
+        return max(self.water or 0, self.board or 0, self.shore or 0, *(self.corrected or ()))
 
 
-def identity(meta: Mapping[str, Any], frames: Sequence[Mapping[str, Any]], optics: Optics) -> list[Row]:
+def identity(meta: Mapping[str, Any], span_ms: tuple[int, int] | None, optics: Optics) -> list[Row]:
     """Who recorded, where, when, with what: rows that have a value."""
     recording = meta.get("recording") or {}
     position = recording.get("position") or {}
     instrument = recording.get("instrument") or {}
     bundle = meta.get("bundle") or {}
-    times = [frame["time_ms"] for frame in frames]
     rows = [
         Row("Dive", str(meta.get("dive_number", ""))),
         Row("Instrument", " · ".join(filter(None, (instrument.get("unit"), instrument.get("camera"))))),
@@ -83,8 +91,8 @@ def identity(meta: Mapping[str, Any], frames: Sequence[Mapping[str, Any]], optic
         Row("Cruise", str(recording.get("cruise") or "")),
         Row("Profile", str(recording.get("profile") or "")),
         Row("Position", position_text(position)),
-        Row("First frame", utc_text(min(times)) if times else ""),
-        Row("Last frame", utc_text(max(times)) if times else ""),
+        Row("First frame", utc_text(span_ms[0]) if span_ms else ""),
+        Row("Last frame", utc_text(span_ms[1]) if span_ms else ""),
         Row("Bundle", str(bundle.get("name", "")), f"sha256 {bundle.get('sha256', '')}"),
         Row("Bundle hash", str(bundle.get("sha256", ""))[:12], f"sha256 {bundle.get('sha256', '')}"),
         Row(
@@ -131,20 +139,33 @@ def flat_config(config: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[s
             yield f"{prefix}{key}", "not set" if text is None else str(text)
 
 
-def outcome_rows(profile: Profile, shore: Sequence[int] | None) -> list[OutcomeRow]:
+def outcome_rows(board: Sequence[int] | None, shore: Sequence[int] | None) -> list[OutcomeRow]:
     """Frames by outcome, those that occur, on board and on shore."""
-    board = profile.outcomes()
-    total = max(1, int(board.sum()))
+    best = board or shore or [0] * len(FrameOutcome)
     return [
-        OutcomeRow(o, int(board[o]), None if shore is None else int(shore[o]), float(board[o]) / total)
+        OutcomeRow(
+            o,
+            None if board is None else board[o],
+            None if shore is None else shore[o],
+            best[o] / max(1, sum(best)),
+        )
         for o in FrameOutcome
-        if board[o] or (shore is not None and shore[o])
+        if best[o] or (shore is not None and shore[o])
     ]
 
 
-def adding_up(profile: Profile, n_frames: int, shore_total: int | None) -> tuple[bool, str]:
-    """Whether the outcomes add up to the frames logged, and the sentence that says so."""
-    total = int(profile.outcomes().sum())
+def adding_up(total: int, n_frames: int | None, shore_total: int | None) -> tuple[bool, str]:
+    """Whether the outcomes add up to the frames logged, and the sentence that says so.
+
+    `n_frames` is None where only messages are at hand: then it is whether all outcomes came.
+    """
+    if n_frames is None:
+        told = f"{_frames(total)} came by outcome"
+        return shore_total is not None, (
+            f"{told}: all of the dive, as the messages tell."
+            if shore_total is not None
+            else f"{told}; the others are in messages that did not come."
+        )
     fine = total == n_frames
     text = (
         f"The outcomes add up: {total} of {n_frames} frames have exactly one."
@@ -164,7 +185,7 @@ def taxon_rows(
     labels: Sequence[str],
     living: Mapping[str, bool | None],
     water: Mapping[str, Mapping[str, int]] | None,
-    board: Sequence[int],
+    board: Sequence[int] | None,
     shore: Sequence[int] | None,
     corrected: Sequence[tuple[int, int, int] | None] | None = None,
     doubt: Sequence[int | None] | None = None,
@@ -179,13 +200,15 @@ def taxon_rows(
                 name,
                 living.get(name),
                 None if water is None else int(water.get(name, {}).get("water", 0)),
-                int(board[i]) if known else 0,
+                None if board is None else int(board[i]) if known else 0,
                 None if shore is None else int(shore[i]) if known else 0,
                 corrected[i] if corrected is not None and known else None,
                 doubt[i] if doubt is not None and known and name != UNCLASSIFIED else None,
             )
         )
-    return sorted((row for row in rows if row.largest), key=lambda row: (-row.board, -row.largest, row.label))
+    return sorted(
+        (row for row in rows if row.largest), key=lambda row: (-(row.board or 0), -row.largest, row.label)
+    )
 
 
 def score_rows(truth: Truth | None) -> list[Row]:
@@ -219,34 +242,44 @@ def score_rows(truth: Truth | None) -> list[Row]:
 
 
 def key_numbers(
-    profile: Profile,
+    tables: DiveTables,
     frames: Sequence[Mapping[str, Any]],
-    optics: Optics,
     sizes: Sequence[int],
     galleries: Sequence[TaxonGallery],
 ) -> list[Row]:
-    """The six numbers at the top."""
+    """The six numbers at the top; of messages alone, as far as they tell them."""
+    told = tables.decoded
+    is_logged = tables.mode is DataMode.DELAYED
     depths = [f["pressure_dbar"] for f in frames if f["pressure_dbar"] is not None]
-    sized = sum(int(p.volume_sized_ul.sum()) for p in profile.phases) / 1e6
-    named = sum(int(p.volume_classified_ul.sum()) for p in profile.phases) / 1e6
+    if not is_logged:
+        depths = [
+            float(one.edges[1:][one.frames(tuple(FrameOutcome)) > 0].max(initial=0))
+            for one in tables.profiles
+        ]
+    sized = sum(float(np.nansum(one.volume_sized_l)) for one in tables.phases)
+    named = sum(float(np.nansum(one.volume_classified_l)) for one in tables.phases)
+    if not tables.phases:  # totals alone
+        sized, named = (
+            float(told.outcomes()[list(which)].sum()) * tables.codebook.optics.image_volume_ul / 1e6
+            for which in (SIZED_OUTCOMES, CLASSIFIED_OUTCOMES)
+        )
+    classified = sum(g.total for g in galleries) if is_logged else int(told.taxa().sum())
     return [
-        Row("deepest", f"{max(depths):.0f} dbar" if depths else "unknown"),
-        Row("frames", f"{len(frames):,}"),
+        Row("deepest", f"{max(depths):.0f} dbar" if any(depths) else "unknown"),
+        Row("frames", f"{int(told.outcomes().sum()) if not is_logged else len(frames):,}"),
         Row("water sized", f"{sized:,.1f} L", f"classified: {named:,.1f} L"),
         Row(
             "particles sized",
-            f"{int(profile.lpm().sum()):,}",
-            f"{optics.size_class_limits_um[0]:g} µm and larger",
+            f"{int(told.lpm().sum()):,}",
+            f"{tables.codebook.optics.size_class_limits_um[0]:g} µm and larger",
         ),
-        Row("particles classified", f"{sum(g.total for g in galleries):,}", "above the size cut"),
-        Row("sent", f"{sum(sizes):,} bytes", f"in {len(sizes)} messages"),
+        Row("particles classified", f"{classified:,}", "above the size cut"),
+        Row("sent" if is_logged else "received", f"{sum(sizes):,} bytes", f"in {len(sizes)} messages"),
     ]
 
 
 def notes(
-    profile: Profile,
-    frames: Sequence[Mapping[str, Any]],
-    optics: Optics,
+    tables: DiveTables,
     galleries: Sequence[TaxonGallery],
     meta: Mapping[str, Any],
     *,
@@ -255,8 +288,9 @@ def notes(
     truth_note: str = "",
 ) -> list[str]:
     """What to bear in mind, a sentence each; only what applies to this dive."""
-    outcomes = profile.outcomes()
-    said: list[str] = list(missing)
+    optics, outcomes = tables.codebook.optics, tables.decoded.outcomes()
+    is_logged = tables.mode is DataMode.DELAYED
+    said: list[str] = [*([] if is_logged else [MESSAGES_ALONE]), *missing]
     lost = {o: int(outcomes[o]) for o in NOT_COUNTED if outcomes[o]}
     if lost:
         n = sum(lost.values())
@@ -271,7 +305,7 @@ def notes(
             f"In {_frames(failed)} the classifier failed: {_volume(failed, optics)} count for sizes, "
             "not for taxa."
         )
-    unnamed = sum(int(part.unnamed.sum()) for part in profile.phases)
+    unnamed = int(tables.decoded.totals(Quantity.UNNAMED)[0].sum())
     if unnamed:
         said.append(
             f"{unnamed:,} larger particles were sized but not classified: zone, budget or time did not allow "
@@ -280,12 +314,13 @@ def notes(
         )
     if outcomes[FrameOutcome.DUPLICATE]:
         said.append(f"{_frames(int(outcomes[FrameOutcome.DUPLICATE]))} came twice and were counted once.")
-    unplaced = sum((p.unplaced_frames for p in profile.phases), np.zeros(len(FrameOutcome), dtype=np.int64))
+    unplaced = np.nansum([np.zeros(len(FrameOutcome)), *(p.unplaced for p in tables.phases)], axis=0)
     if unplaced.any():
         named = int(unplaced[list(CLASSIFIED_OUTCOMES)].sum())
         said.append(
             f"{_frames(int(unplaced.sum()))} had no pressure: counted by outcome, they are in no bin; "
-            f"what the {named} analysed ones of them showed is among the vignettes, and in no count by taxon."
+            f"what the {named} analysed ones of them showed is in no count by taxon"
+            f"{', but among the vignettes' if is_logged else ''}."
         )
     total, kept = sum(g.total for g in galleries), sum(g.kept for g in galleries)
     if kept < total:
@@ -302,7 +337,7 @@ def notes(
             f"{on_border:,} of {total:,} classified particles touch the border of their frame: "
             "they are counted, and their true size is larger."
         )
-    if not (meta.get("recording") or {}).get("optics"):
+    if is_logged and not (meta.get("recording") or {}).get("optics"):
         said.append(
             "The recording does not state its optics: sizes and volumes follow from the configuration's."
         )

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -34,6 +34,7 @@ from tools.shore.report.style import (
     side,
     two_sided,
 )
+from tools.shore.science.intervals import poisson
 
 Sources = Mapping[Source, Mapping[Phase, Curves]]
 
@@ -46,8 +47,11 @@ _LINES: dict[Source, dict[str, Any]] = {
 }
 
 
-def profile(curves: Sources, *, deepest: float) -> Figure:
-    """Concentration of one column against pressure: descent left, ascent right, every source."""
+def profile(curves: Sources, *, deepest: float, banded: Collection[Phase] = ()) -> Figure:
+    """Concentration of one column against pressure: descent left, ascent right, every source.
+
+    In the phases of `banded` the shore's curve lies in the interval of its counts, not in a filled shape.
+    """
     phases = {phase for found in curves.values() for phase in found if phase in FREE_PHASES}
     traces = [
         trace
@@ -55,13 +59,16 @@ def profile(curves: Sources, *, deepest: float) -> Figure:
         for phase in FREE_PHASES
         if phase in curves.get(source, {})
         for trace in _traces(
-            curves[source][phase], source, side(phase, phases), filled=_filled(source, curves)
+            curves[source][phase], source, side(phase, phases),
+            filled=_filled(source, curves) and phase not in banded, banded=phase in banded,
         )
-    ]
+    ]  # fmt: skip
     plot = layout(height=310, left=42, bottom=42)
     plot["yaxis"] |= pressure_axis(deepest, title="")
-    largest = max((abs(x) for trace in traces for x in trace["x"] if x is not None), default=0.0)
-    two_sided(plot, phases, largest, "L⁻¹")
+    farthest = [max((abs(x) for x in trace["x"] if x is not None), default=0.0) for trace in traces]
+    lines = [far for far, trace in zip(farthest, traces, strict=True) if trace.get("fill") != "toself"]
+    # A band may reach far where little was counted: it is cut off before it makes the curve small.
+    two_sided(plot, phases, min(max(farthest, default=0.0), 1.3 * max(lines, default=0.0)), "L⁻¹")
     plot["annotations"].append(_corner("dbar"))
     plot["shapes"] = [
         {
@@ -244,12 +251,33 @@ def _filled(source: Source, curves: Sources) -> bool:
     return source is (Source.WATER if Source.WATER in curves else Source.SHORE)
 
 
-def _traces(curves: Curves, source: Source, sign: int, *, filled: bool) -> list[dict[str, Any]]:
+def _band(curves: Curves, sign: int) -> tuple[list[float | None], list[float | None]]:
+    """Outline of the counting interval of the first column's cells: a closed shape a run of known ones."""
+    low, high = poisson(curves.counts[:, 0])
+    across: list[float | None] = []
+    along: list[float | None] = []
+    known = np.isfinite(curves.concentration_per_l()[:, 0])
+    ends = np.flatnonzero(np.diff(np.concatenate([[False], known, [False]]).astype(int)))
+    for start, stop in ends.reshape(-1, 2).tolist():
+        cells = np.flatnonzero(curves.first[:, 0] == np.arange(curves.n_bins))
+        cells = cells[(cells >= start) & (cells < stop)]
+        litres = curves.volume_l[cells, 0]
+        tops, bottoms = curves.edges[cells], curves.edges[curves.last[cells, 0]]
+        there = np.stack([tops, bottoms], axis=1).ravel()
+        out, back = np.repeat(high[cells] / litres, 2), np.repeat(low[cells] / litres, 2)[::-1]
+        across += [*plain_list(sign * np.concatenate([out, back])), None]
+        along += [*plain_list(np.concatenate([there, there[::-1]])), None]
+    return across[:-1], along[:-1]
+
+
+def _traces(
+    curves: Curves, source: Source, sign: int, *, filled: bool, banded: bool = False
+) -> list[dict[str, Any]]:
     """Step curve of the first column, as a shape, a line, or both: upright but in the park."""
     along, across, bins = step_line(curves.edges, curves.concentration_per_l()[:, 0], curves.first[:, 0])
     upright = curves.phase is not Phase.PARK
     phase, colour = curves.phase.name.lower(), PHASE_COLOURS[curves.phase]
-    words = [_words(curves, i, 0) for i in bins]
+    words = [_words(curves, i, 0) + (_interval(curves, i) if banded else "") for i in bins]
 
     def trace(values: list[float | None], places: list[float], **more: Any) -> dict[str, Any]:
         x, y = plain_list([None if v is None else sign * v for v in values]), plain_list(places)
@@ -265,6 +293,12 @@ def _traces(curves: Curves, source: Source, sign: int, *, filled: bool) -> list[
         "hovertemplate": f"%{{text}}<extra>{phase}, {WORDS[source]}</extra>",
     }
     found = []
+    if banded:
+        x, y = _band(curves, sign)
+        found.append(
+            trace([], [], fill="toself", line={"width": 0}, fillcolor=colour + "33", hoverinfo="skip")
+            | {"x": x, "y": y}
+        )
     if filled:
         # A shape has no gaps of its own: it goes home to the axis where one begins, and leaves from there.
         closed: list[tuple[float | None, float, str]] = []
@@ -306,6 +340,12 @@ def _corner(unit: str) -> dict[str, Any]:
         "text": unit, "xref": "paper", "yref": "paper", "x": 0, "y": 1, "xanchor": "right",
         "yanchor": "bottom", "yshift": 5, "showarrow": False, "font": {"size": 11},
     }  # fmt: skip
+
+
+def _interval(curves: Curves, i: int) -> str:
+    """The counting interval of the cell that a bin is in."""
+    low, high = (float(end) / curves.volume_l[i, 0] for end in poisson(curves.counts[i, 0]))
+    return f"<br>{short(low)} to {short(high)} L⁻¹, nine times in ten"
 
 
 def _words(curves: Curves, i: int, column: int) -> str:

@@ -21,9 +21,7 @@ MAX_TAXA = 24
 
 def render_fleet_content(plots: Mapping[str, Figure], context: Mapping[str, Any]) -> str:
     """The page of what `fleet_content` gave. Raises `ImportError` when plotly or jinja2 is missing."""
-    here = files("tools.shore.report")
-    template = (here / "fleet.html").read_text(encoding="utf-8")
-    return fill(template, plots, {**context, "script": (here / "report.js").read_text(encoding="utf-8")})
+    return fill("tools.shore.report", "fleet.html", plots, context)
 
 
 def fleet_content(

@@ -44,8 +44,17 @@
     return figure;
   };
 
+  // Plotly is most of the page, and to run it most of the wait: it stands there as text until it is needed.
+  const wake = () => {
+    const script = document.createElement("script");
+    script.text = document.getElementById("plotly").textContent;
+    document.head.append(script);
+  };
+
   const draw = (place) => {
     const isNew = !drawn.has(place);
+    if (!window.Plotly) wake();
+    if (isNew) place.replaceChildren();
     drawn.add(place);
     const { data, layout } = figureOf(place);
     Plotly.react(place, data, layout, config);
@@ -91,17 +100,37 @@
       if (!place.closest("[hidden]") && plots[place.dataset.figure + "@recorded"]) draw(place);
     })));
 
-  // One plot a turn, from the top, so that the page can be read and scrolled while it is drawn.
   // A phone opens with fewer panels.
-  if (narrow) [...document.querySelectorAll(".chips input:checked")].slice(5).forEach((box) => { box.checked = false; showPanel(box.value, false); });
-  const waiting = [...document.querySelectorAll("[data-figure]")].filter((place) => !place.closest("[hidden]"));
-  const next = () => {
-    const place = waiting.shift();
-    if (!place) { performance.mark("plots-drawn"); document.documentElement.dataset.plots = "drawn"; return; }
-    const isFirst = !drawn.size;
-    draw(place);
-    if (isFirst) performance.mark("first-plot");
-    setTimeout(next, 0);
+  if (narrow) [...document.querySelectorAll(".chips input:checked")].slice(5).forEach((box) => {
+    box.checked = false;
+    document.querySelector(`[data-panel="${box.value}"]`).hidden = true;
+  });
+  // One plot a turn, those in view first and the others when there is nothing better to do, so that the page can
+  // be read and scrolled while it is drawn; each has its room from the beginning.
+  const waiting = new Set([...document.querySelectorAll("[data-figure]")].filter((place) => !place.closest("[hidden]")));
+  const heights = [...waiting].map((place) => [place, figureOf(place).layout.height]);
+  heights.forEach(([place, height]) => { place.style.minHeight = `${height}px`; });
+  const inView = new Set();
+  const watch = new IntersectionObserver((seen) => seen.forEach(({ target, isIntersecting }) =>
+    inView[isIntersecting ? "add" : "delete"](target)), { rootMargin: "300px" });
+  waiting.forEach((place) => watch.observe(place));
+  const idle = window.requestIdleCallback ? (work) => window.requestIdleCallback(work, { timeout: 500 }) : (work) => setTimeout(work, 20);
+  const mark = (name) => { if (!performance.getEntriesByName(name).length) performance.mark(name); };
+  const drawOnce = (place) => {
+    waiting.delete(place);
+    if (!drawn.has(place) && !place.closest("[hidden]")) draw(place);
   };
-  next();
+  const next = () => {
+    const place = [...waiting].find((one) => inView.has(one)) ?? [...waiting][0];
+    if (!place) { watch.disconnect(); mark("plots-drawn"); document.documentElement.dataset.plots = "drawn"; return; }
+    drawOnce(place);
+    mark("first-plot");
+    mark("first-live-plot");
+    (inView.size && [...waiting].some((one) => inView.has(one)) ? setTimeout : idle)(next);
+  };
+  window.addEventListener("beforeprint", () => waiting.forEach(drawOnce));
+  window.addEventListener("load", () => requestAnimationFrame(() => setTimeout(() => {
+    if (document.querySelector("[data-figure] > svg")) mark("first-plot"); // it came as a picture
+    next();
+  })));
 })();

@@ -25,7 +25,7 @@ from edge.telemetry.whole_dive import (
     health_of,
     replies_of,
 )
-from tools.shore.report.curves import CurveSet, axis_edges, shore_curves
+from tools.shore.report.curves import CurveSet, axis_edges, curves_of
 from tools.shore.report.gallery import SentPicture, sent_pictures
 
 WORDS = {
@@ -151,7 +151,7 @@ def look_from_shore(
     scopes, layers = _layers(dive)
     taxa, outcomes = dive.totals(Quantity.TAXA), dive.totals(Quantity.FRAMES)
     if Quantity.FRAMES in dive.whole and not dive.phases:
-        said.append("Only totals of the whole dive are on shore: its curves against depth are the board's.")
+        said.append("Only totals of the whole dive are on shore: there it is not known by depth or time.")
     coarse = _coarse_share(dive)
     if coarse:
         said.append(
@@ -159,7 +159,7 @@ def look_from_shore(
             "the budget: there the curve on shore is one step over the cell, and no finer number is made up."
         )
     return ShoreView(
-        shore_curves(dive),
+        curves_of(dive),
         taxa[0].tolist() if taxa[1] else None,
         outcomes[0].tolist() if outcomes[1] else None,
         rows,

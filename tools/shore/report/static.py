@@ -7,9 +7,11 @@ same bytes (with one version of matplotlib).
 from __future__ import annotations
 
 import base64
+import contextlib
+import io
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -46,13 +48,8 @@ def write_figures(plots: Mapping[str, Figure], folder: Path) -> list[Path]:
     ImportError
         When matplotlib is missing: ``pip install 'seston[shore]'``.
     """
-    import matplotlib
-
-    matplotlib.use("Agg")
     written = []
-    with matplotlib.rc_context(
-        {"font.family": "DejaVu Sans", "font.size": 8, "pdf.fonttype": 42, "svg.hashsalt": "seston"}
-    ):
+    with _matplotlib():
         from matplotlib import pyplot
 
         try:
@@ -77,6 +74,32 @@ def write_figures(plots: Mapping[str, Figure], folder: Path) -> list[Path]:
                 remedy="choose another folder",
             ) from cause
     return written
+
+
+def picture(plot: Figure) -> str:
+    """One plot as an SVG element, for a page that is to be seen before its plots can be drawn."""
+    with _matplotlib(), io.StringIO() as text:
+        from matplotlib import pyplot
+
+        drawing = draw(plot)
+        drawing.savefig(text, format="svg", metadata={"Date": None, "Creator": None})
+        pyplot.close(drawing)
+        svg = text.getvalue()
+    return svg[svg.index("<svg") :].strip()
+
+
+@contextlib.contextmanager
+def _matplotlib() -> Iterator[None]:
+    """Draw without a screen, the same bytes each time."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    wishes = {
+        "font.family": "DejaVu Sans", "font.size": 8, "pdf.fonttype": 42, "svg.fonttype": "none",
+        "svg.hashsalt": "seston",
+    }  # fmt: skip
+    with matplotlib.rc_context(wishes):
+        yield
 
 
 def draw(plot: Figure) -> Any:

@@ -61,6 +61,7 @@ def _labels_of(log: Path, taxa: list[int]) -> list[str]:
 
 def _of_log(job: Job, ready: Ready, file: Path, before: Sequence[str], faults: list[Fault]) -> Finished:
     """Results of a dive, a recording or a sample: all are a log by now."""
+    from tools.shore.dives import LoggedDive
     from tools.shore.exports.from_log import from_log
     from tools.shore.exports.netcdf import write_netcdf
     from tools.shore.exports.netcdf_facts import iso
@@ -69,7 +70,7 @@ def _of_log(job: Job, ready: Ready, file: Path, before: Sequence[str], faults: l
     source, name = ready.source, ready.source.name
     files: Files = {}
     with DiveLog.open(file) as log:
-        dive = from_log(log)
+        dive = from_log(LoggedDive(log))
         recording = log.meta("recording") if log.has_meta("recording") else {}
         unit = recording.get("instrument", {}).get("unit") or codebook_in(log).platform
         at = tables.partition(unit, source.label)

@@ -48,18 +48,16 @@ def science(
     from rich.console import Console
     from rich.table import Table
 
+    from tools.shore.dives import open_dive
     from tools.shore.science.files import read_relations, write_tables
     from tools.shore.science.reading import Options
     from tools.shore.science.study import study
 
-    found, plots = study(
-        dive,
-        read_relations(own),
-        Options(min_area_px, layer_dbar),
-        ctd=ctd,
-        up_deg=up_deg,
-        with_pictures=not no_figures,
-    )
+    with open_dive(dive) as opened:
+        found, plots = study(
+            opened, read_relations(own), Options(min_area_px, layer_dbar), ctd=ctd, up_deg=up_deg,
+            with_pictures=not no_figures,
+        )  # fmt: skip
     folder = out or (dive if dive.is_dir() else dive.parent) / "science"
     written = write_tables(found, folder)
     if not no_figures:

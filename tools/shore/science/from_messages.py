@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-import datetime
-import json
 import math
-from pathlib import Path
 
 import numpy as np
 
-from edge.errors import InputError, MessageError
 from edge.frame import SIZED_OUTCOMES, Phase
 from edge.optics import Optics
 from edge.quantification import EstimatedCounts
 from edge.telemetry.decoded import DecodedDive
 from edge.telemetry.summary import Quantity
-from tools.shore.decode import CLIMATOLOGIES, CODEBOOKS, SUFFIXES, read_messages
-from tools.shore.receiving.products import known_files
-from tools.shore.report.curves import Curves, pool_starts, reading_width_dbar, shore_curves
+from tools.shore.dives import MessageDive
+from tools.shore.report.curves import Curves, curves_of, pool_starts, reading_width_dbar
 from tools.shore.science.layers import Layer, Scope, SeenDive
-from tools.shore.science.reading import Options, number
+from tools.shore.science.reading import Options
 from tools.shore.science.spectra import Particles
 
 CANNOT = (
@@ -30,83 +25,33 @@ CANNOT = (
 )
 
 
-def find_messages(folder: Path) -> Path | None:
-    """Where the messages of a dive lie: its folder, or ``messages`` in it; None where there are none."""
-    for place in (folder, folder / "messages"):
-        if place.is_dir() and any(file.suffix.lower() in SUFFIXES for file in place.iterdir()):
-            return place
-    return None
-
-
-def decode_folder(folder: Path) -> tuple[DecodedDive, tuple[str, ...]]:
-    """The one dive whose messages lie in a folder, and remarks; codebooks may lie above it.
-
-    Raises `InputError` where there is no message, or several dives, and `MessageError` where none can be.
-    """
-    place = find_messages(folder)
-    if place is None:
-        raise InputError(
-            "has neither a dive.sqlite nor messages", file=folder, remedy="name the folder of a dive"
-        )
-    decoding, refused = read_messages(
-        [place], known_files(place, CODEBOOKS), known_files(place, CLIMATOLOGIES)
-    )
-    if len(decoding.dives) > 1:
-        numbers = ", ".join(str(one.dive_number) for one in decoding.dives)
-        raise MessageError(
-            f"holds messages of dives {numbers}", file=place, remedy="put each dive into a folder of its own"
-        )
-    dive = decoding.dives[0]
-    said = [f"{sentence[0].upper()}{sentence[1:]}." for sentence in (dive.missing_sentence(),) if sentence]
-    said += [f"{len(refused)} files were not used: {refused[0][0].name} {refused[0][1]}"] if refused else []
-    return dive, tuple(said)
-
-
-def session_of(folder: Path) -> tuple[int | None, float | None, float | None]:
-    """Time (UTC ms), latitude and longitude of the first session that the network tells of, or None."""
-    place = find_messages(folder)
-    found: list[tuple[int, float | None, float | None]] = []
-    for file in sorted(place.glob("*.json")) if place else []:
-        try:
-            told = json.loads(file.read_text(encoding="utf-8"))
-            moment = datetime.datetime.fromisoformat(told["time"])
-            latitude, longitude = told.get("latitude_deg"), told.get("longitude_deg")
-        except (OSError, ValueError, KeyError, TypeError, AttributeError):
-            continue
-        found.append((round(moment.timestamp() * 1000), number(latitude), number(longitude)))
-    return min(found, key=lambda one: one[0], default=(None, None, None))
-
-
-def read_message_dive(folder: Path, options: Options | None = None) -> SeenDive:
+def from_messages(told: MessageDive, options: Options | None = None) -> SeenDive:
     """Everything that the messages of a dive tell."""
-    dive, said = decode_folder(folder)
+    dive, options = told.decoded, options or Options()
     optics = dive.codebook.optics
-    options = options or Options()
     least_um = float(optics.esd_um(options.min_area_px))
     limits = np.array(optics.size_class_limits_um)
-    started_ms, latitude_deg, longitude_deg = session_of(folder)
-    layers = _layers(dive, options.layer_dbar, least_um)
     return SeenDive(
         name=f"{dive.codebook.platform or 'dive'} {dive.dive_number}",
         number=dive.dive_number,
         platform=dive.codebook.platform,
-        started_ms=started_ms,
-        latitude_deg=latitude_deg,
-        longitude_deg=longitude_deg,
+        started_ms=told.started_ms,
+        latitude_deg=told.place.latitude_deg,
+        longitude_deg=told.place.longitude_deg,
         optics=optics,
         taxa=dive.codebook.taxa,
-        layers=layers or _whole(dive, least_um),
+        layers=_layers(dive, options.layer_dbar, least_um) or _whole(dive, least_um),
         least_um=least_um,
         edges_um=limits[limits >= least_um],
         named=None,
         corrected=_corrected(dive),
-        cannot=(*CANNOT, *said),
+        cannot=(*CANNOT, *told.remarks),
     )
 
 
 def _layers(dive: DecodedDive, width_dbar: int | None, least_um: float) -> tuple[Layer, ...]:
     """Layers in which both sizes and taxa are known; a cell that was sent is never made finer."""
-    curves = shore_curves(dive)
+    curves = curves_of(dive)
     width = width_dbar or reading_width_dbar(curves.taxa)
     found = []
     for phase in Phase:
@@ -145,12 +90,12 @@ def _sums(curves: Curves, start: int, stop: int) -> tuple[np.ndarray | None, flo
 
 
 def _whole(dive: DecodedDive, least_um: float) -> tuple[Layer, ...]:
-    """The dive as one layer, where totals alone came."""
+    """The dive as one layer, where totals alone came; of frames that are not known, no water and no count."""
     sizes, is_known = dive.totals(Quantity.SIZES)
     taxa, _ = dive.totals(Quantity.TAXA)
     outcomes, frames_known = dive.totals(Quantity.FRAMES)
     if not frames_known:
-        return ()
+        outcomes, is_known, taxa = np.zeros_like(outcomes), False, np.zeros_like(taxa)
     n = int(sum(outcomes[one] for one in SIZED_OUTCOMES))
     litres = n * dive.codebook.optics.image_volume_ul / 1e6
     counted = sizes if is_known else np.zeros_like(sizes)

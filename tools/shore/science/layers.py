@@ -191,4 +191,6 @@ def scopes(layers: tuple[Layer, ...]) -> list[tuple[Layer, Ints]]:
             of = tuple(layers[i] for i in mine)
             scope = Scope(phase, of[0].scope.top, of[-1].scope.bottom)
             found.append((put_together(of, scope), np.array(mine, dtype=np.int64)))
-    return found + [(one, np.array([i], dtype=np.int64)) for i, one in enumerate(layers)]
+    # What is known of the whole dive alone is no layer besides.
+    own = [(i, one) for i, one in enumerate(layers) if one.scope.phase is not None]
+    return found + [(one, np.array([i], dtype=np.int64)) for i, one in own]

@@ -8,18 +8,19 @@ from pathlib import Path
 import numpy as np
 
 from edge.log_reader import LogReader
+from tools.shore.dives import LoggedDive, MessageDive
 from tools.shore.report.style import Figure
 from tools.shore.science.analysis import Science, analyse
 from tools.shore.science.carbon import Relations
 from tools.shore.science.figures import figures
-from tools.shore.science.from_messages import read_message_dive
+from tools.shore.science.from_messages import from_messages
 from tools.shore.science.layers import SeenDive
-from tools.shore.science.reading import Options, check_is_dive, is_log, open_log, read_log
+from tools.shore.science.reading import Options, read_log
 from tools.shore.science.water import at_frames, read_ctd
 
 
 def study(
-    dive: Path,
+    dive: LoggedDive | MessageDive,
     relations: Relations,
     options: Options | None = None,
     *,
@@ -33,7 +34,7 @@ def study(
     Parameters
     ----------
     dive
-        Folder with a dive.sqlite or the file itself, or a folder of messages.
+        Its log, open, or its messages.
     relations, up_deg, correct_layers
         See `analyse`.
     ctd
@@ -41,19 +42,17 @@ def study(
 
     Raises
     ------
-    DiveLogError, MessageError, InputError
+    DiveLogError, InputError
         In a sentence, when something cannot be read.
     """
-    check_is_dive(dive)
-    if not is_log(dive):
-        found = analyse(read_message_dive(dive, options), relations)
+    if isinstance(dive, MessageDive):
+        found = analyse(from_messages(dive, options), relations)
         return found, figures(found, {})
-    with open_log(dive) as log:
-        seen = read_log(log, options)
-        if ctd is not None:
-            seen = _joined(seen, ctd)
-        found = analyse(seen, relations, up_deg=up_deg, correct_layers=correct_layers)
-        return found, figures(found, _pictures(log, found) if with_pictures else {})
+    seen = read_log(dive, options)
+    if ctd is not None:
+        seen = _joined(seen, ctd)
+    found = analyse(seen, relations, up_deg=up_deg, correct_layers=correct_layers)
+    return found, figures(found, _pictures(dive.log, found) if with_pictures else {})
 
 
 def _joined(seen: SeenDive, ctd: Path) -> SeenDive:

@@ -23,10 +23,11 @@ from edge.logged import summarise
 from tests.tools.made_dive import OPTICS, make_dive
 from tools.bench.drawn_dive import make_dive as make_drawn_dive
 from tools.cli import main
+from tools.shore.dives import open_dive
 from tools.shore.science.command import science
 from tools.shore.science.files import shipped_relations, tables, write_tables
 from tools.shore.science.reading import Options
-from tools.shore.science.study import study
+from tools.shore.science.study import study as study_dive
 from tools.shore.science.water import at_frames, derived, read_ctd
 
 RELATIONS = shipped_relations()
@@ -40,6 +41,11 @@ def dive(tmp_path_factory):
 @pytest.fixture(scope="module")
 def drawn(tmp_path_factory):
     return make_drawn_dive(tmp_path_factory.mktemp("drawn") / "dive", 1500, distinct=120)
+
+
+def study(path, *args, **options):
+    with open_dive(path) as opened:
+        return study_dive(opened, *args, **options)
 
 
 @pytest.fixture(scope="module")
