@@ -20,9 +20,8 @@ from edge.telemetry.planner import plan
 from tests.edge.telemetry.dives import simulated_dive, with_extras
 from tests.tools.shore.exported import seston
 from tools.shore.decode import ShoreFiles, decode_files
-from tools.shore.ecotaxa.dive import Place
+from tools.shore.dives import Place, lossless_dive
 from tools.shore.exports.about import About, Facts, of_all, read_about
-from tools.shore.exports.from_log import lossless_dive
 from tools.shore.exports.positions import Fix, Positions, located, read_positions
 from tools.shore.exports.qc import Flag
 from tools.shore.exports.tables import from_messages
