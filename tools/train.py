@@ -44,6 +44,12 @@ DATASET_OPTIONS: tuple[Callable[[Any], Any], ...] = (
         type=click.Path(path_type=Path),
         help="Folder of a run whose network teaches; how much, schedule.distil says.",
     ),
+    click.option(
+        "--pretrain",
+        "unsorted",
+        type=click.Path(path_type=Path),
+        help="Learn from these images first, sorted or not: a folder, zip or dive.",
+    ),
     click.option("--epochs", type=click.IntRange(0), help="Passes over the images."),
     click.option("--seed", type=click.IntRange(0), help="Of all chance."),
     click.option("--all-images", is_flag=True, help="Hold nothing back: only weights, no bundle."),
@@ -193,6 +199,7 @@ def recipe_of(given: dict[str, Any]) -> Recipe:
         ("begin.weights", None if given["weights"] is None else str(given["weights"])),
         ("begin.weights_source", given["weights_source"]),
         ("begin.teacher", None if given["teacher"] is None else str(given["teacher"])),
+        ("pretraining.images", None if given["unsorted"] is None else str(given["unsorted"])),
         ("schedule.epochs", given["epochs"]),
         *(_setting(text) for text in given["settings"]),
     ):

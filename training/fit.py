@@ -188,14 +188,14 @@ def fit(
     targets = (1 - smooth) * np.eye(n_classes, dtype=np.float32) + np.float32(smooth / n_classes)
     weight = counts.astype(np.float32) ** -schedule.class_weight
     weight /= np.float32(weight[labels].mean())
-    mark = _mark(schedule, seed, examples, model, variation, teacher)
-    first = _resume(model, state, mark) if state is not None else 0
+    mark = mark_of(schedule, seed, examples, model, variation, teacher)
+    first = resume(model, state, mark) if state is not None else 0
     for epoch in range(first, schedule.epochs):
         rng = np.random.default_rng((seed, epoch))
         total = np.zeros(2)
         step = epoch * steps_an_epoch
         for done, (*shown, y) in enumerate(batches(examples, schedule, rng, variation), start=1):
-            model.optimizer.learning_rate = schedule.rate * _rate_factor(step, warm_up, n_steps)
+            model.optimizer.learning_rate = schedule.rate * rate_factor(step, warm_up, n_steps)
             grey, numbers, target = (*shown, targets[y])
             if schedule.mixup:
                 grey, numbers, target = _mixed(rng, schedule.mixup, grey, numbers, target)
@@ -213,11 +213,11 @@ def fit(
             if report is not None:
                 report(Progress(step, n_steps, epoch, total[0] / done, total[1] / done))
         if state is not None:
-            _save(model, state, mark, epoch + 1)
+            save_state(model, state, mark, epoch + 1)
         if epoch_end is not None:
             seen = math.nan if watch is None else _balanced_accuracy(predict(model, watch), watch.labels)
             mean = total / steps_an_epoch
-            rate = schedule.rate * _rate_factor(step - 1, warm_up, n_steps)
+            rate = schedule.rate * rate_factor(step - 1, warm_up, n_steps)
             epoch_end(EpochEnd(epoch, mean[0], mean[1], seen, rate))
 
 
@@ -246,7 +246,7 @@ def _mixed(rng: np.random.Generator, parameter: float, *arrays: Floats) -> list[
     return mixed
 
 
-def _rate_factor(step: int, warm_up: int, n_steps: int) -> float:
+def rate_factor(step: int, warm_up: int, n_steps: int) -> float:
     """Rises to 1 over the warm-up, then falls to 0 as a half cosine."""
     if step < warm_up:
         return (step + 1) / warm_up
@@ -295,8 +295,13 @@ def _variables(model: Any) -> list[Any]:
     return [*model.variables, *model.optimizer.variables]
 
 
-def _mark(
-    schedule: Schedule, seed: int, examples: Examples, model: Any, variation: Variation | None, teacher: Any
+def mark_of(
+    schedule: msgspec.Struct,
+    seed: int,
+    examples: Examples,
+    model: Any,
+    variation: Variation | None,
+    teacher: Any = None,
 ) -> str:
     """Tells one training from another: what it learns from, how, and the weights it began with."""
     digest = hashlib.sha256(msgspec.json.encode((schedule, seed, variation)))
@@ -307,7 +312,8 @@ def _mark(
     return digest.hexdigest()
 
 
-def _save(model: Any, state: Path, mark: str, epochs_done: int) -> None:
+def save_state(model: Any, state: Path, mark: str, epochs_done: int) -> None:
+    """Put on the disk all that the next epoch needs; raises `OSError`."""
     beside = state.with_name(f"{state.name}.part")
     with beside.open("wb") as file:
         values: dict[str, Any] = {
@@ -319,8 +325,8 @@ def _save(model: Any, state: Path, mark: str, epochs_done: int) -> None:
     os.replace(beside, state)
 
 
-def _resume(model: Any, state: Path, mark: str) -> int:
-    """Load what `_save` wrote for this very training; returns the epochs done, 0 when there is nothing."""
+def resume(model: Any, state: Path, mark: str) -> int:
+    """Load what `save_state` wrote for this very training; returns the epochs done, 0 if it is not there."""
     model.optimizer.build(model.trainable_variables)
     try:
         with state.open("rb") as file, np.load(file) as stored:

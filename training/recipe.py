@@ -18,6 +18,7 @@ from edge.structs import Section, read_toml
 from training.augment import Variation
 from training.fit import Schedule
 from training.model import Architecture
+from training.pretrain import Pretraining
 from training.split import HELD_BACK_FOLD
 
 RUN_FILE = "run.toml"
@@ -147,6 +148,7 @@ class Recipe(Section, frozen=True):
     begin: BeginSection = BeginSection()
     preprocessing: Preprocessing = Preprocessing(black_permille=100)
     architecture: Architecture = Architecture()
+    pretraining: Pretraining = Pretraining()
     variation: Variation = Variation()
     schedule: Schedule = Schedule()
     quantization: QuantizationSection = QuantizationSection()
@@ -171,6 +173,7 @@ def write_recipe(recipe: Recipe, *, names_only: bool = False) -> str:
             ("begin", "weights"),
             ("begin", "bundle"),
             ("begin", "teacher"),
+            ("pretraining", "images"),
         ):
             plain[section][key] = Path(plain[section][key]).name
     text: str = tomli_w.dumps(plain)

@@ -7,7 +7,7 @@ weights, TensorBoard's log, the held-back answers, the bundle, its card, and exa
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -28,14 +28,17 @@ from training.fit import EpochEnd, Examples, Progress, batches, fit, network_inp
 from training.layers import release_limits, restore_limits, round_kernels, set_limits
 from training.model import HEAD
 from training.parity import ParityLimits, compare, require_parity
+from training.pretrain import not_held_back, pretrain
 from training.quantize import choose_calibration, convert, int8_logits, reestimate_normalisation
 from training.recipe import RUN_FILE, Recipe, read_recipe, write_recipe
 from training.split import Split, split_dataset
 from training.unknown import leave_out, measure_unknown
+from training.unsorted import read_unsorted
 from training.weights import WEIGHTS, begin, save_weights, teacher_of, trained_network
 
 FLOAT_ANSWERS, INT8_ANSWERS = "float_held_back.npz", "int8_held_back.npz"
 TRAINING_STATE, SETTLING_STATE = "training-state.npz", "settling-state.npz"
+PRETRAINING_STATE = "pretraining-state.npz"
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,8 +127,13 @@ def train(recipe: Recipe, out: Path, watcher: Watcher, *, may_lack: bool = False
     try:
         out.mkdir(parents=True, exist_ok=True)
         (out / RUN_FILE).write_text(write_recipe(recipe), encoding="utf-8")
-        watcher.stage("training")
         model, sources = begin(recipe, prepared)
+        if recipe.pretraining.images:
+            source, faults = _learn_unsorted(model, recipe, prepared, out, watcher)
+            sources = (*sources, source)
+            data = replace(prepared.data, faults=(*prepared.data.faults, *faults))
+            prepared = replace(prepared, data=data)
+        watcher.stage("training")
         with _EventLog(out / "tensorboard", "training") as events:
 
             def ended(told: EpochEnd) -> None:
@@ -159,6 +167,38 @@ def train(recipe: Recipe, out: Path, watcher: Watcher, *, may_lack: bool = False
     except OSError as cause:
         raise _unwritable(out, cause) from cause
     return prepared
+
+
+def _learn_unsorted(
+    model: Any, recipe: Recipe, prepared: Prepared, out: Path, watcher: Watcher
+) -> tuple[Source, tuple[str, ...]]:
+    """Pretrain on unsorted images but those held back; returns what they were, and what was left out."""
+    how = recipe.pretraining
+    watcher.stage("reading unsorted images")
+    invert = recipe.data.polarity == Polarity.BRIGHT_FIELD
+    unsorted = read_unsorted(how.images, recipe.preprocessing, invert=invert)
+    which = np.flatnonzero(prepared.split.held_back)
+    hashes = tuple(prepared.data.hashes[i] for i in which)
+    images = not_held_back(unsorted, prepared.data.images[which], hashes)
+    if len(images) < 2:
+        raise InputError(
+            "holds fewer than two images that are not held back",
+            file=how.images,
+            remedy="give more images, or leave --pretrain away",
+        )
+    watcher.stage("pretraining")
+    with _EventLog(out / "tensorboard", "pretraining") as events:
+        pretrain(
+            model,
+            images,
+            how,
+            recipe.seed,
+            state=out / PRETRAINING_STATE,
+            report=watcher.step,
+            epoch_end=events.add,
+        )
+    use = f"pretraining without labels (images {unsorted.sha256[:12]})"
+    return Source(name=unsorted.name, licence=how.licence, use=use, images=len(images)), unsorted.faults
 
 
 def quantize(out: Path, command: str, watcher: Watcher, prepared: Prepared | None = None) -> Bundle:

@@ -18,6 +18,7 @@ from edge.inference.bundle import load_bundle
 from tools.cli import main
 from tools.train import compare_with_former, recipe_of, train
 from training.recipe import BeginSection, DataSection, Recipe
+from training.split import HELD_BACK_FOLD, fold
 
 SMALL = (
     "--set", "preprocessing.size_px=32", "--set", "architecture.alpha=0.1", "--set", "architecture.stages=2",
@@ -73,6 +74,34 @@ def test_train_then_quantize(sorted_images, tmp_path, capsys):
     assert "/" not in bundle.manifest.provenance.command
     assert str(tmp_path) not in bundle.run
     assert str(tmp_path) not in bundle.card
+
+
+def test_pretraining_is_told_in_the_bundle_and_leaves_out_what_is_held_back(sorted_images, tmp_path, capsys):
+    out, unsorted = tmp_path / "run", tmp_path / "unsorted"
+    unsorted.mkdir()
+    rng = np.random.default_rng(6)
+    for i in range(20):
+        image = rng.integers(0, 30, (40, 48), dtype=np.uint8)
+        cv2.circle(image, (24, 20), int(rng.integers(4, 15)), int(rng.integers(100, 255)), 2)
+        cv2.imwrite(str(unsorted / f"{i}.png"), image)
+    for path in sorted_images.glob("disc/*"):
+        (unsorted / path.name).write_bytes(path.read_bytes())
+    (unsorted / "torn.png").write_bytes(b"torn")
+    words = ("--pretrain", unsorted, "--set", "pretraining.epochs=1", "--set", "pretraining.batch=8")
+    code, _, error = run(capsys, "retrain", sorted_images, "--out", out, *words, *SMALL)
+    assert code == 0, error
+    assert "torn.png" in error
+    bundle = load_bundle(out / "sorted.seston")
+    told = next(one for one in bundle.manifest.provenance.sources if one.name == "unsorted")
+    assert told.use.startswith("pretraining without labels (images ")
+    discs = [path.name for path in sorted_images.glob("disc/*")]
+    n_held_back = sum(fold(name) == HELD_BACK_FOLD for name in discs)
+    assert 20 <= told.images <= 20 + len(discs) - n_held_back < 20 + len(discs)
+    assert 'images = "unsorted"' in bundle.run
+    assert str(tmp_path) not in bundle.run
+    code, _, error = run(capsys, "train", sorted_images, "--out", out, "--pretrain", "none.zip", *SMALL)
+    assert code == 2
+    assert "none.zip" in error
 
 
 def test_retrain_from_the_model_at_sea_compares_with_it(sorted_images, tmp_path, capsys):
