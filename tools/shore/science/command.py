@@ -97,4 +97,7 @@ def _range(scale: float, value: float, low: float, high: float) -> str:
 
 
 def _ends(value: float, low: float, high: float) -> str:
-    return "not known" if not math.isfinite(value) else f"{value:.3g} ({low:.3g} to {high:.3g})"
+    if not math.isfinite(value):
+        return "not known"
+    middle, least, most = (f"{one:,.0f}" if abs(one) >= 100 else f"{one:#.3g}" for one in (value, low, high))
+    return f"{middle} ({least} to {most})"
