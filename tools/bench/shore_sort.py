@@ -109,7 +109,8 @@ def _cells(found: oracle.Outcome, among: NDArray[np.bool_]) -> list[Any]:
     return [
         str(found.clusters), str(found.classes), str(found.looks), str(found.clicks),
         100 * placed.sum() / among.sum(), 100 * _share(found.is_right, placed),
-        100 * grown.sum() / among.sum(), 100 * _share(found.is_right, grown), found.cluster_s,
+        100 * grown.sum() / among.sum(), 100 * _share(found.is_right, grown) if grown.any() else "",
+        found.cluster_s,
     ]  # fmt: skip
 
 
