@@ -92,7 +92,7 @@ def test_beads_through_the_real_segmentation_give_what_was_drawn(optics_file, la
     assert [row["pairs"] > 2 for row in size.residuals] == [True] * 3
     page = (lab / "beads.html").read_text(encoding="utf-8")
     assert "standard error" in page
-    assert "Plotly.newPlot" in page
+    assert "<div data-figure=" in page
 
 
 def test_the_file_says_when_how_and_from_what(optics_file, lab):

@@ -20,6 +20,7 @@ def save(data: Any, path: Path) -> None:
     import h5netcdf
     import h5py
     import xarray as xr
+    from xarray.backends.common import ArrayWriter
 
     coded: dict[str, dict[str, Any]] = {}
     for name, variable in data.variables.items():
@@ -39,9 +40,25 @@ def save(data: Any, path: Path) -> None:
     made = h5py.h5f.create(bytes(partial), h5py.h5f.ACC_TRUNC, fcpl=how, fapl=access)
     with h5py.File(made) as file, h5netcdf.File(file, "a") as netcdf:
         store: Any = xr.backends.H5NetCDFStore(netcdf)
-        data.dump_to_store(store, encoding=coded)
+        writer = _flushing(ArrayWriter, netcdf)
+        data.dump_to_store(store, encoding=coded, writer=writer)
         store.sync()
     partial.replace(path)
+
+
+def _flushing(base: type[Any], file: Any) -> Any:
+    """A writer of xarray's that has a variable's numbers in the file before the next one's come.
+
+    HDF5 gives them their place when they leave its cache, which in a process of several threads is not always
+    in the order of writing.
+    """
+
+    class Flushing(base):  # type: ignore[misc]
+        def add(self, *what: Any, **more: Any) -> None:
+            super().add(*what, **more)
+            file.flush()
+
+    return Flushing()
 
 
 def facts_of(path: Path) -> dict[str, Any]:
