@@ -651,7 +651,9 @@ def test_dives_of_one_phase_or_none(tmp_path, frames):
 
 
 def test_not_a_dive(tmp_path):
-    with pytest.raises(InputError, match="has neither a dive.sqlite nor messages; name the folder of a dive"):
+    with pytest.raises(
+        InputError, match=r"has neither a dive\.sqlite nor messages; name the folder of a dive"
+    ):
         write_report(tmp_path)
     (tmp_path / "dive.sqlite").write_bytes(b"nothing of the kind" * 300)
     with pytest.raises(DiveLogError, match="is not a dive log"):
