@@ -189,9 +189,10 @@ class State:
         self.cluster[rows] = made.number
 
     def _grow(self, cluster: int, images: list[int], refused: list[int]) -> None:
-        one, rows = self._get(cluster), self._in_pool(images)
-        self.rows(refused)
-        self._put(rows, cluster, is_grown=True)
+        one = self._get(cluster)
+        self._in_pool([*images, *refused])
+        self._put(self.rows(images), cluster, is_grown=True)
+        one.refused.difference_update(images)
         one.refused.update(refused)
 
     def _name(self, cluster: int, name: str) -> None:

@@ -6,7 +6,7 @@ import copy
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from edge.errors import InputError
@@ -67,6 +67,13 @@ DECISIONS = st.sampled_from(sorted(NEEDS)).flatmap(
 )
 
 
+@example([("grow", {"cluster": 0, "images": [], "refused": [30]})])  # which is in the cluster
+@example(
+    [
+        ("grow", {"cluster": 0, "images": [], "refused": [36 + 63]}),
+        ("grow", {"cluster": 0, "images": [36 + 63], "refused": []}),
+    ]
+)
 @given(st.lists(DECISIONS, max_size=25))
 def test_any_decision_is_taken_whole_or_refused(wanted):
     state = fresh()
