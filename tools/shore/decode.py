@@ -286,6 +286,17 @@ def _decode(
     return result, refused
 
 
+FLEET = click.option(
+    "--fleet", type=click.Path(dir_okay=False, path_type=Path),
+    help="Registry of seston fleet: codebooks and climatologies are taken from it by hash.",
+)  # fmt: skip
+ABOUT = click.option(
+    "--about", type=click.Path(dir_okay=False, path_type=Path),
+    help="TOML: who made the data, licence and so on, for the netCDF.",
+)  # fmt: skip
+"""Options of whoever decodes."""
+
+
 @click.command()
 @click.argument("messages", metavar="MESSAGES...", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option(
@@ -296,18 +307,12 @@ def _decode(
     "--climatology", "climatologies", multiple=True, type=click.Path(path_type=Path),
     help="Climatology file; climatology*.json beside the messages is found without it. May be repeated.",
 )  # fmt: skip
-@click.option(
-    "--fleet", type=click.Path(dir_okay=False, path_type=Path),
-    help="Registry of seston fleet: codebooks and climatologies are taken from it by hash.",
-)  # fmt: skip
+@FLEET
 @click.option(
     "--positions", type=click.Path(dir_okay=False, path_type=Path),
     help="CSV with lat, lon and a sample or a time: where dives, or the float, were.",
 )  # fmt: skip
-@click.option(
-    "--about", type=click.Path(dir_okay=False, path_type=Path),
-    help="TOML: who made the data, licence and so on, for the netCDF.",
-)  # fmt: skip
+@ABOUT
 @click.option(
     "--request", type=click.Path(dir_okay=False, path_type=Path),
     help="Write what to ask the float for again, at most 270 bytes: the body of a command.",

@@ -16,7 +16,7 @@ from pathlib import Path
 import click
 
 from edge.errors import InputError
-from tools.shore.decode import ShoreFiles
+from tools.shore.decode import ABOUT, FLEET, ShoreFiles
 from tools.shore.exports.about import read_about
 from tools.shore.exports.positions import read_positions
 from tools.shore.receiving.receiver import Receiver
@@ -51,18 +51,12 @@ Listen = Callable[[str, int], Awaitable[int]]
     "--webhook-key", type=click.Path(dir_okay=False, path_type=Path),
     help="PEM file: take from the webhook only what this RSA key has signed (RockBLOCK's JWT).",
 )  # fmt: skip
-@click.option(
-    "--fleet", type=click.Path(dir_okay=False, path_type=Path),
-    help="Registry of seston fleet: codebooks and climatologies are taken from it by hash.",
-)  # fmt: skip
+@FLEET
 @click.option(
     "--positions", type=click.Path(dir_okay=False, path_type=Path),
     help="CSV with lat, lon and a sample or a time: where dives, or floats, were. It may grow.",
 )  # fmt: skip
-@click.option(
-    "--about", type=click.Path(dir_okay=False, path_type=Path),
-    help="TOML: who made the data, licence and so on, for the netCDF.",
-)  # fmt: skip
+@ABOUT
 def receive(
     directip: int | None,
     webhook: int | None,
